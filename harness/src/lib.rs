@@ -1,0 +1,11 @@
+//! The program: plan, sandbox, systems, runner, recorder, results and report behind the one binary `squall`.
+//!
+//! Main decision: one run is one process tree in one sandbox, and after the plan data flows one way; every stage can be run again
+//! alone from its file. The decision not taken was a long-lived daemon that owns clusters: a crashed daemon leaks, a dead process
+//! tree cannot.
+
+pub mod doctor;
+pub mod record;
+pub mod report;
+pub mod results;
+pub mod sandbox;
