@@ -1,0 +1,161 @@
+//! The thread that lives in the router's network namespace and owns the back end.
+//!
+//! Sockets and child processes belong to the namespace of the thread that makes them, and a thread should enter a namespace once and stay.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::choose::open_here;
+use super::{AddressCuts, Applied, BackEnd, LinkBackEnd, Standing};
+use crate::{Error, Result, netns};
+
+/// Longer than the limits of the programs and sockets inside, so that their more telling errors come first.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// The router's cuts. Dropping it leaves the cuts as they are; they go with the namespace.
+#[derive(Debug)]
+pub struct Links {
+    commands: Option<SyncSender<Command>>,
+    thread: Option<JoinHandle<()>>,
+    back_end: BackEnd,
+    refused: Vec<(BackEnd, String)>,
+}
+
+enum Command {
+    Apply(AddressCuts, SyncSender<Result<Applied>>),
+    Standing(SyncSender<Result<Standing>>),
+}
+
+impl Links {
+    /// Opens the best back end that works in the router's namespace, or the one that `choice` names. Two are never used together: a
+    /// refused one is removed before the next is tried.
+    ///
+    /// # Errors
+    /// If none works; the text has the reason of each.
+    pub fn open(router: impl AsFd, choice: Option<BackEnd>, folders: &[PathBuf]) -> Result<Links> {
+        let mut refused = Vec::new();
+        let candidates = choice.map_or(BackEnd::ALL.to_vec(), |choice| vec![choice]);
+        for back_end in candidates {
+            match Links::start(router.as_fd(), back_end, folders) {
+                Ok(mut links) => {
+                    links.refused = refused;
+                    return Ok(links);
+                }
+                Err(error) => refused.push((back_end, error.to_string())),
+            }
+        }
+        let reasons: Vec<String> = refused.iter().map(|(back_end, reason)| format!("{back_end}: {reason}")).collect();
+        Err(Error::Unusable(format!("no way to cut links works here: {}", reasons.join("; "))))
+    }
+
+    /// Opens one back end, proved by a try.
+    pub(super) fn start(router: BorrowedFd<'_>, back_end: BackEnd, folders: &[PathBuf]) -> Result<Links> {
+        let router = router
+            .try_clone_to_owned()
+            .map_err(Error::system("keep the router's namespace open"))?;
+        let folders = folders.to_vec();
+        let (commands, inbox) = sync_channel(1);
+        let (opened, outcome) = sync_channel(1);
+        let work = move || match netns::enter(&router).and_then(|()| open_here(back_end, &folders)) {
+            Ok(links) => {
+                if opened.send(Ok(())).is_ok() {
+                    serve(back_end, links, &inbox);
+                }
+            }
+            // The one who asked waits for this with a limit; if it gave up, nobody misses the reason.
+            Err(error) => drop(opened.send(Err(error))),
+        };
+        let thread = thread::Builder::new()
+            .name("router".into())
+            .spawn(work)
+            .map_err(Error::system("start the router's thread"))?;
+        let links = Links {
+            commands: Some(commands),
+            thread: Some(thread),
+            back_end,
+            refused: Vec::new(),
+        };
+        answer(&outcome, "opening the router's links").map(|()| links)
+    }
+
+    /// Which back end is in use.
+    #[must_use]
+    pub fn back_end(&self) -> BackEnd {
+        self.back_end
+    }
+
+    /// The better back ends that do not work here, with their reasons.
+    #[must_use]
+    pub fn refused(&self) -> &[(BackEnd, String)] {
+        &self.refused
+    }
+
+    /// Makes `cuts` the whole set of cuts, in one atomic step.
+    ///
+    /// # Errors
+    /// If the back end fails, which leaves the cuts as they were, or does not answer.
+    pub fn apply(&self, cuts: &AddressCuts) -> Result<Applied> {
+        let (reply, outcome) = sync_channel(1);
+        self.send(Command::Apply(cuts.clone(), reply))?;
+        answer(&outcome, "changing the router's cuts")
+    }
+
+    /// Asks the kernel which cuts stand, and how many packets each dropped since it was applied.
+    ///
+    /// # Errors
+    /// If the back end fails or does not answer.
+    pub fn standing(&self) -> Result<Standing> {
+        let (reply, outcome) = sync_channel(1);
+        self.send(Command::Standing(reply))?;
+        answer(&outcome, "listing the router's cuts")
+    }
+
+    fn send(&self, command: Command) -> Result<()> {
+        let commands = self.commands.as_ref().expect("the channel is closed by drop alone");
+        // Callers wait for their answer, so the queue of one is full only while a command overdue by `ANSWER_LIMIT` is still at work.
+        commands
+            .try_send(command)
+            .map_err(|_| Error::Unusable("the router's thread is stuck or dead".into()))
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            // Ends by itself: everything it does has a limit. A panic of it was already reported to the one who asked.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(name: BackEnd, mut links: Box<dyn LinkBackEnd>, inbox: &Receiver<Command>) {
+    while let Ok(command) = inbox.recv() {
+        match command {
+            Command::Apply(cuts, reply) => {
+                let start = Instant::now();
+                let outcome = links.apply(&cuts).map(|()| Applied {
+                    back_end: name,
+                    n_cuts: cuts.len(),
+                    duration_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+                });
+                drop(reply.send(outcome));
+            }
+            Command::Standing(reply) => drop(reply.send(links.standing())),
+        }
+    }
+}
+
+fn answer<T>(outcome: &Receiver<Result<T>>, what: &str) -> Result<T> {
+    match outcome.recv_timeout(ANSWER_LIMIT) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Timeout) => Err(Error::Late {
+            what: what.into(),
+            limit_ms: ANSWER_LIMIT.as_millis() as u64,
+        }),
+        Err(RecvTimeoutError::Disconnected) => Err(Error::Unusable(format!("the router's thread died while {what}"))),
+    }
+}

@@ -1,0 +1,156 @@
+//! For tests that need the kernel: namespaces of their own, and a star of nodes in them.
+//!
+//! `unshare(CLONE_NEWUSER)` wants a process with one thread, and a test runs in one of many. So a test starts its own binary again, for
+//! itself alone, with the namespaces made between fork and exec. Works for root and for ordinary users.
+
+#![allow(dead_code, reason = "every test binary uses a part of this")]
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use squall_nemeses::netlink::Netlink;
+use squall_nemeses::{Target, netns};
+
+const MARK: &str = "SQUALL_NEMESES_INSIDE";
+
+/// Runs `body` in fresh user, network and mount namespaces. `test` is the full name of the calling test.
+pub(crate) fn inside(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(MARK).is_some_and(|inside| inside == test) {
+        return body();
+    }
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(MARK, test);
+    match in_namespaces(&mut again).output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success() && text.contains("1 passed"),
+                "inside its namespaces, {test} failed:\n{text}"
+            );
+            print!(
+                "{}",
+                text.lines()
+                    .filter(|line| line.starts_with("skipped") || line.starts_with("measured"))
+                    .map(|line| format!("{line}\n"))
+                    .collect::<String>()
+            );
+        }
+        Err(error) => skip(test, &format!("namespaces cannot be made: {error}")),
+    }
+}
+
+/// Says in one line why a test cannot run here; with `CI=true` that is a failure.
+pub(crate) fn skip(test: &str, reason: &str) {
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "{test} must run in CI: {reason}"
+    );
+    println!("skipped {test}: {reason}");
+}
+
+/// Makes a command start in fresh user, network and mount namespaces, as root of them, with its own /run.
+#[allow(unsafe_code, reason = "pre_exec: the namespaces must be made by a process that has one thread")]
+pub(crate) fn in_namespaces(command: &mut Command) -> &mut Command {
+    let maps = [
+        ("/proc/self/setgroups", "deny".to_string()),
+        ("/proc/self/uid_map", format!("0 {} 1", nix::unistd::geteuid())),
+        ("/proc/self/gid_map", format!("0 {} 1", nix::unistd::getegid())),
+    ];
+    let enter = move || -> std::io::Result<()> {
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
+        for (path, text) in &maps {
+            fs::write(path, text)?;
+        }
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;
+        Ok(())
+    };
+    // SAFETY: the closure runs in the forked child before exec; it makes system calls and copies short paths, and takes no lock that
+    // another thread of the parent may hold (the C library's allocator is usable in the child of a fork).
+    unsafe { command.pre_exec(enter) }
+}
+
+/// A routed star: one router, and nodes `n1`, `n2` … at 10.9.0.1, 10.9.0.2 ….
+pub(crate) struct Star {
+    pub(crate) router: OwnedFd,
+    pub(crate) targets: Vec<Target>,
+}
+
+impl Star {
+    pub(crate) fn new(n: u8) -> Star {
+        let gateway = Ipv4Addr::new(10, 9, 0, 254);
+        let router = netns::new_namespace().unwrap();
+        fs::create_dir_all("/run/netns").unwrap();
+        netns::bind(&router, "/run/netns/router".as_ref()).unwrap();
+        let mut at_router = netns::in_namespace(&router, || {
+            fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+            for interfaces in ["all", "default"] {
+                fs::write(format!("/proc/sys/net/ipv4/conf/{interfaces}/rp_filter"), "0").unwrap();
+            }
+            Netlink::open().unwrap()
+        })
+        .unwrap();
+        let targets = (1..=n).map(|number| add_node(&mut at_router, gateway, number)).collect();
+        Star { router, targets }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.targets.iter().map(|target| target.id.clone()).collect()
+    }
+
+    pub(crate) fn address(&self, id: &str) -> Ipv4Addr {
+        self.targets.iter().find(|target| target.id == id).unwrap().address
+    }
+
+    /// Runs something inside a node's namespace.
+    pub(crate) fn at<R: Send>(&self, id: &str, work: impl FnOnce() -> R + Send) -> R {
+        let target = self.targets.iter().find(|target| target.id == id).unwrap();
+        netns::in_namespace(netns::open(&target.namespace).unwrap(), work).unwrap()
+    }
+}
+
+/// Takes the names away, so that the next star of the same test can use them.
+impl Drop for Star {
+    fn drop(&mut self) {
+        for name in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+            // A name that stays makes the next star fail loudly.
+            let _ = umount2(&name.path(), MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+fn add_node(at_router: &mut Netlink, gateway: Ipv4Addr, number: u8) -> Target {
+    let id = format!("n{number}");
+    let interface = format!("v-{id}");
+    let address = Ipv4Addr::new(10, 9, 0, number);
+    let namespace = netns::new_namespace().unwrap();
+    at_router.add_veth(&interface, "eth0", &namespace).unwrap();
+    let link = at_router.index(&interface).unwrap();
+    at_router.add_address(link, gateway, 32).unwrap();
+    at_router.add_host_route(address, link).unwrap();
+    netns::in_namespace(&namespace, || {
+        let mut netlink = Netlink::open().unwrap();
+        let (loopback, link) = (netlink.index("lo").unwrap(), netlink.index("eth0").unwrap());
+        netlink.set_link(loopback, true).unwrap();
+        netlink.set_link(link, true).unwrap();
+        netlink.add_address(link, address, 32).unwrap();
+        netlink.add_default_route(gateway, link).unwrap();
+    })
+    .unwrap();
+    let path = PathBuf::from(format!("/run/netns/{id}"));
+    netns::bind(&namespace, &path).unwrap();
+    Target {
+        id,
+        address,
+        namespace: path,
+        interface,
+        init_pid: None,
+        data: PathBuf::from("/run"),
+    }
+}
