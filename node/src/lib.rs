@@ -1,1 +1,39 @@
-//! placeholder
+//! The stores under test: real nodes with real sockets and real disks, made to be tormented and judged.
+//!
+//! **The main decision: sans-IO cores under one driver.** A core ([`core::Core`]) is a pure state machine, `step(now, event) -> effects`,
+//! without a socket, a file, a clock or chance. One [`driver`] owns all four and serves every core; a simulator can drive the same cores,
+//! thousands of them in one thread, and repeat a run exactly. The decision not taken: async code that awaits replies and fsyncs where it
+//! needs them. It reads more easily, but its order of events is the scheduler's, so no seed repeats it, and the order that the trace
+//! promises (events before what depends on them) would have to be proved for every await.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`cli`] | the command line, also of `squall node` |
+//! | [`core`] | what a core is: events, effects, promises of a driver |
+//! | [`quorum`] | the quorum store: puts, gets, replica |
+//! | [`driver`] | sockets, disk, time, chance |
+//! | [`frame`], [`message`] | the wire; `PROTOCOL.md` for readers of other languages |
+//! | [`wal`], [`incarnation`], [`disk`] | what survives a crash |
+//! | [`ring`], [`members`], [`version`] | who keeps a key, who is who, which value is newer |
+//! | [`trace`], [`lamport`], [`status`] | what a node tells about itself |
+//!
+//! Absent: this crate imports nothing of the harness, and does not know that it is tested, but for its trace.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod core;
+pub mod disk;
+pub mod driver;
+pub mod error;
+pub mod frame;
+pub mod incarnation;
+pub mod lamport;
+pub mod members;
+pub mod message;
+pub mod quorum;
+pub mod ring;
+pub mod status;
+pub mod trace;
+pub mod version;
+pub mod wal;

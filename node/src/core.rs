@@ -1,0 +1,129 @@
+//! What a core is: the rules of one store as a pure state machine.
+//!
+//! A core is stepped with an event and the time, and answers with effects. It has no socket, no file, no clock and no chance of its own,
+//! so a simulator can drive thousands of cores in one thread and get the same decisions as the real driver. One driver serves every core.
+//!
+//! **What a driver promises.**
+//! 1. `load` gets every record of the log in order, then `Event::Start` comes once, before all else.
+//! 2. Effects take place in order. Trace events are handed over before any later `Send` or `Reply` leaves.
+//! 3. The k-th `Append` since `Start` is durable once `Event::Durable { appended }` with `appended >= k` arrives. A crash may keep any
+//!    prefix of what was appended and not yet reported.
+//! 4. A message may be lost, doubled, delayed and overtaken, and may arrive in another life of its receiver. It is never altered, and
+//!    `from` is true.
+//! 5. `Event::Wake` comes at or soon after `wake_at_ns`. Early or needless wakes are allowed.
+
+use crate::members::NodeIndex;
+use crate::message::{Outcome, PeerMessage, RequestBody, RequestHeader};
+use crate::trace::TraceEvent;
+
+/// The time of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// CLOCK_MONOTONIC, in ns: for deadlines.
+    pub mono_ns: u64,
+    /// CLOCK_REALTIME, in ns since 1970: only for versions that are made of it.
+    pub wall_ns: u64,
+}
+
+/// Where a reply goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientRef {
+    /// The driver's number of the connection.
+    pub connection: u64,
+    /// The client's number of the request.
+    pub request: u64,
+}
+
+/// What happens to a core.
+#[derive(Clone, Debug)]
+pub enum Event<M> {
+    /// The log is loaded and the incarnation durable: serve.
+    Start {
+        /// The time namespace's shift of the monotonic clock, in ns, for the trace.
+        mono_offset_ns: i64,
+    },
+    /// A client asks.
+    Request {
+        /// Where the answer goes.
+        client: ClientRef,
+        /// Deadline, client and sequence.
+        header: RequestHeader,
+        /// What is asked. The driver answers `status` and `hello` itself.
+        body: RequestBody,
+    },
+    /// A peer's message arrived.
+    Message {
+        /// The peer.
+        from: NodeIndex,
+        /// Its message.
+        message: M,
+    },
+    /// The first `appended` records of this life are durable.
+    Durable {
+        /// A count, never decreasing.
+        appended: u64,
+    },
+    /// A link to a peer was made; what was sent before may be lost.
+    LinkUp {
+        /// The peer.
+        peer: NodeIndex,
+    },
+    /// Time passed.
+    Wake,
+}
+
+/// What a core wants done.
+#[derive(Clone, Debug)]
+pub enum Effect<M> {
+    /// Add a record to the log. Numbered from 1 by their order.
+    Append {
+        /// The record, opaque to the driver, not empty.
+        record: Vec<u8>,
+    },
+    /// Send to another node (never to itself). May be dropped.
+    Send {
+        /// The peer.
+        to: NodeIndex,
+        /// The message.
+        message: M,
+    },
+    /// Answer a client.
+    Reply {
+        /// Whom.
+        client: ClientRef,
+        /// The answer.
+        outcome: Outcome,
+    },
+    /// Write to the event trace.
+    Trace(TraceEvent),
+}
+
+/// What a core tells about itself for `status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreHealth {
+    /// Keys held durably.
+    pub keys: u64,
+    /// Operations accepted and not answered.
+    pub open_operations: u64,
+}
+
+/// The rules of one store, for one node.
+pub trait Core {
+    /// What nodes of this store say to each other.
+    type Message: PeerMessage;
+
+    /// Takes one record of the log at start.
+    ///
+    /// # Errors
+    /// A sentence if the record is none of this core's.
+    fn load(&mut self, record: &[u8]) -> Result<(), String>;
+
+    /// One step: `effects` is appended to.
+    fn step(&mut self, now: Now, event: Event<Self::Message>, effects: &mut Vec<Effect<Self::Message>>);
+
+    /// When this core wants to be woken, on the monotonic clock in ns.
+    fn wake_at_ns(&self) -> Option<u64>;
+
+    /// How the core is.
+    fn health(&self) -> CoreHealth;
+}

@@ -1,0 +1,166 @@
+//! What a quorum node is started with.
+
+use crate::members::{Members, NodeIndex};
+
+/// Where the counter of a new version comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum VersionScheme {
+    /// One more than the largest in a majority of the replicas. The correct one.
+    Quorum,
+    /// The coordinator's wall clock in ns. Wrong as soon as clocks differ by more than a put takes.
+    WallClock,
+    /// The coordinator's own count of puts. Wrong as soon as two coordinators write one key.
+    CoordinatorLocal,
+}
+
+impl VersionScheme {
+    /// The name on the command line and in the trace.
+    pub fn name(self) -> &'static str {
+        match self {
+            VersionScheme::Quorum => "quorum",
+            VersionScheme::WallClock => "wall-clock",
+            VersionScheme::CoordinatorLocal => "coordinator-local",
+        }
+    }
+}
+
+/// The parameters of a quorum core. Made by hand, then checked by [`QuorumConfig::check`].
+#[derive(Clone, Debug)]
+pub struct QuorumConfig {
+    /// All members.
+    pub members: Members,
+    /// This node.
+    pub me: NodeIndex,
+    /// Replicas per key (N).
+    pub n: usize,
+    /// Replies a get waits for (R).
+    pub r: usize,
+    /// Durable acknowledgements a put or a write-back waits for (W).
+    pub w: usize,
+    /// Whether a get makes what it returns durable on W replicas first.
+    pub write_back: bool,
+    /// Where versions come from.
+    pub versions: VersionScheme,
+    /// Added to the wall clock when versions come from it, in ms.
+    pub clock_offset_ms: i64,
+    /// Points per member on the ring.
+    pub vnodes: u16,
+    /// After how long an unanswered call to a replica is sent again, in ms.
+    pub call_timeout_ms: u64,
+    /// After how long an operation ends without success, in ms.
+    pub op_timeout_ms: u64,
+}
+
+impl QuorumConfig {
+    /// Whether the numbers fit together.
+    ///
+    /// # Errors
+    /// A sentence for the user that names the option and its value.
+    pub fn check(&self) -> Result<(), String> {
+        let members = self.members.count();
+        if self.n == 0 || self.n > members {
+            return Err(format!("--n {} is not between 1 and the number of members, {members}", self.n));
+        }
+        if self.r == 0 || self.r > self.n {
+            return Err(format!("--r {} is not between 1 and --n {}", self.r, self.n));
+        }
+        if self.w == 0 || self.w > self.n {
+            return Err(format!("--w {} is not between 1 and --n {}", self.w, self.n));
+        }
+        if self.vnodes == 0 {
+            return Err("--vnodes 0 leaves no place on the ring; give at least 1".to_owned());
+        }
+        if self.call_timeout_ms == 0 || self.op_timeout_ms == 0 {
+            return Err("--call-timeout-ms and --op-timeout-ms must be at least 1".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The fewest replicas of N that any two such groups share: floor(N/2) + 1.
+    pub fn majority(&self) -> usize {
+        self.n / 2 + 1
+    }
+
+    /// From how many replies with the newest version a get needs no write-back.
+    ///
+    /// Every later get (R replies) and every later put (whose version read takes a majority) must meet one of the holders, so
+    /// `N - min(R, majority) + 1`. The well-known `N - R + 1` looks only at gets. With N=5 and R=4 that is 2 holders, and a later put that
+    /// reads versions from the 3 others takes a smaller version than the one already returned: its value is lost behind an older one.
+    pub fn holders_enough(&self) -> usize {
+        self.n - self.r.min(self.majority()) + 1
+    }
+
+    /// A checksum over what all nodes of a cluster must agree on to place keys alike. R, W and the rest concern only the coordinator.
+    pub fn layout(&self) -> u32 {
+        let names: Vec<&str> = self.members.names().iter().map(AsRef::as_ref).collect();
+        crc32fast::hash(format!("quorum n={} vnodes={} members={}", self.n, self.vnodes, names.join(",")).as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(members: usize, n: usize, r: usize, w: usize) -> QuorumConfig {
+        let names: Vec<String> = (1..=members).map(|number| format!("n{number}")).collect();
+        QuorumConfig {
+            members: Members::new(names.iter().map(String::as_str)).unwrap(),
+            me: NodeIndex(0),
+            n,
+            r,
+            w,
+            write_back: true,
+            versions: VersionScheme::Quorum,
+            clock_offset_ms: 0,
+            vnodes: 8,
+            call_timeout_ms: 300,
+            op_timeout_ms: 1000,
+        }
+    }
+
+    #[test]
+    fn refuses_numbers_that_do_not_fit_and_names_them() {
+        assert!(config(5, 3, 2, 2).check().is_ok());
+        assert!(
+            config(2, 3, 2, 2)
+                .check()
+                .unwrap_err()
+                .contains("--n 3 is not between 1 and the number of members, 2")
+        );
+        assert!(config(5, 3, 4, 2).check().unwrap_err().contains("--r 4 is not between 1 and --n 3"));
+        assert!(config(5, 3, 2, 0).check().unwrap_err().contains("--w 0"));
+    }
+
+    #[test]
+    fn holders_meet_every_later_get_and_every_later_version_read() {
+        for n in 1..=7 {
+            for r in 1..=n {
+                let config = config(7, n, r, 1);
+                let holders = config.holders_enough();
+                assert!(holders + r > n && holders + config.majority() > n);
+                assert!(
+                    holders == 1 || holders - 1 + r <= n || holders - 1 + config.majority() <= n,
+                    "one less would do"
+                );
+            }
+        }
+        assert_eq!(config(5, 5, 4, 3).holders_enough(), 3, "N-R+1 would be 2");
+    }
+
+    #[test]
+    fn nodes_that_place_keys_differently_have_different_layouts() {
+        let base = config(5, 3, 2, 2);
+        assert_eq!(
+            base.layout(),
+            QuorumConfig {
+                r: 1,
+                w: 1,
+                me: NodeIndex(2),
+                ..base.clone()
+            }
+            .layout()
+        );
+        assert_ne!(base.layout(), QuorumConfig { n: 4, ..base.clone() }.layout());
+        assert_ne!(base.layout(), QuorumConfig { vnodes: 9, ..base }.layout());
+    }
+}

@@ -1,0 +1,98 @@
+//! What the log needs of a file; tests put a disk that fails or tears in its place.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::disk;
+
+/// An append-only file that can be read, cut and made durable.
+pub trait Storage: Send {
+    /// Its length, in bytes.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Reads from `offset` until `into` is full or the file ends; returns how many bytes were read.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all bytes at the end.
+    ///
+    /// # Errors
+    /// What the system said; a part may have been written.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything written durable, the length included.
+    ///
+    /// # Errors
+    /// What the system said; nobody knows then what is durable.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts the file to `length` bytes and makes that durable.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// A real file.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+}
+
+impl FileStorage {
+    /// Opens the file; a new one is created and its name made durable.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(path: &Path) -> io::Result<FileStorage> {
+        let is_new = !path.try_exists()?;
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        if is_new {
+            file.sync_all()?;
+            if let Some(directory) = path.parent() {
+                disk::sync_directory(directory)?;
+            }
+        }
+        Ok(FileStorage { file })
+    }
+}
+
+impl Storage for FileStorage {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < into.len() {
+            match self.file.read_at(&mut into[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        // fdatasync: it also syncs the length, without which the data could not be read back (fdatasync(2)).
+        self.file.sync_data()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.file.sync_all()
+    }
+}
