@@ -1,15 +1,48 @@
 //! Faults for distributed stores: inject, prove that they bite, heal, prove that they healed.
+//!
+//! ```text
+//!  plan                     run time                                             history
+//!  Fault::draw ─► Fault ─► resolve ─► State ─► World (union of all in force) ─► links, process ─► Receipt
+//!    fault.rs      target.rs            world.rs                                  probe ────────► Proof
+//! ```
+//!
+//! **The main decision: a desired state, and probes.** A fault is a state it asks for, under a number; the world is the union of
+//! all in force; healing takes a number away and applies what is left. And no back end is believed: datagrams over every pair of nodes, the end
+//! of a process, the state of every thread prove each injection and each heal.
+//!
+//! **The one not taken:** faults that are objects with `inject` and `heal`, believed by their exit codes. There the second of two overlapping faults
+//! heals the first one's cuts, a lost heal stays for ever, and a fault that silently did nothing goes unnoticed, which is the classic failure of the
+//! field's tools (chaos-mesh/chaos-mesh #1389: no delay at all, the error only in a daemon's log).
+//!
+//! Absent here: operations, histories, workloads, clocks that stamp, and chance at run time.
+//!
+//! - [`fault`](crate::Fault), [`target`](crate::TargetChoice), [`world`]: what is wanted
+//! - [`partition`]: the shapes, pure
+//! - [`links`]: cuts by iptables, nftables or policy rules
+//! - [`process`]: kill, pause
+//! - [`probe`]: what passes between whom
+//! - [`receipt`]: what goes into the history
+//! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
+mod capability;
 mod error;
+mod fault;
 pub mod links;
 pub mod netlink;
 pub mod netns;
 pub mod partition;
 mod pidfd;
 pub mod probe;
+pub mod process;
 mod program;
+pub mod receipt;
 mod target;
+pub mod world;
 
+pub use capability::Capability;
 pub use error::{Error, Result};
+pub use fault::{Asks, FAULTS, Fault, FaultInfo, Resolved, Shape};
 pub use program::program_folders;
-pub use target::{Router, Target};
+pub use receipt::{Proof, Receipt};
+pub use target::{KeyRoles, Roles, Router, Skipped, Target, TargetChoice};
+pub use world::{Change, State, World};

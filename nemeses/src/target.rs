@@ -1,9 +1,14 @@
-//! What a fault acts on: plain data about nodes and the router between them, made by whoever built the network.
+//! Whom a fault hits: plain data about nodes, and choices among them that are settled only when the fault is due.
+//!
+//! A plan cannot know who leads in its eleventh second. So it says "the leader", or gives an order in which to look for a node that is up;
+//! the choice is settled at run time from what the harness observed, without any chance, and stored.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::world::State;
 
 /// One node, as far as faults care.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,4 +34,112 @@ pub struct Target {
 pub struct Router {
     /// A file that refers to it.
     pub namespace: PathBuf,
+}
+
+/// How a node is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TargetChoice {
+    /// This one.
+    Node(String),
+    /// The first in a drawn order that is not down (and not paused, for a pause).
+    Any {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// The node that takes itself for the leader.
+    Leader,
+    /// The coordinator of a key in use.
+    Coordinator {
+        /// Drawn number; the harness takes the key at this place, modulo their number, of those in use.
+        key_pick: u32,
+        /// Where every node may coordinate, the first in this order that is up does.
+        order: Vec<String>,
+    },
+}
+
+/// What the harness found out, for the choices that need it. See [`crate::Fault::asks`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roles {
+    /// The node that takes itself for the leader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    /// Who serves the key that was picked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyRoles>,
+}
+
+/// Who serves a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRoles {
+    /// The key.
+    pub key: String,
+    /// The node that coordinates it; `None` where any node does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinator: Option<String>,
+    /// The nodes that hold it.
+    pub replicas: Vec<String>,
+}
+
+/// Why a fault was not injected. Not an error: the run counts and shows it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Skipped(pub String);
+
+impl TargetChoice {
+    /// Settles the choice. `unfit` says of a node why it cannot be hit now.
+    pub(crate) fn settle(&self, roles: &Roles, unfit: impl Fn(&str) -> Option<&'static str>) -> Result<String, Skipped> {
+        let fit = |node: &String, called: &str| match unfit(node) {
+            None => Ok(node.clone()),
+            Some(why) => Err(Skipped(format!("{called} {node} is {why}"))),
+        };
+        match self {
+            TargetChoice::Node(node) => fit(node, "node"),
+            TargetChoice::Any { order } => first_fit(order, unfit),
+            TargetChoice::Leader => match &roles.leader {
+                Some(leader) => fit(leader, "leader"),
+                None => Err(Skipped("no node takes itself for the leader".into())),
+            },
+            TargetChoice::Coordinator { order, .. } => match roles.key.as_ref().ok_or_else(no_key)?.coordinator.as_ref() {
+                Some(coordinator) => fit(coordinator, "coordinator"),
+                None => first_fit(order, unfit),
+            },
+        }
+    }
+
+    /// Every node the choice names.
+    pub(crate) fn names(&self) -> &[String] {
+        match self {
+            TargetChoice::Node(node) => std::slice::from_ref(node),
+            TargetChoice::Any { order } | TargetChoice::Coordinator { order, .. } => order,
+            TargetChoice::Leader => &[],
+        }
+    }
+}
+
+pub(crate) fn first_fit(order: &[String], unfit: impl Fn(&str) -> Option<&'static str>) -> Result<String, Skipped> {
+    let fit = order.iter().find(|node| unfit(node).is_none());
+    fit.cloned().ok_or_else(|| {
+        let why = order.first().and_then(|node| unfit(node)).unwrap_or("unknown");
+        Skipped(format!(
+            "no node can be hit: the first, {}, is {why}",
+            order.first().map_or("nobody", String::as_str)
+        ))
+    })
+}
+
+pub(crate) fn no_key() -> Skipped {
+    Skipped("no key is in use yet".into())
+}
+
+/// Why a node cannot be killed or cut off: it does not run anyway.
+pub(crate) fn unless_down(now: &State) -> impl Fn(&str) -> Option<&'static str> {
+    |node| now.down.contains(node).then_some("down already")
+}
+
+/// Why a node cannot be paused.
+pub(crate) fn unless_down_or_paused(now: &State) -> impl Fn(&str) -> Option<&'static str> {
+    |node| unless_down(now)(node).or_else(|| now.paused.contains(node).then_some("paused already"))
 }

@@ -1,0 +1,593 @@
+//! The faults there are: what a plan says, and what it comes to at run time.
+//!
+//! A [`Fault`] is drawn when the plan is, with everything left to chance decided then: who comes first in an order, which shape. What is left open is
+//! only who plays a role, and [`Fault::resolve`] settles that without chance.
+
+use std::collections::BTreeSet;
+
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
+use crate::partition::{self, Cuts};
+use crate::target::{KeyRoles, Roles, Skipped, TargetChoice, first_fit, no_key, unless_down, unless_down_or_paused};
+use crate::world::State;
+
+/// What is known of a kind of fault.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultInfo {
+    /// The name that flags and plans use.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// What the system must be able to do.
+    pub needs: &'static [Capability],
+}
+
+/// Every kind of fault.
+pub const FAULTS: &[FaultInfo] = &[
+    FaultInfo {
+        name: "partition",
+        about: "cut links between nodes: halves, majorities ring, bridge, one way, one node, a coordinator from its replicas",
+        needs: &[],
+    },
+    FaultInfo {
+        name: "kill",
+        about: "kill -9 every process of a node at once; the heal starts it again",
+        needs: &[Capability::Kill, Capability::Restart],
+    },
+    FaultInfo {
+        name: "pause",
+        about: "stop every process of a node; the heal continues it",
+        needs: &[Capability::Pause],
+    },
+];
+
+/// One fault, as a plan has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fault {
+    /// Cut links between nodes, silently.
+    Partition {
+        /// Which.
+        shape: Shape,
+    },
+    /// Kill a node's processes.
+    Kill {
+        /// Whose.
+        target: TargetChoice,
+    },
+    /// Stop a node's processes.
+    Pause {
+        /// Whose.
+        target: TargetChoice,
+    },
+}
+
+/// Which links a partition cuts; the functions in [`partition`] draw them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Shape {
+    /// The first half of the nodes and the rest.
+    Halves {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// Every node sees a majority, no two the same.
+    MajoritiesRing {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// Two halves joined by the first node alone.
+    Bridge {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// Some nodes are not heard by the others, but hear them.
+    OneWay {
+        /// The nodes that are not heard.
+        muted: Vec<String>,
+    },
+    /// One node alone.
+    IsolateOne {
+        /// Which.
+        target: TargetChoice,
+    },
+    /// The coordinator of a key in use, cut from a majority of the key's replicas.
+    CutCoordinator {
+        /// As in [`TargetChoice::Coordinator`].
+        key_pick: u32,
+        /// Who coordinates where every node may, and which replicas are lost first.
+        order: Vec<String>,
+    },
+}
+
+/// What the harness must find out before a fault can be resolved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// Who leads.
+    pub leader: bool,
+    /// Who serves the key at this place, modulo their number, of those in use.
+    pub key_pick: Option<u32>,
+}
+
+/// What a fault came to: enough to inject exactly this again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolved {
+    /// The one node that was chosen, if the fault chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The key whose servers are hit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyRoles>,
+    /// What the fault asks of the world.
+    pub state: State,
+}
+
+impl Fault {
+    /// Draws a fault of a kind of [`FAULTS`], using roles only if the system can name who plays them.
+    ///
+    /// # Panics
+    /// If there is no such kind: look it up first.
+    pub fn draw(kind: &str, nodes: &[String], capabilities: &[Capability], rng: &mut (impl Rng + ?Sized)) -> Fault {
+        match kind {
+            "partition" => Fault::Partition {
+                shape: draw_shape(nodes, capabilities, rng),
+            },
+            "kill" => Fault::Kill {
+                target: draw_target(nodes, capabilities, rng),
+            },
+            "pause" => Fault::Pause {
+                target: draw_target(nodes, capabilities, rng),
+            },
+            _ => panic!("`{kind}` is no kind of fault"),
+        }
+    }
+
+    /// Its kind's name, one of [`FAULTS`].
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Partition { .. } => "partition",
+            Fault::Kill { .. } => "kill",
+            Fault::Pause { .. } => "pause",
+        }
+    }
+
+    /// Checks a fault that a person wrote.
+    ///
+    /// # Errors
+    /// Names the word at fault.
+    pub fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        let (names, must_be_all) = match self {
+            Fault::Kill { target }
+            | Fault::Pause { target }
+            | Fault::Partition {
+                shape: Shape::IsolateOne { target },
+            } => (target.names(), false),
+            Fault::Partition {
+                shape: Shape::OneWay { muted },
+            } if muted.is_empty() => return Err("`muted` names no node".into()),
+            Fault::Partition {
+                shape: Shape::OneWay { muted },
+            } => (muted.as_slice(), false),
+            Fault::Partition {
+                shape:
+                    Shape::Halves { order } | Shape::MajoritiesRing { order } | Shape::Bridge { order } | Shape::CutCoordinator { order, .. },
+            } => (order.as_slice(), true),
+        };
+        if let Some(stranger) = names.iter().find(|name| !nodes.contains(name)) {
+            return Err(format!("there is no node `{stranger}`; there are {}", nodes.join(", ")));
+        }
+        let different: BTreeSet<&String> = names.iter().collect();
+        if different.len() != names.len() {
+            return Err(format!("a node is named twice in {}", names.join(", ")));
+        }
+        if must_be_all && names.len() != nodes.len() {
+            return Err(format!("`order` names {} of {} nodes", names.len(), nodes.len()));
+        }
+        Ok(())
+    }
+
+    /// What must be known before it can be resolved.
+    #[must_use]
+    pub fn asks(&self) -> Asks {
+        match self {
+            Fault::Kill { target }
+            | Fault::Pause { target }
+            | Fault::Partition {
+                shape: Shape::IsolateOne { target },
+            } => match target {
+                TargetChoice::Leader => Asks {
+                    leader: true,
+                    key_pick: None,
+                },
+                TargetChoice::Coordinator { key_pick, .. } => Asks {
+                    leader: false,
+                    key_pick: Some(*key_pick),
+                },
+                TargetChoice::Node(_) | TargetChoice::Any { .. } => Asks::default(),
+            },
+            Fault::Partition {
+                shape: Shape::CutCoordinator { key_pick, .. },
+            } => Asks {
+                leader: false,
+                key_pick: Some(*key_pick),
+            },
+            Fault::Partition { .. } => Asks::default(),
+        }
+    }
+
+    /// Settles who is hit. `now` is the state of the world, with nodes that are down for other reasons added; `roles` answers [`Fault::asks`].
+    ///
+    /// # Errors
+    /// If nobody can be hit now.
+    pub fn resolve(&self, nodes: &[String], now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
+        match self {
+            Fault::Partition { shape } => shape.resolve(nodes, now, roles),
+            Fault::Kill { target } => {
+                let node = target.settle(roles, unless_down(now))?;
+                let state = State {
+                    down: BTreeSet::from([node.clone()]),
+                    ..State::default()
+                };
+                Ok(Resolved {
+                    node: Some(node),
+                    key: key_of(self, roles),
+                    state,
+                })
+            }
+            Fault::Pause { target } => {
+                let node = target.settle(roles, unless_down_or_paused(now))?;
+                let state = State {
+                    paused: BTreeSet::from([node.clone()]),
+                    ..State::default()
+                };
+                Ok(Resolved {
+                    node: Some(node),
+                    key: key_of(self, roles),
+                    state,
+                })
+            }
+        }
+    }
+}
+
+impl Shape {
+    fn resolve(&self, nodes: &[String], now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
+        let mut node = None;
+        let mut key = None;
+        let cuts = match self {
+            Shape::Halves { order } => partition::halves(order),
+            Shape::MajoritiesRing { order } => partition::majorities_ring(order),
+            Shape::Bridge { order } => partition::bridge(order),
+            Shape::OneWay { muted } => partition::one_way(muted, nodes),
+            Shape::IsolateOne { target } => {
+                let alone = target.settle(roles, unless_down(now))?;
+                let cuts = partition::isolate(&alone, nodes);
+                node = Some(alone);
+                cuts
+            }
+            Shape::CutCoordinator { order, .. } => {
+                let served = roles.key.as_ref().ok_or_else(no_key)?;
+                let coordinator = served.coordinator.clone().map_or_else(|| first_fit(order, unless_down(now)), Ok)?;
+                let mut replicas = served.replicas.clone();
+                replicas.sort_by_key(|replica| order.iter().position(|ordered| ordered == replica));
+                let cuts = partition::cut_coordinator(&coordinator, &replicas);
+                node = Some(coordinator);
+                key = Some(served.clone());
+                cuts
+            }
+        };
+        // What the harness observed may name strangers; a cut must not.
+        let cuts: Cuts = cuts
+            .into_iter()
+            .filter(|(from, to)| nodes.contains(from) && nodes.contains(to))
+            .collect();
+        if cuts.is_empty() {
+            return Err(Skipped(format!("this shape cuts nothing between {} nodes", nodes.len())));
+        }
+        Ok(Resolved {
+            node,
+            key,
+            state: State { cuts, ..State::default() },
+        })
+    }
+}
+
+fn key_of(fault: &Fault, roles: &Roles) -> Option<KeyRoles> {
+    fault.asks().key_pick.and_then(|_| roles.key.clone())
+}
+
+fn shuffled(nodes: &[String], rng: &mut (impl Rng + ?Sized)) -> Vec<String> {
+    let mut order = nodes.to_vec();
+    order.shuffle(rng);
+    order
+}
+
+/// One node alone is what happens most in practice, so it gets two cards of seven.
+fn draw_shape(nodes: &[String], capabilities: &[Capability], rng: &mut (impl Rng + ?Sized)) -> Shape {
+    let order = shuffled(nodes, rng);
+    match rng.random_range(0..7) {
+        0 => Shape::Halves { order },
+        1 => Shape::MajoritiesRing { order },
+        2 => Shape::Bridge { order },
+        3 => Shape::OneWay {
+            muted: draw_muted(order, rng),
+        },
+        4 if capabilities.contains(&Capability::Replicas) => Shape::CutCoordinator {
+            key_pick: rng.random_range(0..1 << 16),
+            order,
+        },
+        _ => Shape::IsolateOne {
+            target: draw_target(nodes, capabilities, rng),
+        },
+    }
+}
+
+/// A node that is not heard, one that hears nobody, or a half: the asymmetries that cost most.
+fn draw_muted(order: Vec<String>, rng: &mut (impl Rng + ?Sized)) -> Vec<String> {
+    let n = order.len();
+    let n_muted = [1, n.saturating_sub(1), n / 2].choose(rng).copied().unwrap_or(1).max(1);
+    order.into_iter().take(n_muted).collect()
+}
+
+/// Half of the draws go to a role if the system has any: that is where the promises are kept.
+fn draw_target(nodes: &[String], capabilities: &[Capability], rng: &mut (impl Rng + ?Sized)) -> TargetChoice {
+    let order = shuffled(nodes, rng);
+    let key_pick = rng.random_range(0..1 << 16);
+    let to_a_role = rng.random_bool(0.5);
+    if to_a_role && capabilities.contains(&Capability::Leader) {
+        TargetChoice::Leader
+    } else if to_a_role && capabilities.contains(&Capability::Replicas) {
+        TargetChoice::Coordinator { key_pick, order }
+    } else {
+        TargetChoice::Any { order }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn nodes(n: usize) -> Vec<String> {
+        (1..=n).map(|number| format!("n{number}")).collect()
+    }
+
+    fn every_capability() -> Vec<Capability> {
+        vec![
+            Capability::Kill,
+            Capability::Pause,
+            Capability::Restart,
+            Capability::Leader,
+            Capability::Replicas,
+        ]
+    }
+
+    fn served(coordinator: Option<&str>) -> Roles {
+        let key = KeyRoles {
+            key: "k3".into(),
+            coordinator: coordinator.map(Into::into),
+            replicas: nodes(3),
+        };
+        Roles {
+            leader: Some("n2".into()),
+            key: Some(key),
+        }
+    }
+
+    fn pause_any() -> Fault {
+        Fault::Pause {
+            target: TargetChoice::Any { order: nodes(3) },
+        }
+    }
+
+    #[test]
+    fn is_written_with_the_kind_outside() {
+        let fault = Fault::Partition {
+            shape: Shape::OneWay { muted: vec!["n3".into()] },
+        };
+        let text = serde_json::to_string(&fault).unwrap();
+        assert_eq!(text, r#"{"partition":{"shape":{"one-way":{"muted":["n3"]}}}}"#);
+        assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), fault);
+        assert_eq!(
+            serde_json::to_string(&Fault::Kill {
+                target: TargetChoice::Leader
+            })
+            .unwrap(),
+            r#"{"kill":{"target":"leader"}}"#
+        );
+        let typo = r#"{"kill":{"target":{"any":{"ordre":["n1"]}}}}"#;
+        assert!(serde_json::from_str::<Fault>(typo).unwrap_err().to_string().contains("ordre"));
+    }
+
+    #[test]
+    fn the_same_generator_draws_the_same_faults() {
+        let draw = || -> Vec<Fault> {
+            let mut rng = ChaCha8Rng::seed_from_u64(7);
+            FAULTS
+                .iter()
+                .cycle()
+                .take(60)
+                .map(|info| Fault::draw(info.name, &nodes(5), &every_capability(), &mut rng))
+                .collect()
+        };
+        assert_eq!(draw(), draw());
+    }
+
+    #[test]
+    fn every_shape_appears_and_one_node_alone_most() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut n_by_shape = std::collections::BTreeMap::new();
+        for _ in 0..700 {
+            let Fault::Partition { shape } = Fault::draw("partition", &nodes(5), &every_capability(), &mut rng) else {
+                unreachable!()
+            };
+            let name = serde_json::to_value(&shape)
+                .unwrap()
+                .as_object()
+                .unwrap()
+                .keys()
+                .next()
+                .unwrap()
+                .clone();
+            *n_by_shape.entry(name).or_insert(0) += 1;
+        }
+        assert_eq!(n_by_shape.len(), 6, "{n_by_shape:?}");
+        assert!(n_by_shape.values().all(|&n| n > 60), "{n_by_shape:?}");
+        assert_eq!(n_by_shape.iter().max_by_key(|(_, n)| **n).unwrap().0, "isolate-one");
+    }
+
+    #[test]
+    fn every_draw_is_valid_and_hits_somebody() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        for (n, info) in (3..=9).flat_map(|n| FAULTS.iter().map(move |info| (n, info))) {
+            for capabilities in [vec![], every_capability()] {
+                for _ in 0..50 {
+                    let fault = Fault::draw(info.name, &nodes(n), &capabilities, &mut rng);
+                    fault.validate(&nodes(n)).unwrap();
+                    assert_eq!(fault.kind(), info.name);
+                    let asks = fault.asks();
+                    assert!(
+                        !capabilities.is_empty() || asks == Asks::default(),
+                        "a role that the system cannot name: {fault:?}"
+                    );
+                    let resolved = fault.resolve(&nodes(n), &State::default(), &served(None)).unwrap();
+                    assert_ne!(resolved.state, State::default(), "{fault:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_node_cannot_be_partitioned() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for _ in 0..50 {
+            let fault = Fault::draw("partition", &nodes(1), &[], &mut rng);
+            let skipped = fault.resolve(&nodes(1), &State::default(), &Roles::default()).unwrap_err();
+            assert_eq!(skipped.to_string(), "this shape cuts nothing between 1 nodes");
+        }
+    }
+
+    #[test]
+    fn takes_the_first_node_that_is_up() {
+        let now = State {
+            down: BTreeSet::from(["n1".into()]),
+            paused: BTreeSet::from(["n2".into()]),
+            ..State::default()
+        };
+        let resolved = pause_any().resolve(&nodes(3), &now, &Roles::default()).unwrap();
+        assert_eq!(
+            serde_json::to_string(&resolved).unwrap(),
+            r#"{"node":"n3","state":{"paused":["n3"]}}"#
+        );
+        let kill = Fault::Kill {
+            target: TargetChoice::Any { order: nodes(3) },
+        };
+        assert_eq!(
+            kill.resolve(&nodes(3), &now, &Roles::default()).unwrap().node.as_deref(),
+            Some("n2"),
+            "a paused node can be killed"
+        );
+    }
+
+    #[test]
+    fn says_why_nobody_was_hit() {
+        let all_down = State {
+            down: nodes(3).into_iter().collect(),
+            ..State::default()
+        };
+        let skipped = |fault: Fault, roles: &Roles| fault.resolve(&nodes(3), &all_down, roles).unwrap_err().to_string();
+        assert_eq!(
+            skipped(pause_any(), &Roles::default()),
+            "no node can be hit: the first, n1, is down already"
+        );
+        assert_eq!(
+            skipped(
+                Fault::Kill {
+                    target: TargetChoice::Node("n2".into())
+                },
+                &Roles::default()
+            ),
+            "node n2 is down already"
+        );
+        assert_eq!(
+            skipped(
+                Fault::Kill {
+                    target: TargetChoice::Leader
+                },
+                &Roles::default()
+            ),
+            "no node takes itself for the leader"
+        );
+        let coordinator = TargetChoice::Coordinator {
+            key_pick: 1,
+            order: nodes(3),
+        };
+        assert_eq!(
+            skipped(Fault::Kill { target: coordinator }, &Roles::default()),
+            "no key is in use yet"
+        );
+        assert_eq!(
+            skipped(
+                Fault::Kill {
+                    target: TargetChoice::Leader
+                },
+                &served(None)
+            ),
+            "leader n2 is down already"
+        );
+    }
+
+    #[test]
+    fn the_order_decides_who_coordinates_and_which_replicas_are_lost() {
+        let order = ["n5", "n3", "n1", "n2", "n4"].map(String::from).to_vec();
+        let fault = Fault::Partition {
+            shape: Shape::CutCoordinator { key_pick: 9, order },
+        };
+        assert_eq!(
+            fault.asks(),
+            Asks {
+                leader: false,
+                key_pick: Some(9)
+            }
+        );
+        let free = fault.resolve(&nodes(5), &State::default(), &served(None)).unwrap();
+        assert_eq!(
+            (free.node.as_deref(), &free.state.cuts),
+            (Some("n5"), &partition::cut_coordinator("n5", &["n3", "n1", "n2"].map(String::from)))
+        );
+        let fixed = fault.resolve(&nodes(5), &State::default(), &served(Some("n1"))).unwrap();
+        assert_eq!(
+            fixed.state.cuts,
+            partition::cut_coordinator("n1", &["n3", "n1", "n2"].map(String::from))
+        );
+        assert_eq!(fixed.key.unwrap().key, "k3");
+    }
+
+    #[test]
+    fn names_the_word_that_is_wrong() {
+        let check = |fault: &str, expected: &str| {
+            let fault: Fault = serde_json::from_str(fault).unwrap();
+            assert_eq!(fault.validate(&nodes(3)).unwrap_err(), expected);
+        };
+        check(
+            r#"{"kill":{"target":{"node":"n9"}}}"#,
+            "there is no node `n9`; there are n1, n2, n3",
+        );
+        check(
+            r#"{"pause":{"target":{"any":{"order":["n1","n1"]}}}}"#,
+            "a node is named twice in n1, n1",
+        );
+        check(
+            r#"{"partition":{"shape":{"halves":{"order":["n1","n2"]}}}}"#,
+            "`order` names 2 of 3 nodes",
+        );
+        check(r#"{"partition":{"shape":{"one-way":{"muted":[]}}}}"#, "`muted` names no node");
+    }
+}

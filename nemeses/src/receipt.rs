@@ -1,0 +1,115 @@
+//! What was done about a fault, and what proves it: plain data for the history.
+//!
+//! Receipts carry lengths of time only; moments are stamped by whoever owns the run's clock. Together with the fault's number and kind,
+//! which stand beside it in the history, a receipt is enough to inject exactly this again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Resolved;
+use crate::links::Applied;
+use crate::probe::ProbeReport;
+use crate::process::{Killed, Paused};
+
+/// What a fault came to and what was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Who was hit, and what the fault asked of the world.
+    pub resolved: Resolved,
+    /// The change of the links, if there was one: the back end and how long it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<Applied>,
+}
+
+/// What a fault's probes saw; `ok` only if all of them saw what they should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// Whether everything is as it should be.
+    pub ok: bool,
+    /// Datagrams over every pair of nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<ProbeReport>,
+    /// The end of a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed: Option<Killed>,
+    /// The states of a node's processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Paused>,
+}
+
+impl From<ProbeReport> for Proof {
+    fn from(report: ProbeReport) -> Proof {
+        Proof {
+            ok: report.ok,
+            links: Some(report),
+            killed: None,
+            processes: None,
+        }
+    }
+}
+
+impl From<Killed> for Proof {
+    fn from(killed: Killed) -> Proof {
+        Proof {
+            ok: killed.ok,
+            links: None,
+            killed: Some(killed),
+            processes: None,
+        }
+    }
+}
+
+impl From<Paused> for Proof {
+    fn from(paused: Paused) -> Proof {
+        Proof {
+            ok: paused.ok,
+            links: None,
+            killed: None,
+            processes: Some(paused),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::BackEnd;
+    use crate::partition::isolate;
+    use crate::world::State;
+
+    #[test]
+    fn a_receipt_is_enough_to_inject_the_same_again() {
+        let cuts = isolate("n1", &["n1", "n2"].map(String::from));
+        let resolved = Resolved {
+            node: Some("n1".into()),
+            key: None,
+            state: State { cuts, ..State::default() },
+        };
+        let receipt = Receipt {
+            resolved,
+            links: Some(Applied {
+                back_end: BackEnd::Nftables,
+                n_cuts: 2,
+                duration_us: 310,
+            }),
+        };
+        let text = serde_json::to_string(&receipt).unwrap();
+        insta::assert_snapshot!(text, @r#"{"resolved":{"node":"n1","state":{"cuts":[["n1","n2"],["n2","n1"]]}},"links":{"back_end":"nftables","n_cuts":2,"duration_us":310}}"#);
+        assert_eq!(serde_json::from_str::<Receipt>(&text).unwrap(), receipt);
+    }
+
+    #[test]
+    fn a_proof_says_first_whether_it_is_one() {
+        let leaked = vec![("n1".to_string(), "n2".to_string())];
+        let proof = Proof::from(ProbeReport {
+            ok: false,
+            leaked,
+            dead: vec![],
+            rounds: 9,
+            took_us: 5_000,
+        });
+        let text = serde_json::to_string(&proof).unwrap();
+        insta::assert_snapshot!(text, @r#"{"ok":false,"links":{"ok":false,"leaked":[["n1","n2"]],"dead":[],"rounds":9,"took_us":5000}}"#);
+    }
+}

@@ -1,0 +1,190 @@
+//! The desired state of the world: what all faults in force together ask for.
+//!
+//! A fault never undoes itself. It adds what it asks for under its number; healing it takes that number away; and what is then still asked for is
+//! applied as a whole. So faults compose, a lost heal cannot leak, and healing everything is applying the default state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::partition::Cuts;
+
+/// What should be wrong with the cluster; by default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// Directed pairs of nodes that should not reach each other.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub cuts: Cuts,
+    /// Nodes whose processes should be stopped.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub paused: BTreeSet<String>,
+    /// Nodes that should not run.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub down: BTreeSet<String>,
+}
+
+/// What to do to get from one state to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The whole new set of cuts, if it differs.
+    pub cuts: Option<Cuts>,
+    /// Nodes to kill.
+    pub kill: BTreeSet<String>,
+    /// Nodes to start again.
+    pub restart: BTreeSet<String>,
+    /// Nodes to pause; after the restarts.
+    pub pause: BTreeSet<String>,
+    /// Nodes to continue.
+    pub resume: BTreeSet<String>,
+}
+
+impl State {
+    /// The change that makes `self` out of `before`. A node that should be down is never paused, and one that leaves both states at
+    /// once is restarted, not continued.
+    #[must_use]
+    pub fn change_from(&self, before: &State) -> Change {
+        let paused = |state: &State| -> BTreeSet<String> { state.paused.difference(&state.down).cloned().collect() };
+        let (paused_before, paused_now) = (paused(before), paused(self));
+        Change {
+            cuts: (self.cuts != before.cuts).then(|| self.cuts.clone()),
+            kill: self.down.difference(&before.down).cloned().collect(),
+            restart: before.down.difference(&self.down).cloned().collect(),
+            pause: paused_now.difference(&paused_before).cloned().collect(),
+            resume: paused_before
+                .difference(&paused_now)
+                .filter(|node| !self.down.contains(*node))
+                .cloned()
+                .collect(),
+        }
+    }
+}
+
+/// The faults in force, by number, each with the state it asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    active: BTreeMap<u64, State>,
+}
+
+impl World {
+    /// Adds a fault, or replaces what it asks for.
+    pub fn inject(&mut self, id: u64, state: State) {
+        self.active.insert(id, state);
+    }
+
+    /// Takes a fault away; `None` if it is not in force.
+    pub fn heal(&mut self, id: u64) -> Option<State> {
+        self.active.remove(&id)
+    }
+
+    /// Takes every fault away.
+    pub fn heal_all(&mut self) {
+        self.active.clear();
+    }
+
+    /// Numbers of the faults in force.
+    pub fn active(&self) -> impl Iterator<Item = u64> + '_ {
+        self.active.keys().copied()
+    }
+
+    /// What all of them together ask for.
+    #[must_use]
+    pub fn desired(&self) -> State {
+        let mut desired = State::default();
+        for state in self.active.values() {
+            desired.cuts.extend(state.cuts.iter().cloned());
+            desired.paused.extend(state.paused.iter().cloned());
+            desired.down.extend(state.down.iter().cloned());
+        }
+        desired
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(from: &str, to: &str) -> State {
+        State {
+            cuts: Cuts::from([(from.into(), to.into())]),
+            ..State::default()
+        }
+    }
+
+    fn down(node: &str) -> State {
+        State {
+            down: BTreeSet::from([node.into()]),
+            ..State::default()
+        }
+    }
+
+    fn paused(node: &str) -> State {
+        State {
+            paused: BTreeSet::from([node.into()]),
+            ..State::default()
+        }
+    }
+
+    #[test]
+    fn a_cut_that_two_faults_ask_for_outlives_the_heal_of_one() {
+        let mut world = World::default();
+        world.inject(1, cut("n1", "n2"));
+        world.inject(2, cut("n1", "n2"));
+        world.inject(3, cut("n3", "n1"));
+        assert_eq!(world.desired().cuts.len(), 2);
+        assert!(world.heal(1).is_some());
+        assert_eq!(world.desired().cuts.len(), 2);
+        assert!(world.heal(2).is_some());
+        assert_eq!(world.desired(), cut("n3", "n1"));
+        assert!(world.heal(2).is_none());
+    }
+
+    #[test]
+    fn healing_everything_is_the_default_state() {
+        let mut world = World::default();
+        world.inject(1, cut("n1", "n2"));
+        world.inject(2, down("n3"));
+        world.heal_all();
+        assert_eq!((world.desired(), world.active().count()), (State::default(), 0));
+    }
+
+    #[test]
+    fn a_node_that_comes_back_under_a_pause_is_paused_again() {
+        let mut world = World::default();
+        world.inject(1, paused("n1"));
+        let before = world.desired();
+        world.inject(2, down("n1"));
+        let killed = world.desired();
+        assert_eq!(
+            killed.change_from(&before),
+            Change {
+                kill: BTreeSet::from(["n1".into()]),
+                ..Change::default()
+            }
+        );
+        world.heal(2);
+        let back = world.desired();
+        let expected = Change {
+            restart: BTreeSet::from(["n1".into()]),
+            pause: BTreeSet::from(["n1".into()]),
+            ..Change::default()
+        };
+        assert_eq!(back.change_from(&killed), expected);
+        world.heal(1);
+        assert_eq!(
+            world.desired().change_from(&back),
+            Change {
+                resume: BTreeSet::from(["n1".into()]),
+                ..Change::default()
+            }
+        );
+    }
+
+    #[test]
+    fn is_stored_without_what_is_empty() {
+        let text = serde_json::to_string(&cut("n1", "n2")).unwrap();
+        assert_eq!(text, r#"{"cuts":[["n1","n2"]]}"#);
+        assert_eq!(serde_json::from_str::<State>(&text).unwrap(), cut("n1", "n2"));
+        assert!(serde_json::from_str::<State>(r#"{"cut":[]}"#).is_err());
+    }
+}
