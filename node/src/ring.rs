@@ -69,7 +69,7 @@ pub fn stable_hash(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    const KEYS: usize = 20_000;
+    const KEYS: usize = 8_000;
 
     fn names(count: usize) -> Vec<String> {
         (1..=count).map(|number| format!("n{number}")).collect()

@@ -1,0 +1,558 @@
+//! A world for cores: a network that loses, doubles, delays and overtakes; disks that forget what was not synced; clients; one seed.
+//!
+//! It keeps the promises of a driver (`squall_node::core`) and nothing more. While it runs it watches what must hold at every moment,
+//! in every setting: a version names one value; a replica never goes back; what a reply shows is on the disk; an acknowledged put is on
+//! W disks; a definitely failed put is on none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use squall_node::core::{ClientRef, Core, Effect, Event, Now};
+use squall_node::members::{Members, NodeIndex};
+use squall_node::message::{Outcome, RequestBody, RequestHeader};
+use squall_node::quorum::{QuorumConfig, QuorumCore, QuorumMessage, VersionScheme};
+use squall_node::trace::TraceEvent;
+use squall_node::version::Version;
+
+use crate::zones::{Kind, NEVER, Operation};
+
+const MS: u64 = 1_000_000;
+
+/// What a run is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) nodes: usize,
+    pub(crate) n: usize,
+    pub(crate) r: usize,
+    pub(crate) w: usize,
+    pub(crate) write_back: bool,
+    pub(crate) versions: VersionScheme,
+    /// Wall clocks differ by up to this much.
+    pub(crate) skew_ms: u64,
+    /// Messages lost, in percent; half as many are doubled.
+    pub(crate) loss_percent: u32,
+    /// Crashes and partitions happen.
+    pub(crate) faults: bool,
+}
+
+pub(crate) const SOUND: Setting = Setting {
+    nodes: 3,
+    n: 3,
+    r: 2,
+    w: 2,
+    write_back: true,
+    versions: VersionScheme::Quorum,
+    skew_ms: 0,
+    loss_percent: 5,
+    faults: true,
+};
+
+/// What clients saw, per key, and how often which outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) histories: BTreeMap<String, Vec<Operation>>,
+    pub(crate) outcomes: BTreeMap<&'static str, u64>,
+}
+
+enum Happening {
+    Request {
+        client: usize,
+    },
+    Arrive {
+        at: NodeIndex,
+        request: ClientRef,
+        body: RequestBody,
+    },
+    Message {
+        from: NodeIndex,
+        to: NodeIndex,
+        message: QuorumMessage,
+    },
+    Reply {
+        request: ClientRef,
+        outcome: Outcome,
+    },
+    GiveUp {
+        request: ClientRef,
+    },
+    Synced {
+        at: NodeIndex,
+        life: u64,
+        count: usize,
+    },
+    Wake {
+        at: NodeIndex,
+        life: u64,
+    },
+    Crash {
+        at: NodeIndex,
+    },
+    Restart {
+        at: NodeIndex,
+    },
+    Cut {
+        island: BTreeSet<NodeIndex>,
+    },
+}
+
+/// What survives a crash.
+struct Disk {
+    records: Vec<Vec<u8>>,
+    /// A core that is never stepped: it only tells what the records say.
+    content: QuorumCore,
+}
+
+impl Disk {
+    fn take(&mut self, records: impl Iterator<Item = Vec<u8>>) {
+        for record in records {
+            self.content.load(&record).unwrap();
+            self.records.push(record);
+        }
+    }
+}
+
+struct Node {
+    core: Option<QuorumCore>,
+    life: u64,
+    disk: Disk,
+    unsynced: Vec<Vec<u8>>,
+    /// Records of this life reported durable.
+    reported: u64,
+    is_syncing: bool,
+    skew_ns: i64,
+    /// The newest version on the disk, per key.
+    newest: BTreeMap<String, Version>,
+}
+
+struct Client {
+    open: Option<(u64, String, Kind, u64)>,
+    requests: u64,
+}
+
+pub(crate) struct World {
+    setting: Setting,
+    config: QuorumConfig,
+    chance: ChaCha8Rng,
+    now_ns: u64,
+    queue: BTreeMap<(u64, u64), Happening>,
+    queued: u64,
+    nodes: Vec<Node>,
+    clients: Vec<Client>,
+    island: BTreeSet<NodeIndex>,
+    next_value: u64,
+    operations_left: u32,
+    values: BTreeMap<Version, String>,
+    forbidden: BTreeSet<String>,
+    record: Record,
+}
+
+/// Runs one seed of a setting and returns what the clients saw.
+pub(crate) fn run(setting: Setting, seed: u64) -> Record {
+    let mut world = World::new(setting, seed);
+    while let Some(((at_ns, _), happening)) = world.queue.pop_first() {
+        world.now_ns = at_ns;
+        world.happen(happening);
+        if world.operations_left == 0 && world.clients.iter().all(|client| client.open.is_none()) {
+            break;
+        }
+    }
+    world.record
+}
+
+impl World {
+    fn new(setting: Setting, seed: u64) -> World {
+        let names: Vec<String> = (1..=setting.nodes).map(|number| format!("n{number}")).collect();
+        let config = QuorumConfig {
+            members: Members::new(names.iter().map(String::as_str)).unwrap(),
+            me: NodeIndex(0),
+            n: setting.n,
+            r: setting.r,
+            w: setting.w,
+            write_back: setting.write_back,
+            versions: setting.versions,
+            clock_offset_ms: 0,
+            vnodes: 4,
+            call_timeout_ms: 30,
+            op_timeout_ms: 100,
+        };
+        config.check().unwrap();
+        let mut chance = ChaCha8Rng::seed_from_u64(seed);
+        let skew = i64::try_from(setting.skew_ms * MS).unwrap();
+        let nodes = (0..setting.nodes).map(|_| Node {
+            core: None,
+            life: 0,
+            disk: Disk {
+                records: Vec::new(),
+                content: QuorumCore::new(config.clone(), u64::MAX),
+            },
+            unsynced: Vec::new(),
+            reported: 0,
+            is_syncing: false,
+            skew_ns: chance.random_range(-skew..=skew),
+            newest: BTreeMap::new(),
+        });
+        let nodes = nodes.collect();
+        let mut world = World {
+            setting,
+            config,
+            chance,
+            now_ns: MS,
+            queue: BTreeMap::new(),
+            queued: 0,
+            nodes,
+            clients: (0..6).map(|_| Client { open: None, requests: 0 }).collect(),
+            island: BTreeSet::new(),
+            next_value: 0,
+            operations_left: 150,
+            values: BTreeMap::new(),
+            forbidden: BTreeSet::new(),
+            record: Record::default(),
+        };
+        for at in world.indices() {
+            world.start(at);
+        }
+        for client in 0..world.clients.len() {
+            let delay = world.delay();
+            world.later(delay, Happening::Request { client });
+        }
+        if setting.faults {
+            let at = world.any_node();
+            world.later(20 * MS, Happening::Crash { at });
+            world.later(
+                40 * MS,
+                Happening::Cut {
+                    island: BTreeSet::from([at]),
+                },
+            );
+        }
+        world
+    }
+
+    fn indices(&self) -> Vec<NodeIndex> {
+        self.config.members.indices().collect()
+    }
+
+    fn any_node(&mut self) -> NodeIndex {
+        let indices = self.indices();
+        indices[self.chance.random_range(0..indices.len())]
+    }
+
+    fn node(&mut self, at: NodeIndex) -> &mut Node {
+        &mut self.nodes[usize::from(at.0)]
+    }
+
+    fn later(&mut self, delay_ns: u64, happening: Happening) {
+        self.queued += 1;
+        self.queue.insert((self.now_ns + delay_ns, self.queued), happening);
+    }
+
+    /// Mostly short, sometimes long: overtaking is common.
+    fn delay(&mut self) -> u64 {
+        let uniform: f64 = self.chance.random_range(0.001..1.0);
+        let exponential_ms = -uniform.ln() * 4.0;
+        (exponential_ms * MS as f64) as u64 + 1
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Request { client } => self.request(client),
+            Happening::Arrive { at, request, body } => {
+                let header = RequestHeader {
+                    id: request.request,
+                    ..RequestHeader::default()
+                };
+                self.step(
+                    at,
+                    Event::Request {
+                        client: request,
+                        header,
+                        body,
+                    },
+                );
+            }
+            Happening::Message { from, to, message } => {
+                if self.island.contains(&from) == self.island.contains(&to) {
+                    self.step(to, Event::Message { from, message });
+                }
+            }
+            Happening::Reply { request, outcome } => self.reply(request, outcome),
+            Happening::GiveUp { request } => self.give_up(request),
+            Happening::Synced { at, life, count } => self.synced(at, life, count),
+            Happening::Wake { at, life } if self.node(at).life == life => self.step(at, Event::Wake),
+            Happening::Wake { .. } => {}
+            Happening::Crash { at } => self.crash(at),
+            Happening::Restart { at } => self.start(at),
+            Happening::Cut { island } => self.cut(island),
+        }
+    }
+
+    fn step(&mut self, at: NodeIndex, event: Event<QuorumMessage>) {
+        let now_ns = self.now_ns;
+        let node = self.node(at);
+        let Some(core) = &mut node.core else { return };
+        let mut effects = Vec::new();
+        let now = Now {
+            mono_ns: now_ns,
+            wall_ns: (1 << 60) + now_ns.saturating_add_signed(node.skew_ns),
+        };
+        core.step(now, event, &mut effects);
+        let (life, wake) = (node.life, core.wake_at_ns());
+        for effect in effects {
+            self.carry_out(at, effect);
+        }
+        self.sync_soon(at);
+        if let Some(wake_ns) = wake {
+            self.later(wake_ns.saturating_sub(now_ns), Happening::Wake { at, life });
+        }
+    }
+
+    fn carry_out(&mut self, at: NodeIndex, effect: Effect<QuorumMessage>) {
+        match effect {
+            Effect::Append { record } => self.node(at).unsynced.push(record),
+            Effect::Send { to, message } => {
+                assert_ne!(to, at, "a core sends to itself");
+                if self.chance.random_range(0..100) >= self.setting.loss_percent {
+                    let delay = self.delay();
+                    self.later(
+                        delay,
+                        Happening::Message {
+                            from: at,
+                            to,
+                            message: message.clone(),
+                        },
+                    );
+                }
+                if self.chance.random_range(0..200) < self.setting.loss_percent {
+                    // A double that may arrive much later, in another life.
+                    let delay = self.delay() * 20;
+                    self.later(delay, Happening::Message { from: at, to, message });
+                }
+            }
+            Effect::Reply { client, outcome } => {
+                let delay = self.delay();
+                self.later(delay, Happening::Reply { request: client, outcome });
+            }
+            Effect::Trace(event) => self.watch(at, &event),
+        }
+    }
+
+    /// Starts an fsync of everything appended, unless one is running: the next batch waits for it.
+    fn sync_soon(&mut self, at: NodeIndex) {
+        let node = self.node(at);
+        if node.is_syncing || node.unsynced.is_empty() {
+            return;
+        }
+        node.is_syncing = true;
+        let (life, count) = (node.life, node.unsynced.len());
+        let delay = self.delay() / 2;
+        self.later(delay, Happening::Synced { at, life, count });
+    }
+
+    fn synced(&mut self, at: NodeIndex, life: u64, count: usize) {
+        let node = self.node(at);
+        if node.life != life || node.core.is_none() {
+            return;
+        }
+        node.is_syncing = false;
+        node.disk.take(node.unsynced.drain(..count));
+        node.reported += count as u64;
+        let appended = node.reported;
+        self.step(at, Event::Durable { appended });
+    }
+
+    fn crash(&mut self, at: NodeIndex) {
+        let unsynced = self.node(at).unsynced.len();
+        let kept = self.chance.random_range(0..=unsynced);
+        let node = self.node(at);
+        node.core = None;
+        node.disk.take(node.unsynced.drain(..kept));
+        node.unsynced.clear();
+        let down_ns = self.chance.random_range(1..60) * MS;
+        self.later(down_ns, Happening::Restart { at });
+    }
+
+    fn start(&mut self, at: NodeIndex) {
+        let config = QuorumConfig {
+            me: at,
+            ..self.config.clone()
+        };
+        let node = self.node(at);
+        let is_restart = node.life > 0;
+        node.life += 1;
+        node.reported = 0;
+        node.is_syncing = false;
+        let mut core = QuorumCore::new(config, node.life);
+        for record in &node.disk.records {
+            core.load(record).unwrap();
+        }
+        node.core = Some(core);
+        self.step(at, Event::Start { mono_offset_ns: 0 });
+        for peer in self.indices().into_iter().filter(|peer| *peer != at && is_restart) {
+            self.step(peer, Event::LinkUp { peer: at });
+        }
+        if self.setting.faults && is_restart {
+            let (delay, victim) = (self.chance.random_range(10..120) * MS, self.any_node());
+            self.later(delay, Happening::Crash { at: victim });
+        }
+    }
+
+    /// Changes the partition: this island, and some time later another one, or none.
+    fn cut(&mut self, island: BTreeSet<NodeIndex>) {
+        self.island = island;
+        let indices = self.indices();
+        for (at, peer) in indices.iter().flat_map(|at| indices.iter().map(move |peer| (*at, *peer))) {
+            if at != peer && self.island.contains(&at) == self.island.contains(&peer) {
+                self.step(at, Event::LinkUp { peer });
+            }
+        }
+        let next = if self.island.is_empty() {
+            indices.into_iter().filter(|_| self.chance.random_bool(0.4)).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let delay = self.chance.random_range(20..200) * MS;
+        self.later(delay, Happening::Cut { island: next });
+    }
+
+    fn request(&mut self, client: usize) {
+        if self.operations_left == 0 {
+            return;
+        }
+        self.operations_left -= 1;
+        let key = format!("k{}", self.chance.random_range(0..2));
+        let (kind, body) = if self.chance.random_bool(0.4) {
+            self.next_value += 1;
+            let value = self.next_value;
+            (
+                Kind::Write(value),
+                RequestBody::Put {
+                    key: key.as_str().into(),
+                    value: value.to_string().into(),
+                },
+            )
+        } else {
+            (Kind::Read(None), RequestBody::Get { key: key.as_str().into() })
+        };
+        let now_ns = self.now_ns;
+        let state = &mut self.clients[client];
+        state.requests += 1;
+        let request = ClientRef {
+            connection: client as u64,
+            request: state.requests,
+        };
+        state.open = Some((state.requests, key, kind, now_ns));
+        let (at, delay) = (self.any_node(), self.delay());
+        self.later(delay, Happening::Arrive { at, request, body });
+        self.later(400 * MS, Happening::GiveUp { request });
+    }
+
+    /// Takes the client's open operation, if this is the one meant.
+    fn close(&mut self, request: ClientRef) -> Option<(String, Kind, u64)> {
+        let client = usize::try_from(request.connection).unwrap();
+        let (number, ..) = self.clients[client].open.as_ref()?;
+        if *number != request.request {
+            return None;
+        }
+        let (_, key, kind, start) = self.clients[client].open.take()?;
+        let delay = self.delay() / 4;
+        self.later(delay, Happening::Request { client });
+        Some((key, kind, start))
+    }
+
+    fn reply(&mut self, request: ClientRef, outcome: Outcome) {
+        let Some((key, kind, start)) = self.close(request) else { return };
+        let (name, kind, end) = match (&outcome, kind) {
+            (Outcome::Stored { .. }, write @ Kind::Write(_)) => ("ok", write, self.now_ns),
+            (Outcome::Value { value, .. }, Kind::Read(_)) => {
+                let value = value.as_ref().map(|value| value.parse().unwrap());
+                ("ok", Kind::Read(value), self.now_ns)
+            }
+            (Outcome::Unknown { .. }, write @ Kind::Write(_)) => ("unknown", write, NEVER),
+            (Outcome::Failed { .. }, kind) => {
+                if let Kind::Write(value) = kind {
+                    self.forbidden.insert(value.to_string());
+                }
+                *self.record.outcomes.entry("failed").or_default() += 1;
+                return;
+            }
+            (outcome, kind) => panic!("{kind:?} was answered by {outcome:?}"),
+        };
+        *self.record.outcomes.entry(name).or_default() += 1;
+        self.record.histories.entry(key).or_default().push(Operation { start, end, kind });
+    }
+
+    /// No answer came: an unknown write; a read that says nothing.
+    fn give_up(&mut self, request: ClientRef) {
+        let Some((key, kind, start)) = self.close(request) else { return };
+        *self.record.outcomes.entry("unanswered").or_default() += 1;
+        if matches!(kind, Kind::Write(_)) {
+            self.record
+                .histories
+                .entry(key)
+                .or_default()
+                .push(Operation { start, end: NEVER, kind });
+        }
+    }
+
+    /// What must hold in every setting, at every moment.
+    fn watch(&mut self, at: NodeIndex, event: &TraceEvent) {
+        match event {
+            TraceEvent::Assign { version, value_id, .. } => {
+                let before = self.values.insert(version.clone(), value_id.to_string());
+                assert_eq!(before, None, "version {version} was given twice");
+            }
+            TraceEvent::Put {
+                key, version, value_id, ..
+            } => {
+                assert_eq!(
+                    self.values.get(version).map(String::as_str),
+                    Some(value_id.as_ref()),
+                    "version {version} names two values"
+                );
+                assert!(
+                    !self.forbidden.contains(value_id.as_ref()),
+                    "{value_id} is on a disk though its put failed definitely"
+                );
+                let newest = &mut self.node(at).newest;
+                assert!(
+                    newest.get(key.as_ref()).is_none_or(|held| held <= version),
+                    "{at:?} went back on {key} to {version}"
+                );
+                newest.insert(key.to_string(), version.clone());
+            }
+            TraceEvent::Get { key, replies, .. } => {
+                for (node, version) in replies.iter().filter_map(|reply| Some((&reply.node, reply.version.as_ref()?))) {
+                    self.assert_on_disk(node, key, version);
+                }
+            }
+            TraceEvent::Done {
+                f,
+                key,
+                outcome: "ok",
+                version: Some(version),
+                acks,
+                ..
+            } => {
+                acks.iter().for_each(|node| self.assert_on_disk(node, key, version));
+                let needed = if *f == "put" { self.setting.w } else { 1 };
+                assert!(acks.len() >= needed, "{f} of {key} ended with {acks:?}");
+            }
+            _ => {}
+        }
+    }
+
+    /// The node's disk holds this version of the key or a newer one, whatever happened to the node since.
+    fn assert_on_disk(&self, node: &str, key: &str, version: &Version) {
+        let at = self.config.members.index(node).unwrap();
+        let held = self.nodes[usize::from(at.0)]
+            .disk
+            .content
+            .durable(key)
+            .map(|stored| &stored.version);
+        assert!(
+            held.is_some_and(|held| held >= version),
+            "{node} showed {key} {version}, its disk holds {held:?}"
+        );
+    }
+}
