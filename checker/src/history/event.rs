@@ -43,7 +43,8 @@ impl fmt::Display for Process {
 /// One line of a history file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Identity only; order is by time.
+    /// Identity only; order is by time. 0 where a foreign file has none.
+    #[serde(default)]
     pub index: u64,
     /// Nanoseconds on the clock the header names.
     pub time: u64,

@@ -59,7 +59,11 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Clock { kind: "monotonic".into(), origin_ns: 0, error_ns: 0 }
+        Clock {
+            kind: "monotonic".into(),
+            origin_ns: 0,
+            error_ns: 0,
+        }
     }
 }
 

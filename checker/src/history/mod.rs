@@ -1,6 +1,6 @@
 //! The history: what every client saw and what was done to the cluster, on one clock.
 //!
-//! [`event`] is one line of the file, [`read`](self) turns a whole file into [`History`], which the rules judge.
+//! [`event`] is one line of the file, [`read`] turns a whole file into a [`History`], which the rules judge; [`write`] writes the lines.
 //!
 //! Intervals are closed. An operation that returns at time t and one that is invoked at the same t are concurrent, because one
 //! monotonic clock is read by many threads and two readings may be equal: client A writes 1 and its reply is stamped 5; client B's
@@ -8,5 +8,125 @@
 //! half-open intervals A would precede B and a correct store would be reported. Invocations therefore sort before completions at
 //! equal times (the same example stands in Porcupine's `model.go`).
 
+use std::borrow::Cow;
+
+use serde_json::json;
+
+use self::event::{Event, Process};
+use self::mark::{FaultStage, Finding, Header};
+use self::names::Names;
+use self::operation::{Function, Operation};
+use self::values::{ValueId, ValueTable};
+
+pub mod error;
 pub mod event;
+mod line;
 pub mod mark;
+pub mod names;
+pub mod operation;
+mod pairing;
+pub mod read;
+pub mod values;
+pub mod write;
+
+/// A whole history. Names and values of the operations are numbers; the methods give them back.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// The header, if the file is ours.
+    pub header: Option<Header>,
+    /// The clients' operations, in the order of their invocations' lines.
+    pub operations: Vec<Operation>,
+    /// Every other line, in the order of the file.
+    pub marks: Vec<Mark>,
+    /// The keys.
+    pub keys: Names,
+    /// Names of functions other than read, write and cas.
+    pub functions: Names,
+    /// The nodes that were asked.
+    pub nodes: Names,
+    /// Kinds of errors, as completions give them.
+    pub error_kinds: Names,
+    /// Values other than small integers.
+    pub values: ValueTable,
+    /// How many lines the file has, the cut one included.
+    pub lines: u64,
+    /// The last line, if the recording was cut within it. It is not part of the history.
+    pub cut_line: Option<CutLine>,
+}
+
+/// A last line that ends before its JSON does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutLine {
+    /// Its number, counted from 1.
+    pub line: u64,
+    /// How much of it there is.
+    pub bytes: usize,
+}
+
+/// A line that is no operation: what the nemesis did, what the harness found, or something foreign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Its line in the file, counted from 1.
+    pub line: u64,
+    /// The whole line.
+    pub event: Event,
+}
+
+impl Mark {
+    /// The stage of a fault, if the nemesis says so in our words.
+    pub fn fault_stage(&self) -> Option<FaultStage> {
+        if !self.is_by("nemesis") {
+            return None;
+        }
+        serde_json::from_value(self.event.value.clone()).ok()
+    }
+
+    /// The finding, if the harness says so in our words.
+    pub fn finding(&self) -> Option<Finding> {
+        if !self.is_by("harness") {
+            return None;
+        }
+        serde_json::from_value(json!({ "f": self.event.f, "value": self.event.value })).ok()
+    }
+
+    fn is_by(&self, actor: &str) -> bool {
+        matches!(&self.event.process, Process::Named(name) if name == actor)
+    }
+}
+
+impl History {
+    /// The key an operation acts on.
+    pub fn key(&self, operation: &Operation) -> Option<&str> {
+        operation.key.and_then(|key| self.keys.get(key.index()))
+    }
+
+    /// The name of what an operation does.
+    pub fn function(&self, operation: &Operation) -> &str {
+        match operation.f {
+            Function::Read => "read",
+            Function::Write => "write",
+            Function::Cas => "cas",
+            Function::Other(name) => self.functions.get(name.index()).unwrap_or_default(),
+        }
+    }
+
+    /// The node that was asked.
+    pub fn node(&self, operation: &Operation) -> Option<&str> {
+        operation.node.and_then(|node| self.nodes.get(node.index()))
+    }
+
+    /// Why an operation failed or is unknown: `timeout`.
+    pub fn error_kind(&self, operation: &Operation) -> Option<&str> {
+        operation.error_kind.and_then(|kind| self.error_kinds.get(kind.index()))
+    }
+
+    /// A value as JSON text.
+    pub fn value(&self, value: ValueId) -> Cow<'_, str> {
+        self.values.text(value)
+    }
+
+    /// The largest possible difference, in nanoseconds, between two readings of the history's clock at one instant; 0 on one machine.
+    pub fn clock_error_ns(&self) -> u64 {
+        self.header.as_ref().map_or(0, |header| header.clock.error_ns)
+    }
+}

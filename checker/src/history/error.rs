@@ -1,0 +1,140 @@
+//! What can be wrong with a history file, and where.
+
+use std::fmt;
+use std::io;
+
+use super::event::EventType;
+
+/// A history that cannot be read: the place and the reason.
+#[derive(Debug, thiserror::Error)]
+pub struct ReadError {
+    /// The line, counted from 1.
+    pub line: u64,
+    /// The column in bytes, counted from 1, where the JSON itself is wrong.
+    pub column: Option<usize>,
+    /// What is wrong.
+    #[source]
+    pub kind: ReadErrorKind,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        if let Some(column) = self.column {
+            write!(f, ", column {column}")?;
+        }
+        write!(f, ": {}", self.kind)
+    }
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadErrorKind {
+    /// The source could not be read.
+    #[error("the history cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// Not the JSON of an event.
+    #[error("this is no event of a history: {0}")]
+    Json(String),
+    /// A line past [`LINE_BYTES_MAX`](super::read::LINE_BYTES_MAX), which is refused before it is stored.
+    #[error("the line is longer than {limit} bytes")]
+    LineTooLong {
+        /// The bound.
+        limit: usize,
+    },
+    /// A header of another format.
+    #[error("the history has format version {found}, this program reads version {supported}; use the program that wrote it")]
+    FormatVersion {
+        /// What the header says.
+        found: u32,
+        /// What we read.
+        supported: u32,
+    },
+    /// Two open operations of one process.
+    #[error("process {process} invokes `{f}` while its operation of line {open_line} is open; a process does one thing at a time")]
+    TwoOpenOperations {
+        /// The process.
+        process: u64,
+        /// The second operation.
+        f: String,
+        /// The line of the first invocation.
+        open_line: u64,
+    },
+    /// An invocation by a process that ended.
+    #[error(
+        "process {process} invokes `{f}` although its operation ended in `info` on line {retired_line}; \
+         its client must go on under a new process number"
+    )]
+    RetiredProcess {
+        /// The process.
+        process: u64,
+        /// The operation.
+        f: String,
+        /// The line of the `info`.
+        retired_line: u64,
+    },
+    /// A completion of nothing.
+    #[error("`{kind}` of process {process}, which has no open operation", kind = kind_name(*.kind))]
+    NothingOpen {
+        /// The process.
+        process: u64,
+        /// What the line says.
+        kind: EventType,
+    },
+    /// A completion of something else.
+    #[error("process {process} completes {field} `{found}`, but its invocation on line {invoke_line} says `{expected}`")]
+    OtherOperation {
+        /// The process.
+        process: u64,
+        /// `f` or `key`.
+        field: &'static str,
+        /// What the completion says.
+        found: String,
+        /// What the invocation says.
+        expected: String,
+        /// The invocation's line.
+        invoke_line: u64,
+    },
+    /// A completion before its invocation.
+    #[error("process {process} completes at {completed_ns} ns, before its invocation on line {invoke_line} at {invoked_ns} ns")]
+    CompletedBeforeInvoked {
+        /// The process.
+        process: u64,
+        /// The completion's time.
+        completed_ns: u64,
+        /// The invocation's time.
+        invoked_ns: u64,
+        /// The invocation's line.
+        invoke_line: u64,
+    },
+    /// A time past 146 years.
+    #[error("time {time_ns} ns is past 2^62 ns; times are nanoseconds since the start of the run")]
+    TimeTooLarge {
+        /// The time.
+        time_ns: u64,
+    },
+    /// A value that is nested too deep to be compared.
+    #[error("the value is nested deeper than {limit} levels")]
+    ValueTooDeep {
+        /// The bound.
+        limit: usize,
+    },
+    /// More names than the compact form can number.
+    #[error("more than {limit} different {what}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// The bound.
+        limit: u64,
+    },
+}
+
+fn kind_name(kind: EventType) -> &'static str {
+    match kind {
+        EventType::Invoke => "invoke",
+        EventType::Ok => "ok",
+        EventType::Fail => "fail",
+        EventType::Info => "info",
+    }
+}

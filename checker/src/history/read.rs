@@ -1,0 +1,160 @@
+//! A whole file read in one pass: lines become operations, operations find their completions.
+//!
+//! Nothing of the file is trusted: a line is bounded before it is stored, nesting before it is followed, and every way in which a history
+//! can contradict itself is an error with its line. A last line that was cut is no error: the recorder writes an event to the file before it
+//! acts on it, so every prefix of a file is a history.
+
+use std::io::{BufRead, Read};
+
+use super::error::{ReadError, ReadErrorKind};
+use super::event::Event;
+use super::line::{Actor, Line};
+use super::mark::Header;
+use super::pairing::Pairing;
+use super::{CutLine, History, Mark};
+
+/// Longest line: a value of 16 MiB is far past what a store under test holds in one key.
+pub const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// The format version we read and write.
+pub const FORMAT_VERSION: u32 = 1;
+
+impl History {
+    /// Reads a history, line by line.
+    ///
+    /// # Errors
+    /// With the line, if the source cannot be read, if a line is no event or if the events contradict each other; see [`ReadErrorKind`].
+    pub fn read(mut source: impl BufRead) -> Result<History, ReadError> {
+        let mut reader = Reader::default();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let number = reader.history.lines + 1;
+            let at_line = |kind| ReadError {
+                line: number,
+                column: None,
+                kind,
+            };
+            // One byte more than the bound, and one for the line's end.
+            let bound = LINE_BYTES_MAX as u64 + 2;
+            source
+                .by_ref()
+                .take(bound)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| at_line(error.into()))?;
+            if line.is_empty() {
+                break;
+            }
+            reader.history.lines = number;
+            let ended = line.last() == Some(&b'\n');
+            let text = line.trim_ascii();
+            if text.len() > LINE_BYTES_MAX {
+                return Err(at_line(ReadErrorKind::LineTooLong { limit: LINE_BYTES_MAX }));
+            }
+            if !text.is_empty() {
+                reader.take(text, ended)?;
+            }
+        }
+        Ok(reader.pairing.finish(reader.history))
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    history: History,
+    pairing: Pairing,
+    /// Whether the first line, which may be the header, has been seen.
+    begun: bool,
+}
+
+impl Reader {
+    fn take(&mut self, text: &[u8], ended: bool) -> Result<(), ReadError> {
+        let number = self.history.lines;
+        let first = !std::mem::replace(&mut self.begun, true);
+        let result = if first && is_header(text) {
+            self.take_header(text)
+        } else {
+            self.take_event(text)
+        };
+        match result {
+            // Only the last line has no end. What is wrong with it before its bytes run out is still an error.
+            Err(Fault { cut: true, .. }) if !ended => {
+                self.history.cut_line = Some(CutLine {
+                    line: number,
+                    bytes: text.len(),
+                });
+                Ok(())
+            }
+            Err(Fault { column, kind, .. }) => Err(ReadError {
+                line: number,
+                column,
+                kind,
+            }),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn take_header(&mut self, text: &[u8]) -> Result<(), Fault> {
+        let header: Header = serde_json::from_slice(text)?;
+        if header.squall_history != FORMAT_VERSION {
+            return Err(ReadErrorKind::FormatVersion {
+                found: header.squall_history,
+                supported: FORMAT_VERSION,
+            }
+            .into());
+        }
+        self.history.header = Some(header);
+        Ok(())
+    }
+
+    fn take_event(&mut self, text: &[u8]) -> Result<(), Fault> {
+        let line: Line<'_> = serde_json::from_slice(text)?;
+        let number = self.history.lines;
+        match line.process {
+            Actor::Client(process) => Ok(self.pairing.take(&mut self.history, process, &line, number)?),
+            Actor::Named(_) => {
+                let event: Event = serde_json::from_slice(text)?;
+                self.history.marks.push(Mark { line: number, event });
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether the file's first line is a header: no event has this field.
+fn is_header(text: &[u8]) -> bool {
+    text.strip_prefix(b"{")
+        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"squall_history\""))
+}
+
+/// What is wrong with one line.
+struct Fault {
+    column: Option<usize>,
+    /// Whether the bytes ran out.
+    cut: bool,
+    kind: ReadErrorKind,
+}
+
+impl From<ReadErrorKind> for Fault {
+    fn from(kind: ReadErrorKind) -> Fault {
+        Fault {
+            column: None,
+            cut: false,
+            kind,
+        }
+    }
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Fault {
+        // serde_json counts lines within the slice it was given: always line 1 here, and the message ends with the place.
+        let column = (error.column() > 0).then(|| error.column());
+        let message = error.to_string();
+        let reason = message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason);
+        Fault {
+            column,
+            cut: error.is_eof(),
+            kind: ReadErrorKind::Json(reason.to_owned()),
+        }
+    }
+}
