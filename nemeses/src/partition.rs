@@ -29,7 +29,7 @@ pub fn majorities_ring(order: &[String]) -> Cuts {
         return both_ways(&order[..1], &order[2..]);
     }
     let n_neighbours = n / 2;
-    let (reach, opposite) = match (n_neighbours % 2 == 1, n % 2 == 0) {
+    let (reach, opposite) = match (n_neighbours % 2 == 1, n.is_multiple_of(2)) {
         (false, _) => (n_neighbours / 2, false),
         (true, true) => (n_neighbours / 2, true),
         (true, false) => (n_neighbours.div_ceil(2), false),

@@ -1,5 +1,7 @@
 //! Every back end against the kernel: every shape of partition in a star of five namespaces, shown by full matrices.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests stand outside the tests")]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,161 @@
+//! Kill and pause against the kernel: a pid namespace with an init, children, grandchildren, a namespace inside, and a process that forks
+//! without end.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests stand outside the tests")]
+
+mod support;
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use squall_nemeses::process::{self, Signal, is_paused, kill, pause, processes_of, resume};
+use support::inside;
+
+/// Long enough for a loaded machine.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// A node: the shell is pid 1 of a pid namespace of its own.
+struct Node {
+    init: Child,
+}
+
+impl Node {
+    fn start(script: &str) -> Node {
+        let start = || {
+            // Of this thread's children alone, which is why it is a thread of its own.
+            unshare(CloneFlags::CLONE_NEWPID).unwrap();
+            Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::null()).spawn().unwrap()
+        };
+        let init = std::thread::scope(|scope| scope.spawn(start).join().unwrap());
+        Node { init }
+    }
+
+    fn pid(&self) -> u32 {
+        self.init.id()
+    }
+
+    fn wait_for(&self, n_processes: usize) {
+        until(|| processes_of(self.pid()).unwrap().len() >= n_processes);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Dead already in most tests.
+        let _ = self.init.kill();
+        self.init.wait().unwrap();
+    }
+}
+
+fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + BOUND;
+    while !condition() {
+        assert!(Instant::now() < deadline, "the condition did not come true within {BOUND:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// User and system time of a process so far, in clock ticks (fields 14 and 15 of its stat).
+fn ticks(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(String::from)
+            .collect(),
+    )
+}
+
+const FAMILY: &str = "sleep 1000 & sh -c 'sleep 1000 & (sleep 1000; :) & wait' & while :; do :; done";
+const FORKS: &str = "while :; do /bin/true; done & (while :; do /bin/true & wait; done) & wait";
+
+#[test]
+fn kill_ends_every_process_of_the_node_at_once() {
+    inside("kill_ends_every_process_of_the_node_at_once", || {
+        let node = Node::start(FAMILY);
+        node.wait_for(4);
+        let processes = processes_of(node.pid()).unwrap();
+        let killed = kill(node.pid(), BOUND).unwrap();
+        assert!(killed.ok && killed.n_processes >= 4, "{killed:?}");
+        assert_eq!(processes_of(node.pid()).unwrap(), []);
+        assert!(
+            processes.iter().all(|pid| !process::signal(*pid, Signal::Kill).unwrap()),
+            "one of {processes:?} still lives"
+        );
+        let again = kill(node.pid(), BOUND).unwrap();
+        assert!(again.ok && again.n_processes == 0, "{again:?}");
+        println!("measured kill of {} processes: {} us", killed.n_processes, killed.duration_us);
+    });
+}
+
+#[test]
+fn a_paused_node_does_nothing_until_it_is_continued() {
+    inside("a_paused_node_does_nothing_until_it_is_continued", || {
+        let node = Node::start(&format!("({FAMILY}) & wait"));
+        node.wait_for(5);
+        assert!(!is_paused(node.pid()).unwrap());
+        let paused = pause(node.pid(), BOUND).unwrap();
+        assert!(paused.ok && paused.unlike.is_empty() && paused.processes.len() >= 5, "{paused:?}");
+        assert!(is_paused(node.pid()).unwrap());
+        let spent = |processes: &[u32]| -> Vec<_> { processes.iter().map(|pid| ticks(*pid)).collect() };
+        let before = spent(&paused.processes);
+        // Long enough for a process that runs to be charged a tick of 10 ms.
+        let until_then = Instant::now() + Duration::from_millis(50);
+        until(|| Instant::now() > until_then);
+        assert_eq!(spent(&paused.processes), before);
+        let resumed = resume(node.pid(), BOUND).unwrap();
+        assert!(resumed.ok && resumed.processes == paused.processes, "{resumed:?}");
+        until(|| spent(&paused.processes) != before);
+        println!(
+            "measured pause of {} processes: {} us, continue: {} us",
+            paused.processes.len(),
+            paused.duration_us,
+            resumed.duration_us
+        );
+    });
+}
+
+#[test]
+fn pause_catches_processes_that_start_others() {
+    inside("pause_catches_processes_that_start_others", || {
+        let node = Node::start(FORKS);
+        node.wait_for(2);
+        for _ in 0..20 {
+            let paused = pause(node.pid(), BOUND).unwrap();
+            assert!(paused.ok, "{paused:?}");
+            assert_eq!(processes_of(node.pid()).unwrap(), paused.processes, "nobody came or went since");
+            let resumed = resume(node.pid(), BOUND).unwrap();
+            assert!(resumed.ok, "{resumed:?}");
+        }
+    });
+}
+
+#[test]
+fn pause_and_kill_reach_a_namespace_inside_the_nodes() {
+    inside("pause_and_kill_reach_a_namespace_inside_the_nodes", || {
+        let outer = Node::start("unshare --pid --fork sh -c 'sleep 1000 & wait' & wait");
+        outer.wait_for(3);
+        let paused = pause(outer.pid(), BOUND).unwrap();
+        assert!(paused.ok && paused.processes.len() == 3, "{paused:?}");
+        assert!(kill(outer.pid(), BOUND).unwrap().ok, "a paused node can be killed");
+        assert!(paused.processes.iter().all(|pid| !process::signal(*pid, Signal::Kill).unwrap()));
+    });
+}
+
+#[test]
+fn a_node_without_processes_is_never_called_paused() {
+    inside("a_node_without_processes_is_never_called_paused", || {
+        let node = Node::start("exec sleep 1000");
+        until(|| std::fs::read_to_string(format!("/proc/{}/comm", node.pid())).unwrap() == "sleep\n");
+        let paused = pause(node.pid(), Duration::from_millis(20)).unwrap();
+        assert!(!paused.ok && paused.processes.is_empty() && paused.rounds > 1, "{paused:?}");
+        assert!(!is_paused(node.pid()).unwrap());
+        let ended = kill(node.pid(), BOUND).unwrap();
+        assert!(ended.ok);
+        assert!(!pause(node.pid(), Duration::from_millis(20)).unwrap().ok, "nor is a dead one");
+    });
+}
