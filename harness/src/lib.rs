@@ -4,8 +4,16 @@
 //! alone from its file. The decision not taken was a long-lived daemon that owns clusters: a crashed daemon leaks, a dead process
 //! tree cannot.
 
+pub mod cli;
+pub mod cluster;
 pub mod doctor;
+pub mod exit;
+pub mod log;
+pub mod plan;
 pub mod record;
 pub mod report;
 pub mod results;
+pub mod run;
 pub mod sandbox;
+pub mod supervise;
+pub mod systems;

@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! The binary `squall`.
+
+fn main() -> std::process::ExitCode {
+    squall::cli::main()
+}

@@ -1,0 +1,62 @@
+//! `squall list`: the registries, printed.
+
+use crate::exit;
+use crate::report::stdout;
+use crate::systems::SYSTEMS;
+
+/// What to list.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// Which registry
+    #[arg(value_enum)]
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum What {
+    /// Databases that can be tested, with the verdict each setting is expected to get
+    Systems,
+    /// What clients can do
+    Workloads,
+    /// What can be injected
+    Faults,
+}
+
+/// Prints the registry.
+pub(super) fn list(args: &ListArgs) -> anyhow::Result<u8> {
+    let text = match args.what {
+        What::Systems => systems(),
+        What::Workloads => workloads(),
+        What::Faults => faults(),
+    };
+    stdout::print(&text);
+    Ok(exit::VALID)
+}
+
+fn systems() -> String {
+    let mut text = String::new();
+    for system in SYSTEMS {
+        text.push_str(&format!("{:<12}{}\n", system.name, system.about));
+        for (setting, verdict) in system.expected {
+            text.push_str(&format!("{:<14}{setting}: {verdict}\n", ""));
+        }
+        text.push_str(&format!("{:<14}claims to survive: {}\n", "", system.fault_model));
+        if let Err(missing) = (system.available)() {
+            text.push_str(&format!("{:<14}not on this machine: {missing}\n", ""));
+        }
+    }
+    text
+}
+
+fn workloads() -> String {
+    squall_workloads::WORKLOADS.iter().map(|info| format!("{:<12}{}\n{:<14}judged as: {}\n", info.name, info.about, "", info.model)).collect()
+}
+
+fn faults() -> String {
+    let line = |info: &squall_nemeses::FaultInfo| {
+        let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).collect();
+        let needs = if needs.is_empty() { "nothing of the system".into() } else { needs.join(", ") };
+        format!("{:<12}{}\n{:<14}needs: {needs}\n", info.name, info.about, "")
+    };
+    squall_nemeses::FAULTS.iter().map(line).collect()
+}

@@ -1,0 +1,173 @@
+//! The command line: what can be typed, and which exit code it ends with.
+//!
+//! Exit codes are those of ARCHITECTURE.md, "Verdicts"; a wrong command line is 254, never clap's own 2, which means `unknown` here.
+
+mod check;
+mod kv;
+mod list;
+mod plan;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::doctor;
+use crate::exit;
+use crate::report::stdout;
+
+/// Puts a distributed store through a storm and says, with proof, whether it kept its promises.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, propagate_version = true, max_term_width = 100, help_expected = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 valid, 1 invalid, 2 unknown, 3 vacuous, 130 interrupted, 254 usage error, 255 harness error.")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Starts a cluster, drives clients through a storm of faults, and judges what they saw
+    Run(run::RunArgs),
+    /// Judges a saved run or any history file again, without running anything
+    Check(check::CheckArgs),
+    /// Prints the plan that `run` would execute with the same options
+    Plan(plan::PlanArgs),
+    /// Probes what this machine can do, and says how to mend what it cannot
+    Doctor(DoctorArgs),
+    /// Lists what there is: systems, workloads or faults
+    List(list::ListArgs),
+    /// Runs one node of Squall's own stores
+    Node(squall_node::cli::NodeCommand),
+    /// Talks to one node of Squall's own stores
+    Kv(kv::KvArgs),
+    /// Prints shell completions
+    Completions {
+        /// The shell to complete for
+        shell: clap_complete::Shell,
+    },
+
+    #[command(name = "__enter", hide = true)]
+    Enter {
+        /// Make a user namespace too
+        #[arg(long)]
+        user_namespace: bool,
+        /// The run folder
+        folder: PathBuf,
+    },
+    #[command(name = "__inside", hide = true)]
+    Inside {
+        /// The run folder
+        folder: PathBuf,
+    },
+    #[command(name = "__launch", hide = true)]
+    Launch {
+        /// A node and its place, as JSON
+        spec: String,
+    },
+    #[command(name = "__init", hide = true)]
+    Init {
+        /// A node and its place, as JSON
+        spec: String,
+    },
+    #[command(name = "__probe", hide = true)]
+    Probe {
+        /// The mechanism
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct DoctorArgs {
+    /// Prints the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Leaves out what would touch the host for a moment (cgroups), and steps back for everything else that runs
+    #[arg(long, hide = true)]
+    quiet: bool,
+}
+
+/// Parses the command line, does what it says and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { exit::VALID };
+            // Nothing sensible is left to do if even the error cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = std::panic::catch_unwind(|| dispatch(cli.verb));
+    ExitCode::from(match done {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            stdout::error(&error);
+            exit::of_error(&error)
+        }
+        Err(_) => exit::HARNESS_ERROR, // the panic hook has said where
+    })
+}
+
+fn dispatch(verb: Verb) -> anyhow::Result<u8> {
+    match verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => check::check(&args),
+        Verb::Plan(args) => plan::print(&args),
+        Verb::Doctor(args) => doctor(&args),
+        Verb::List(args) => list::list(&args),
+        Verb::Node(command) => node(&command),
+        Verb::Kv(args) => kv::talk(&args),
+        Verb::Completions { shell } => completions(shell),
+        Verb::Enter { user_namespace, folder } => hidden(crate::sandbox::enter::enter(&folder, user_namespace)),
+        Verb::Inside { folder } => hidden(crate::run::inside(&folder)),
+        Verb::Launch { spec } => hidden(crate::sandbox::place::launch(&spec)),
+        Verb::Init { spec } => hidden(crate::sandbox::place::init(&spec)),
+        Verb::Probe { name } => probe(&name),
+    }
+}
+
+/// Exit code of a link in the sandbox's chain: it mirrors what stands below it.
+fn hidden(code: anyhow::Result<i32>) -> anyhow::Result<u8> {
+    Ok(u8::try_from(code?).unwrap_or(exit::HARNESS_ERROR))
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "squall", &mut text);
+    stdout::print(&String::from_utf8_lossy(&text));
+    Ok(exit::VALID)
+}
+
+fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {
+    let mut options = doctor::Options::default();
+    if args.quiet {
+        crate::sandbox::enter::die_with_parent()?;
+        options.skip = vec![doctor::Mechanism::CgroupV1, doctor::Mechanism::CgroupV2];
+    }
+    let report = doctor::examine(&options);
+    if args.json {
+        let text = serde_json::to_string_pretty(&report).expect("a report has string keys");
+        stdout::print(&format!("{text}\n"));
+    } else {
+        stdout::print(&doctor::render(&report));
+    }
+    Ok(report.exit_code())
+}
+
+/// The child's side of a probe: one line of JSON, before any thread starts.
+fn probe(name: &str) -> anyhow::Result<u8> {
+    let outcome = doctor::run_probe(name);
+    stdout::print(&format!("{}\n", serde_json::to_string(&outcome).expect("an outcome has string keys")));
+    Ok(exit::VALID)
+}
+
+fn node(command: &squall_node::cli::NodeCommand) -> anyhow::Result<u8> {
+    crate::log::to_stderr();
+    match squall_node::cli::run(command) {
+        Ok(()) => Ok(exit::VALID),
+        Err(squall_node::error::NodeError::Usage(message)) => Err(exit::usage(message, "see `squall node quorum --help`")),
+        Err(error) => Err(error.into()),
+    }
+}

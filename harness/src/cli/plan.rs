@@ -1,0 +1,305 @@
+//! The options that decide a plan, and `squall plan`, which prints it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use squall_workloads::register;
+
+use crate::exit::{self, usage};
+use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info};
+use crate::report::stdout;
+use crate::systems::{SYSTEMS, SystemPlan, etcd, quorum};
+
+/// Options that decide a plan.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct PlanArgs {
+    /// What to test; see `squall list systems`
+    #[arg(default_value = "quorum")]
+    pub(super) system: String,
+
+    /// Decides everything that is left to chance; drawn and printed first if not given
+    #[arg(long, value_name = "NUM")]
+    pub(super) seed: Option<u64>,
+
+    /// Length of the run, without start and final reads: 15s, 2m, 500ms
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_time_ms)]
+    time: u64,
+
+    /// Fault kinds, separated by commas; `all`, `none`, or see `squall list faults`
+    #[arg(long, value_name = "KINDS", default_value = "all")]
+    faults: String,
+
+    /// What clients do; see `squall list workloads`
+    #[arg(long, value_name = "NAME", default_value = "register", help_heading = "Clients")]
+    workload: String,
+
+    /// Number of clients
+    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().clients, help_heading = "Clients")]
+    clients: u32,
+
+    /// Clients that share a key at a time; fewer see more, as overlapping writes hide a lost one
+    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().clients_per_key, help_heading = "Clients")]
+    clients_per_key: u32,
+
+    /// Operations per second of all clients together; 0 = each asks again as soon as it was answered
+    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().rate, help_heading = "Clients")]
+    rate: u32,
+
+    /// Keys that a group of clients works on at a time
+    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().keys_at_once, help_heading = "Clients")]
+    keys_at_once: u32,
+
+    /// Operations on a key before its clients move on to a fresh one
+    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().ops_per_key, help_heading = "Clients")]
+    ops_per_key: u32,
+
+    /// Share of reads among the operations
+    #[arg(long, value_name = "PERCENT", default_value_t = register::Options::default().reads_percent, help_heading = "Clients")]
+    reads: u32,
+
+    /// Deadline of one operation; past it its outcome is unknown
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time_ms, help_heading = "Clients")]
+    operation_timeout: u64,
+
+    /// Whom a client talks to
+    #[arg(long, value_name = "WHOM", value_enum, default_value_t = Bind::Node, help_heading = "Clients")]
+    bind: Bind,
+
+    /// Members of the cluster; 5 for quorum, 3 for etcd
+    #[arg(long, value_name = "NUM", help_heading = "System")]
+    nodes: Option<u32>,
+
+    /// quorum: replicas of each key; 3, or fewer if there are fewer nodes
+    #[arg(long, value_name = "NUM", help_heading = "System")]
+    n: Option<u32>,
+
+    /// quorum: replies a read waits for; a majority of N
+    #[arg(long, value_name = "NUM", help_heading = "System")]
+    r: Option<u32>,
+
+    /// quorum: durable acknowledgements a write waits for; a majority of N
+    #[arg(long, value_name = "NUM", help_heading = "System")]
+    w: Option<u32>,
+
+    /// quorum: reads do not make what they saw durable before they answer
+    #[arg(long, help_heading = "System")]
+    no_write_back: bool,
+
+    /// quorum: how a coordinator makes versions; `quorum` by default
+    #[arg(long, value_name = "SCHEME", value_enum, help_heading = "System")]
+    versions: Option<quorum::Versions>,
+
+    /// quorum: shifts a node's wall clock by so many milliseconds; may be repeated
+    #[arg(long, value_name = "NODE=MS", value_parser = parse_offset, help_heading = "System")]
+    clock_offset: Vec<(String, i64)>,
+
+    /// etcd: reads are answered by the asked member alone
+    #[arg(long, help_heading = "System")]
+    serializable: bool,
+}
+
+/// Longest plan that is read: 100,000 injections.
+const PLAN_BYTES_MAX: u64 = 32 << 20;
+
+/// Ids of [`PlanArgs`], none of which goes with a ready plan.
+pub(super) const PLAN_ARGUMENTS: [&str; 21] = [
+    "system",
+    "seed",
+    "time",
+    "faults",
+    "workload",
+    "clients",
+    "clients_per_key",
+    "rate",
+    "ops_per_key",
+    "reads",
+    "keys_at_once",
+    "operation_timeout",
+    "bind",
+    "nodes",
+    "n",
+    "r",
+    "w",
+    "no_write_back",
+    "versions",
+    "clock_offset",
+    "serializable",
+];
+
+/// Prints the plan that `squall run` would execute.
+pub(super) fn print(args: &PlanArgs) -> Result<u8> {
+    let seed = args.seed.map_or_else(draw_seed, Ok)?;
+    stdout::print(&args.plan(seed)?.to_json());
+    Ok(exit::VALID)
+}
+
+/// Reads a plan from a file, or from standard input if the path is `-`.
+///
+/// # Errors
+/// A usage error that names file, line, column and word.
+pub(super) fn read(path: &Path) -> Result<Plan> {
+    let mut text = String::new();
+    let opened: std::io::Result<Box<dyn Read>> =
+        if path == Path::new("-") { Ok(Box::new(std::io::stdin())) } else { File::open(path).map(|file| Box::new(file) as Box<dyn Read>) };
+    opened
+        .and_then(|file| file.take(PLAN_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| usage(format!("cannot read the plan `{}`: {error}", path.display()), ""))?;
+    if text.len() as u64 > PLAN_BYTES_MAX {
+        return Err(usage(format!("{}: longer than {PLAN_BYTES_MAX} bytes", path.display()), "a plan has a few lines per fault"));
+    }
+    Plan::from_json(&text).map_err(|error| usage(format!("{}: {error}", path.display()), "print a plan to compare with by `squall plan`"))
+}
+
+/// A seed from the machine's chance: 32 bits, so that a person can type it.
+pub(super) fn draw_seed() -> Result<u64> {
+    let mut bytes = [0u8; 4];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).context("draw a seed")?;
+    Ok(u64::from(u32::from_le_bytes(bytes)))
+}
+
+impl PlanArgs {
+    /// The plan for a seed.
+    ///
+    /// # Errors
+    /// A usage error for values that do not fit together.
+    pub(super) fn plan(&self, seed: u64) -> Result<Plan> {
+        let system = self.system_plan()?;
+        if self.workload != "register" {
+            return Err(usage(format!("--workload {}: there is no such workload", self.workload), "see `squall list workloads`"));
+        }
+        let workload = WorkloadPlan::Register(register::Options {
+            clients: self.clients,
+            clients_per_key: self.clients_per_key.min(self.clients),
+            keys_at_once: self.keys_at_once,
+            ops_per_key: self.ops_per_key,
+            rate: self.rate,
+            reads_percent: self.reads,
+            seed,
+        });
+        let timing = Timing::of(self.time, self.operation_timeout);
+        let plan = Plan::draw(Options { seed, faults: self.fault_kinds(&system)?, system, workload, bind: self.bind, timing });
+        plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
+        Ok(plan)
+    }
+
+    fn system_plan(&self) -> Result<SystemPlan> {
+        let system = match self.system.as_str() {
+            "quorum" => {
+                self.refuse("quorum", &[("--serializable", self.serializable)])?;
+                let nodes = self.nodes.unwrap_or(5);
+                let n = self.n.unwrap_or(nodes.min(3));
+                SystemPlan::Quorum(quorum::Settings {
+                    nodes,
+                    n,
+                    r: self.r.unwrap_or(n / 2 + 1),
+                    w: self.w.unwrap_or(n / 2 + 1),
+                    write_back: !self.no_write_back,
+                    versions: self.versions.unwrap_or_default(),
+                    clock_offset_ms: self.clock_offset.iter().cloned().collect::<BTreeMap<_, _>>(),
+                })
+            }
+            "etcd" => {
+                let foreign = [
+                    ("--n", self.n.is_some()),
+                    ("--r", self.r.is_some()),
+                    ("--w", self.w.is_some()),
+                    ("--no-write-back", self.no_write_back),
+                    ("--versions", self.versions.is_some()),
+                    ("--clock-offset", !self.clock_offset.is_empty()),
+                ];
+                self.refuse("etcd", &foreign)?;
+                SystemPlan::Etcd(etcd::Settings { nodes: self.nodes.unwrap_or(3), serializable: self.serializable })
+            }
+            other => {
+                let known: Vec<&str> = SYSTEMS.iter().map(|system| system.name).collect();
+                return Err(usage(format!("there is no system `{other}`; there are {}", known.join(", ")), ""));
+            }
+        };
+        system.validate().map_err(|error| usage(error, ""))?;
+        Ok(system)
+    }
+
+    fn refuse(&self, system: &str, flags: &[(&str, bool)]) -> Result<()> {
+        match flags.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(usage(format!("{flag} is no setting of {system}"), "see `squall run --help`, \"System\"")),
+            None => Ok(()),
+        }
+    }
+
+    /// The kinds asked for; `all` leaves out, in one line each, what the system cannot take.
+    fn fault_kinds(&self, system: &SystemPlan) -> Result<Vec<String>> {
+        let capabilities = system.capabilities();
+        let missing = |name: &str| -> Result<Vec<String>> {
+            let info = fault_info(name).map_err(|error| usage(format!("--faults: {error}"), ""))?;
+            Ok(info.needs.iter().filter(|need| !capabilities.contains(need)).map(ToString::to_string).collect())
+        };
+        match self.faults.as_str() {
+            "none" => Ok(Vec::new()),
+            "all" => {
+                let mut kinds = Vec::new();
+                for info in squall_nemeses::FAULTS {
+                    let missing = missing(info.name)?;
+                    if missing.is_empty() {
+                        kinds.push(info.name.to_owned());
+                    } else {
+                        stdout::note(&format!("left out fault {}: {} cannot {}", info.name, system.name(), missing.join(", ")));
+                    }
+                }
+                Ok(kinds)
+            }
+            list => {
+                let mut kinds: Vec<String> = Vec::new();
+                for name in list.split(',').map(str::trim) {
+                    let missing = missing(name)?;
+                    if !missing.is_empty() {
+                        return Err(usage(format!("--faults {name}: {} cannot {}", system.name(), missing.join(", ")), ""));
+                    }
+                    if !kinds.iter().any(|kind| kind == name) {
+                        kinds.push(name.to_owned());
+                    }
+                }
+                Ok(kinds)
+            }
+        }
+    }
+}
+
+/// Reads `15s`, `2m`, `500ms`, `1h`; a bare number is seconds.
+fn parse_time_ms(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("`{unit}` is no unit of time; write 500ms, 15s, 2m or 1h")),
+    };
+    let number: u64 = number.parse().map_err(|_| String::from("write a whole number and a unit: 500ms, 15s, 2m or 1h"))?;
+    number.checked_mul(factor).filter(|ms| (1..=86_400_000).contains(ms)).ok_or_else(|| String::from("between 1ms and 24h"))
+}
+
+fn parse_offset(text: &str) -> Result<(String, i64), String> {
+    let (node, offset) = text.split_once('=').ok_or("write it as NODE=MS: n2=500")?;
+    let offset = offset.parse().map_err(|_| format!("`{offset}` is no number of milliseconds"))?;
+    Ok((node.to_owned(), offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_times_with_units_and_refuses_the_rest() {
+        assert_eq!(parse_time_ms("15s"), Ok(15_000));
+        assert_eq!(parse_time_ms("15"), Ok(15_000));
+        assert_eq!(parse_time_ms("250ms"), Ok(250));
+        assert_eq!(parse_time_ms("2m"), Ok(120_000));
+        for wrong in ["", "s", "15x", "-1s", "0s", "25h", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(parse_time_ms(wrong).is_err(), "{wrong}");
+        }
+    }
+}

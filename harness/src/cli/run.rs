@@ -1,0 +1,151 @@
+//! `squall run`: one run in a sandbox, judged afterwards; or many, one after another.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+use squall_checker::verdict::Verdict;
+
+use super::check;
+use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, read};
+use crate::exit::{self, usage};
+use crate::plan::Plan;
+use crate::report::stdout;
+use crate::results::{Input, ResultsError, RunFolder};
+use crate::sandbox::enter::{self, Guardian};
+use crate::supervise::Signals;
+
+/// What `squall run` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    plan_args: PlanArgs,
+
+    /// Runs this plan instead of drawing one; `-` reads it from standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = PLAN_ARGUMENTS)]
+    plan: Option<PathBuf>,
+
+    /// Where run folders go
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+
+    /// Repeats with derived seeds, and stops at the first violation
+    #[arg(long, value_name = "NUM", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    runs: u32,
+
+    /// Dies with the process that started it
+    #[arg(long, hide = true)]
+    supervised: bool,
+}
+
+/// Runs and judges.
+pub(super) fn run(args: &RunArgs) -> Result<u8> {
+    if args.supervised {
+        enter::die_with_parent()?;
+    }
+    let first = match &args.plan {
+        Some(path) => read(path)?,
+        None => args.plan_args.plan(args.plan_args.seed.map_or_else(draw_seed, Ok)?)?,
+    };
+    if args.runs > 1 {
+        return repeat(args, first.seed);
+    }
+    let system = first.system.open().map_err(|error| usage(format!("{error:#}"), ""))?;
+    // First of all: whatever happens from here on, it can be repeated.
+    stdout::note(&format!("seed {}", first.seed));
+    drop(system);
+    one(&first, &args.out)
+}
+
+/// One run: records in a sandbox, judges here.
+fn one(plan: &Plan, out: &Path) -> Result<u8> {
+    let folder = RunFolder::create(out, plan.system.name(), plan.seed).map_err(results_error)?;
+    let root = std::fs::canonicalize(folder.root()).with_context(|| format!("find {}", folder.root().display()))?;
+    if root.to_str().is_none() {
+        return Err(usage(format!("the path `{}` is not UTF-8", root.display()), "choose another folder with `--out DIR`"));
+    }
+    std::fs::write(folder.plan(), plan.to_json()).with_context(|| format!("write {}", folder.plan().display()))?;
+    let guardian = Guardian::launch(&root)?;
+    let doctor = examine_machine(&folder);
+    let ended = guardian.wait()?;
+    finish_examination(doctor);
+    if !folder.history().exists() {
+        anyhow::bail!("the run ended before anything was recorded; see {}", folder.log().display());
+    }
+    let judged = check::judge_and_print(&Input::Folder(folder), check::After::Run)?;
+    // The inside may have died after it wrote its last word: then the word counts. Else the missing end is in the verdict.
+    let _ = ended.status;
+    Ok(judged)
+}
+
+/// Starts `squall doctor` for the run's records, with the lowest priority: the run comes first.
+fn examine_machine(folder: &RunFolder) -> Option<Child> {
+    let file = std::fs::File::create(folder.doctor()).ok()?;
+    Command::new("/proc/self/exe").args(["doctor", "--json", "--quiet"]).stdin(Stdio::null()).stdout(file).stderr(Stdio::null()).spawn().ok()
+}
+
+fn finish_examination(doctor: Option<Child>) {
+    if let Some(mut doctor) = doctor {
+        // It has limits of its own, far below the length of any run.
+        let _ = doctor.kill();
+        let _ = doctor.wait();
+    }
+}
+
+/// Many runs, each a process of its own; ends at the first violation. The verdicts merge as rules do.
+fn repeat(args: &RunArgs, first_seed: u64) -> Result<u8> {
+    let mut worst = Verdict::Valid;
+    let signals = Signals::take()?;
+    for number in 0..args.runs {
+        let plan = match &args.plan {
+            Some(path) => read(path)?,
+            None => args.plan_args.plan(derived_seed(first_seed, number))?,
+        };
+        stdout::note(&format!("run {} of {}, seed {}", number + 1, args.runs, plan.seed));
+        let status = supervise_one(&plan, &args.out, &signals)?;
+        match status.code().and_then(|code| u8::try_from(code).ok()) {
+            Some(exit::VALID) => {}
+            Some(exit::UNKNOWN) => worst = Verdict::merge([worst, Verdict::Unknown]),
+            Some(exit::VACUOUS) => worst = Verdict::merge([worst, Verdict::Vacuous]),
+            Some(exit::HARNESS_ERROR) => worst = Verdict::merge([worst, Verdict::HarnessError]),
+            // A violation, an interruption, a usage error: the next run would not change it.
+            Some(code) => return Ok(code),
+            None => worst = Verdict::merge([worst, Verdict::HarnessError]),
+        }
+    }
+    stdout::print(&format!("{} runs, no violation: {worst}\n", args.runs));
+    Ok(exit::of_verdict(worst, false))
+}
+
+/// One run as a process of its own. A signal to us is passed on, and its orderly end awaited.
+fn supervise_one(plan: &Plan, out: &Path, signals: &Signals) -> Result<ExitStatus> {
+    let mut child = Command::new("/proc/self/exe")
+        .args(["run", "--supervised", "--plan", "-", "--out"])
+        .arg(out)
+        .stdin(Stdio::piped())
+        // A group of its own: a terminal's ctrl-C reaches us alone and is passed on once.
+        .process_group(0)
+        .spawn()
+        .context("start a run")?;
+    let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
+    stdin.write_all(plan.to_json().as_bytes()).context("hand over the plan")?;
+    drop(stdin);
+    let ended = signals.wait_for(&mut child, |child| {
+        // It may have ended this moment; then there is nothing to pass on.
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+    })?;
+    Ok(ended.status)
+}
+
+/// Seed of run `number`: the first is the given one, the others follow from it by SplitMix64's increment, so that neighbouring
+/// first seeds share no run. Kept to 53 bits: every JSON reader can hold it.
+fn derived_seed(first: u64, number: u32) -> u64 {
+    if number == 0 { first } else { first.wrapping_add(u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)) & ((1 << 53) - 1) }
+}
+
+fn results_error(error: ResultsError) -> anyhow::Error {
+    if error.is_usage() { usage(error.to_string(), error.hint()) } else { error.into() }
+}

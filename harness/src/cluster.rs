@@ -1,0 +1,304 @@
+//! The node processes of a run: started, watched, asked whether they are ready.
+//!
+//! Every end of a node process is recorded, with what was known about it: asked for by a fault, or not.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use squall_checker::history::mark::Finding;
+use squall_nemeses::Target;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use crate::record::{Pen, RunClock};
+use crate::results::RunFolder;
+use crate::sandbox::Star;
+use crate::sandbox::place::{Launch, describe_exit};
+use crate::systems::{Member, NodeFiles, NodeStatus, System};
+
+/// Lines of a node's log that a finding carries.
+const TAIL_LINES: usize = 10;
+/// Bytes of one log line that are kept; a node may print anything.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// How long a process may take from its start to having a pid 1: generous, as only a broken sandbox ever exceeds it.
+const LAUNCH_BOUND: Duration = Duration::from_secs(10);
+/// Pause between two questions to a node that is not ready yet: short against a start, long against a question.
+const ASK_PAUSE: Duration = Duration::from_millis(10);
+
+/// All members of the cluster under test.
+pub struct Cluster {
+    system: Arc<dyn System>,
+    members: Vec<Member>,
+    places: BTreeMap<String, Place>,
+    running: Mutex<BTreeMap<String, Running>>,
+    /// The last incarnation each node told.
+    incarnations: Mutex<BTreeMap<String, u64>>,
+    pen: Pen,
+    clock: RunClock,
+}
+
+struct Place {
+    namespace: PathBuf,
+    interface: String,
+    folder: PathBuf,
+    run_folder: PathBuf,
+    files: NodeFiles,
+    log: PathBuf,
+    tail: Arc<Mutex<VecDeque<String>>>,
+}
+
+struct Running {
+    init_pid: u32,
+    /// Set before a fault ends the process, so that its end is no finding against the system.
+    exit_expected: bool,
+    watcher: JoinHandle<()>,
+}
+
+impl Cluster {
+    /// Prepares the members' folders; starts nothing.
+    ///
+    /// # Errors
+    /// If a folder cannot be made.
+    pub fn new(system: Arc<dyn System>, star: &Star, folder: &RunFolder, pen: Pen, clock: RunClock) -> Result<Arc<Cluster>> {
+        let mut members = Vec::new();
+        let mut places = BTreeMap::new();
+        for node in &star.nodes {
+            let paths = folder.node(&node.id);
+            paths.create()?;
+            let member = Member { id: node.id.clone(), address: node.address };
+            let place = Place {
+                namespace: node.namespace.clone(),
+                interface: node.interface.clone(),
+                folder: paths.root().to_owned(),
+                run_folder: folder.root().to_owned(),
+                files: NodeFiles { data: paths.data(), trace: paths.trace() },
+                log: paths.log(),
+                tail: Arc::default(),
+            };
+            places.insert(node.id.clone(), place);
+            members.push(member);
+        }
+        let cluster = Arc::new(Cluster { system, members, places, running: Mutex::default(), incarnations: Mutex::default(), pen, clock });
+        for member in &cluster.members {
+            let command = cluster.system.command(member, &cluster.members, &cluster.places[&member.id].files);
+            let path = folder.node(&member.id).command();
+            std::fs::write(&path, command.line() + "\n").with_context(|| format!("write {}", path.display()))?;
+        }
+        Ok(cluster)
+    }
+
+    /// The members, in order of their numbers.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The system under test.
+    pub fn system(&self) -> &Arc<dyn System> {
+        &self.system
+    }
+
+    /// Whether a node's process runs (a paused one does).
+    pub fn is_running(&self, node: &str) -> bool {
+        self.running().contains_key(node)
+    }
+
+    /// What faults need to know about a node, now.
+    ///
+    /// # Panics
+    /// If there is no such node: plans are validated before.
+    pub fn target(&self, node: &str) -> Target {
+        let place = &self.places[node];
+        Target {
+            id: node.to_owned(),
+            address: self.member(node).address,
+            namespace: place.namespace.clone(),
+            interface: place.interface.clone(),
+            init_pid: self.running().get(node).map(|running| running.init_pid),
+            data: place.files.data.clone(),
+        }
+    }
+
+    /// Starts a node that does not run.
+    ///
+    /// # Errors
+    /// If its process cannot be made; the text carries what the launcher said.
+    pub async fn start(self: &Arc<Self>, node: &str) -> Result<()> {
+        if self.is_running(node) {
+            bail!("{node} runs already");
+        }
+        let place = &self.places[node];
+        let member = self.member(node);
+        let command = self.system.command(member, &self.members, &place.files);
+        let launch = Launch {
+            node: node.to_owned(),
+            namespace: place.namespace.clone(),
+            run_folder: place.run_folder.clone(),
+            folder: place.folder.clone(),
+            command,
+        };
+        let mut child = Command::from(launch.command()?).spawn().with_context(|| format!("launch {node}"))?;
+        let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
+        let stderr = child.stderr.take().expect("stderr was asked to be a pipe");
+        let pump = tokio::spawn(pump_log(stderr, place.log.clone(), Arc::clone(&place.tail), self.clock.clone()));
+        let mut line = String::new();
+        let mut status = BufReader::new(stdout.take(64));
+        let heard = tokio::time::timeout(LAUNCH_BOUND, status.read_line(&mut line)).await;
+        let Some(init_pid) = line.trim().strip_prefix("init ").and_then(|pid| pid.parse().ok()) else {
+            let _ = child.kill().await;
+            bail!("{node} was not launched ({heard:?}): {}", self.log_tail(node).join("; "));
+        };
+        let watcher = tokio::spawn(Arc::clone(self).watch(node.to_owned(), child, pump));
+        self.running().insert(node.to_owned(), Running { init_pid, exit_expected: false, watcher });
+        Ok(())
+    }
+
+    /// Says that a fault is about to end a node's process.
+    pub fn expect_exit(&self, node: &str) {
+        if let Some(running) = self.running().get_mut(node) {
+            running.exit_expected = true;
+        }
+    }
+
+    /// Waits until a node's process is gone and its end recorded.
+    ///
+    /// # Errors
+    /// If it still runs after `bound`.
+    pub async fn wait_gone(&self, node: &str, bound: Duration) -> Result<()> {
+        let deadline = Instant::now() + bound;
+        while self.is_running(node) {
+            if Instant::now() > deadline {
+                bail!("{node} still runs {} ms after it was killed", bound.as_millis());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// Asks a node until it is ready or the bound ends.
+    ///
+    /// # Errors
+    /// The last thing that was heard of it, if it did not become ready.
+    pub async fn ask_ready(&self, node: &str, bound: Duration) -> Result<NodeStatus, String> {
+        let began = Instant::now();
+        let member = self.member(node);
+        loop {
+            if !self.is_running(node) {
+                return Err("its process ended".into());
+            }
+            let said = match self.system.status(member).await {
+                Ok(status) if status.ready => return Ok(status),
+                Ok(status) => status.said,
+                Err(error) => format!("{error:#}"),
+            };
+            if began.elapsed() > bound {
+                return Err(said);
+            }
+            tokio::time::sleep(ASK_PAUSE).await;
+        }
+    }
+
+    /// Asks a node until it is ready or the bound ends, and records which. `at` is `start` or `recovery`.
+    pub async fn wait_ready(&self, node: &str, at: &str, bound: Duration) -> Option<NodeStatus> {
+        let began = Instant::now();
+        let asked = self.ask_ready(node, bound).await;
+        let reason = asked.as_ref().err().cloned();
+        self.pen.finding(Finding::Ready {
+            node: node.to_owned(),
+            at: at.to_owned(),
+            ok: asked.is_ok(),
+            after_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            log_tail: if reason.is_some() { self.log_tail(node) } else { Vec::new() },
+            reason,
+        });
+        let status = asked.ok()?;
+        self.saw_incarnation(node, status.incarnation);
+        Some(status)
+    }
+
+    /// Takes note of a node's incarnation; `false` if it was seen before, so that the process cannot have been started anew. A system
+    /// that does not count its starts is always new.
+    pub fn saw_incarnation(&self, node: &str, incarnation: Option<u64>) -> bool {
+        let Some(incarnation) = incarnation else { return true };
+        let mut seen = self.incarnations.lock().expect("no holder of this lock panics");
+        seen.insert(node.to_owned(), incarnation).is_none_or(|before| before < incarnation)
+    }
+
+    /// Kills every node and waits for their ends; they are expected.
+    pub async fn stop_all(&self) {
+        let stopping: Vec<(u32, JoinHandle<()>)> = {
+            let mut running = self.running();
+            running.values_mut().for_each(|node| node.exit_expected = true);
+            std::mem::take(&mut *running).into_values().map(|node| (node.init_pid, node.watcher)).collect()
+        };
+        for (init_pid, _) in &stopping {
+            // A node that ended this moment is as good as a killed one.
+            let _ = squall_nemeses::process::signal(*init_pid, squall_nemeses::process::Signal::Kill);
+        }
+        for (_, watcher) in stopping {
+            let _ = tokio::time::timeout(Duration::from_secs(2), watcher).await;
+        }
+    }
+
+    /// The last lines of a node's log.
+    pub fn log_tail(&self, node: &str) -> Vec<String> {
+        self.places[node].tail.lock().expect("no holder of this lock panics").iter().cloned().collect()
+    }
+
+    fn member(&self, node: &str) -> &Member {
+        self.members.iter().find(|member| member.id == node).expect("nodes are named by validated plans")
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().expect("no holder of this lock panics")
+    }
+
+    async fn watch(self: Arc<Self>, node: String, mut child: Child, pump: JoinHandle<()>) {
+        let code = match child.wait().await {
+            Ok(status) => status.code().unwrap_or(-1),
+            Err(_) => -1,
+        };
+        // The log ends with the process; its tail belongs to the finding.
+        let _ = tokio::time::timeout(Duration::from_millis(500), pump).await;
+        let ended = self.running().remove(&node);
+        // After `stop_all` the map is empty and nobody asks any more.
+        let Some(ended) = ended else { return };
+        let expected = ended.exit_expected;
+        self.pen.finding(Finding::Exit {
+            log_tail: if expected { Vec::new() } else { self.log_tail(&node) },
+            node,
+            expected,
+            status: describe_exit(code),
+        });
+    }
+}
+
+/// Copies a node's output to its log, each line stamped with the time of the run: a skewed node's own stamps cannot be joined.
+async fn pump_log(from: impl AsyncRead + Unpin, log: PathBuf, tail: Arc<Mutex<VecDeque<String>>>, clock: RunClock) {
+    let Ok(mut file) = tokio::fs::OpenOptions::new().create(true).append(true).open(&log).await else { return };
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut from).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line);
+        let stamped = format!("{:>12.6} {}\n", clock.now_ns() as f64 / 1e9, text.trim_end());
+        {
+            let mut tail = tail.lock().expect("no holder of this lock panics");
+            if tail.len() == TAIL_LINES {
+                tail.pop_front();
+            }
+            tail.push_back(text.trim_end().to_owned());
+        }
+        // A full disk is the recorder's finding; the log is not worth a second one.
+        let _ = file.write_all(stamped.as_bytes()).await;
+        let _ = file.flush().await;
+    }
+}

@@ -1,0 +1,307 @@
+//! The plan: everything a run will do, as a pure function of version, options and seed.
+//!
+//! Nothing of this machine stands in it. What the machine or the system cannot do is left out afterwards, in `resolved.json`, so that
+//! the same seed means the same storm everywhere. All chance is drawn here; at run time only roles are resolved.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use squall_nemeses::{Fault, FaultInfo};
+use squall_workloads::register;
+
+use crate::systems::SystemPlan;
+
+/// Version of the plan's format.
+pub const FORMAT: u32 = 1;
+
+/// Everything a run will do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Format of this file, [`FORMAT`].
+    pub squall_plan: u32,
+    /// Version of Squall that drew it.
+    pub version: String,
+    /// The seed it was drawn from.
+    pub seed: u64,
+    /// Generator behind every draw, by name, so that another program could repeat them.
+    pub generator: String,
+    /// What is tested.
+    pub system: SystemPlan,
+    /// What clients do.
+    pub workload: WorkloadPlan,
+    /// Whom clients talk to.
+    pub bind: Bind,
+    /// How long everything takes.
+    pub timing: Timing,
+    /// Fault kinds asked for; each must bite at least once.
+    pub requested: Vec<String>,
+    /// The injections, by time.
+    pub schedule: Vec<Injection>,
+}
+
+/// What clients do, by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum WorkloadPlan {
+    /// Reads and writes of registers.
+    Register(register::Options),
+}
+
+/// Whom a client talks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bind {
+    /// Client i stays with node i mod n, whatever happens to it: minority sides are exercised too.
+    #[default]
+    Node,
+    /// The next node after every failure.
+    Any,
+    /// The node that takes itself for the leader; the next node where the system has none.
+    Leader,
+}
+
+/// Lengths in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timing {
+    /// Load without faults, before the storm.
+    pub warm_up_ms: u64,
+    /// Load with faults; every injection is healed by its end.
+    pub storm_ms: u64,
+    /// Load without faults, after the storm.
+    pub recovery_ms: u64,
+    /// Deadline of one operation.
+    pub operation_timeout_ms: u64,
+    /// How long a started cluster may take to become ready.
+    pub start_bound_ms: u64,
+    /// How long a healed cluster may take to become ready; also the bound of the final reads.
+    pub recovery_bound_ms: u64,
+}
+
+impl Timing {
+    /// Divides `total_ms`: a seventh to warm up and a sixth to recover, within bounds, the rest to the storm; without faults the
+    /// storm is plain load.
+    pub fn of(total_ms: u64, operation_timeout_ms: u64) -> Timing {
+        let warm_up_ms = (total_ms / 7).clamp(500, 5_000);
+        let recovery_ms = (total_ms / 6).clamp(700, 6_000);
+        Timing {
+            warm_up_ms,
+            storm_ms: total_ms.saturating_sub(warm_up_ms + recovery_ms).max(500),
+            recovery_ms,
+            operation_timeout_ms,
+            start_bound_ms: 15_000,
+            // TCP's retransmission timer has doubled all through an outage, and a loaded machine adds its own.
+            recovery_bound_ms: 20_000,
+        }
+    }
+
+    /// The phase planned for a moment, in milliseconds since the load began.
+    pub fn phase_at(&self, elapsed_ms: u64) -> &'static str {
+        match elapsed_ms {
+            ms if ms < self.warm_up_ms => "warm-up",
+            ms if ms < self.warm_up_ms + self.storm_ms => "storm",
+            ms if ms < self.total_ms() => "recovery",
+            _ => "final",
+        }
+    }
+
+    /// The whole planned length.
+    pub fn total_ms(&self) -> u64 {
+        self.warm_up_ms + self.storm_ms + self.recovery_ms
+    }
+}
+
+/// One fault, once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Injection {
+    /// Its number in the schedule.
+    pub id: u64,
+    /// When it is injected, in milliseconds since the load began.
+    pub at_ms: u64,
+    /// How long it stays in force.
+    pub for_ms: u64,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// What a plan is drawn from.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// What is tested.
+    pub system: SystemPlan,
+    /// What clients do, but for its seed.
+    pub workload: WorkloadPlan,
+    /// Whom clients talk to.
+    pub bind: Bind,
+    /// How long everything takes.
+    pub timing: Timing,
+    /// Fault kinds wanted.
+    pub faults: Vec<String>,
+}
+
+/// Mean length of one slot of the schedule: the longest outage a default run of 15 s can show several of.
+const SLOT_MS: u64 = 1_700;
+
+impl Plan {
+    /// Draws a plan.
+    pub fn draw(options: Options) -> Plan {
+        let Options { seed, system, workload, bind, timing, faults } = options;
+        let schedule = draw_schedule(seed, &system, &timing, &faults);
+        Plan {
+            squall_plan: FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            seed,
+            generator: "chacha8".into(),
+            system,
+            workload,
+            bind,
+            timing,
+            requested: faults,
+            schedule,
+        }
+    }
+
+    /// The plan as it is stored and printed: the same bytes for the same plan.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a plan has string keys and finite numbers");
+        text.push('\n');
+        text
+    }
+
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// Names line, column and the offending word; or the rule that the values break.
+    pub fn from_json(text: &str) -> Result<Plan, String> {
+        let plan: Plan = serde_json::from_str(text).map_err(|error| {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            let what = error.to_string();
+            format!("{place}: {}", what.split(" at line ").next().unwrap_or(&what))
+        })?;
+        plan.validate()?;
+        Ok(plan)
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// One sentence with the value at fault.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.squall_plan != FORMAT {
+            return Err(format!("`squall_plan` is {}, this version reads {FORMAT}", self.squall_plan));
+        }
+        if self.generator != "chacha8" {
+            return Err(format!("`generator` is `{}`, this version draws with chacha8", self.generator));
+        }
+        self.system.validate()?;
+        self.workload.validate()?;
+        if self.timing.total_ms() > DAY_MS || self.timing.operation_timeout_ms == 0 || self.timing.operation_timeout_ms > DAY_MS {
+            return Err("`timing`: a run lasts at most a day and an operation at least a millisecond".into());
+        }
+        for name in &self.requested {
+            fault_info(name)?;
+        }
+        let nodes = node_names(self.system.nodes());
+        let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
+        for (position, injection) in self.schedule.iter().enumerate() {
+            let id = injection.id;
+            injection.fault.validate(&nodes).map_err(|error| format!("injection {id}: {error}"))?;
+            if !storm.contains(&injection.at_ms) || !storm.contains(&injection.at_ms.saturating_add(injection.for_ms)) {
+                return Err(format!("injection {id}: it must begin and end within the storm, {} to {} ms", storm.start(), storm.end()));
+            }
+            if self.schedule[..position].iter().any(|earlier| earlier.id == id) {
+                return Err(format!("injection {id}: the number is used twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+impl WorkloadPlan {
+    /// The name under which it is run.
+    pub fn name(&self) -> &'static str {
+        match self {
+            WorkloadPlan::Register(_) => "register",
+        }
+    }
+
+    /// Number of clients.
+    pub fn clients(&self) -> u32 {
+        match self {
+            WorkloadPlan::Register(options) => options.clients,
+        }
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        match self {
+            WorkloadPlan::Register(options) => options.validate(),
+        }
+    }
+}
+
+/// The names of a cluster's nodes: `n1`, `n2`, …
+pub fn node_names(count: u32) -> Vec<String> {
+    (1..=count).map(|number| format!("n{number}")).collect()
+}
+
+/// Looks a fault kind up.
+///
+/// # Errors
+/// Names the kinds there are.
+pub fn fault_info(name: &str) -> Result<&'static FaultInfo, String> {
+    squall_nemeses::FAULTS.iter().find(|info| info.name == name).ok_or_else(|| {
+        let known: Vec<&str> = squall_nemeses::FAULTS.iter().map(|info| info.name).collect();
+        format!("there is no fault `{name}`; there are {}", known.join(", "))
+    })
+}
+
+/// A generator of its own for each concern: a draw added in one place moves nothing elsewhere.
+fn generator(seed: u64, concern: &str) -> ChaCha8Rng {
+    let mut key = [0u8; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    for (slot, byte) in key[8..].iter_mut().zip(concern.bytes()) {
+        *slot = byte;
+    }
+    ChaCha8Rng::from_seed(key)
+}
+
+/// Cuts the storm into equal slots and puts one fault into each: kinds come from shuffled rounds, so that each requested kind appears
+/// before any repeats; lengths are 45 to 100 % of a slot and starts may lie late in it, so that neighbours sometimes overlap.
+fn draw_schedule(seed: u64, system: &SystemPlan, timing: &Timing, faults: &[String]) -> Vec<Injection> {
+    if faults.is_empty() {
+        return Vec::new();
+    }
+    let nodes = node_names(system.nodes());
+    let capabilities = system.capabilities();
+    let count = (timing.storm_ms / SLOT_MS).max(faults.len() as u64);
+    let slot_ms = timing.storm_ms / count;
+    let end_ms = timing.warm_up_ms + timing.storm_ms;
+    let mut times = generator(seed, "schedule.times");
+    let mut kinds = generator(seed, "schedule.kinds");
+    let mut targets = generator(seed, "schedule.targets");
+    let mut round: Vec<&String> = Vec::new();
+    (0..count)
+        .map(|id| {
+            if round.is_empty() {
+                round = faults.iter().collect();
+                shuffle(&mut round, &mut kinds);
+            }
+            let kind = round.pop().expect("a round was just dealt");
+            let at_ms = timing.warm_up_ms + id * slot_ms + times.random_range(0..=slot_ms * 3 / 10);
+            let for_ms = times.random_range(slot_ms * 45 / 100..=slot_ms).min(end_ms - at_ms);
+            Injection { id, at_ms, for_ms, fault: Fault::draw(kind, &nodes, &capabilities, &mut targets) }
+        })
+        .collect()
+}
+
+fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, rng.random_range(0..=last));
+    }
+}

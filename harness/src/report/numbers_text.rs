@@ -1,0 +1,148 @@
+//! The operator's numbers as a compact block of text.
+
+use serde_json::Value;
+
+use super::numbers::{FaultRow, Felt, FirstSuccess, LatencyRow, Numbers};
+use super::table::Table;
+use super::words::{count, millis, percent, seconds, shortened, shown};
+
+/// More faults than a person compares by eye; the rest stands in `report.txt`.
+pub const FAULTS_MAX: usize = 12;
+
+/// Longest description of what a fault was resolved to, in characters.
+const RESOLVED_CHARS_MAX: usize = 34;
+
+/// Longest name of an operation's kind, a phase or an error, in characters: they may come from a foreign file.
+const NAME_CHARS_MAX: usize = 20;
+
+/// The block, one line per entry; of the faults at most `faults_max`.
+pub fn lines(numbers: &Numbers, faults_max: usize) -> Vec<String> {
+    let mut lines = latency_lines(&numbers.latency);
+    lines.extend(fault_lines(&numbers.faults, faults_max));
+    lines.extend(error_line(numbers));
+    lines.extend(counter_line(numbers));
+    lines.extend(network_line(numbers));
+    lines
+}
+
+fn name(text: &str) -> String {
+    shortened(&shown(text), NAME_CHARS_MAX)
+}
+
+fn latency_lines(rows: &[LatencyRow]) -> Vec<String> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new(2, ["latency, ms", "phase", "p50", "p95", "p99", "p99.9", "ok", "failed", "unknown"]);
+    for row in rows {
+        let all = row.outcomes.all();
+        let quantiles = [row.p50_us, row.p95_us, row.p99_us, row.p999_us];
+        // A kind that never succeeded has no latency, and 0.00 would look like a very good one.
+        let quantiles = quantiles.map(|time_us| if row.outcomes.ok == 0 { "-".into() } else { millis(time_us) });
+        let outcomes = [count(row.outcomes.ok), percent(row.outcomes.failed, all), percent(row.outcomes.unknown, all)];
+        table.row([name(&row.f), name(&row.phase)].into_iter().chain(quantiles).chain(outcomes));
+    }
+    table.lines()
+}
+
+fn fault_lines(faults: &[FaultRow], faults_max: usize) -> Vec<String> {
+    if faults.is_empty() {
+        return Vec::new();
+    }
+    let headings = ["fault", "on", "at, s", "for, s", "served", "first ok, ms", "worst client", "healed: first ok, ms", "worst client"];
+    let mut table = Table::new(2, headings);
+    for fault in faults.iter().take(faults_max) {
+        let names = [format!("{} {}", fault.id, name(&fault.kind)), what(fault)];
+        let numbers = fault.felt.as_ref().map_or_else(|| ["-"; 7].map(str::to_owned), felt_cells);
+        table.row(names.into_iter().chain(numbers));
+    }
+    let mut lines = table.lines();
+    if faults.len() > faults_max {
+        lines.push(format!("… and {} more faults", count((faults.len() - faults_max) as u64)));
+    }
+    lines
+}
+
+fn felt_cells(felt: &Felt) -> [String; 7] {
+    [
+        seconds(felt.applied_ns),
+        seconds(felt.lasted_ms.saturating_mul(1_000_000)),
+        percent(felt.availability.ok, felt.availability.attempted),
+        first_success(felt.first_success),
+        first_success(felt.first_success_worst_client),
+        first_success(felt.first_success_healed),
+        first_success(felt.first_success_healed_worst_client),
+    ]
+}
+
+fn first_success(first: FirstSuccess) -> String {
+    match first {
+        FirstSuccess::NothingTried => "-".into(),
+        FirstSuccess::AfterMs(time_ms) => count(time_ms),
+        FirstSuccess::Never => "never".into(),
+    }
+}
+
+/// What a fault was resolved to, or why it was not injected, or that it failed to bite or heal.
+fn what(fault: &FaultRow) -> String {
+    let text = match (&fault.skipped, &fault.resolved) {
+        (Some(reason), _) => format!("skipped: {reason}"),
+        (None, Some(resolved)) => plain(resolved),
+        (None, None) => "?".into(),
+    };
+    let text = shortened(&shown(&text), RESOLVED_CHARS_MAX);
+    match (fault.skipped.is_some(), fault.bit, fault.healed) {
+        (true, ..) | (false, true, true) => text,
+        (false, false, _) => format!("{text}, did not bite"),
+        (false, true, false) => format!("{text}, not healed"),
+    }
+}
+
+/// A JSON value without its punctuation, for people: `{"node":"n3","pairs":[["n1","n2"]]}` is `node n3 pairs n1 n2`.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) => fields.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn error_line(numbers: &Numbers) -> Option<String> {
+    const ERRORS_MAX: usize = 6;
+    let shown_errors: Vec<String> = numbers.errors.iter().take(ERRORS_MAX).map(|(kind, n)| format!("{} {}", name(kind), count(*n))).collect();
+    let more = if numbers.errors.len() > ERRORS_MAX { ", …" } else { "" };
+    (!shown_errors.is_empty()).then(|| format!("errors: {}{more}", shown_errors.join(", ")))
+}
+
+fn counter_line(numbers: &Numbers) -> Option<String> {
+    let mut facts: Vec<String> = numbers.clients.iter().map(|(counter, value)| format!("{} {}", name(counter), count(*value))).collect();
+    if let Some((node, depth)) = numbers.worst_node("queue_depth_max") {
+        facts.push(format!("deepest queue {} ({})", count(depth), name(node)));
+    }
+    if let Some((node, time_us)) = numbers.worst_node("slowest_fsync_us") {
+        facts.push(format!("slowest fsync {} ms ({})", millis(time_us), name(node)));
+    }
+    if numbers.worst_stall_ms > 0 {
+        facts.push(format!("harness held up for {} ms at worst", count(numbers.worst_stall_ms)));
+    }
+    (!facts.is_empty()).then(|| facts.join(", "))
+}
+
+/// Retransmits and drops of every node, worst first.
+fn network_line(numbers: &Numbers) -> Option<String> {
+    let of = |counter: &str| {
+        let mut values: Vec<(&String, u64)> =
+            numbers.nodes.iter().filter_map(|(node, counters)| Some((node, *counters.get(counter)?))).collect();
+        // Stable: nodes that are equally bad stay in the order of their names.
+        values.sort_by_key(|(_, value)| std::cmp::Reverse(*value));
+        let values: Vec<String> = values.into_iter().map(|(node, value)| format!("{} {}", name(node), count(value))).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    };
+    let retransmits = of("retransmits").map(|values| format!("tcp retransmits: {values}"));
+    let drops = of("drops").map(|values| format!("drops: {values}"));
+    let facts: Vec<String> = retransmits.into_iter().chain(drops).collect();
+    (!facts.is_empty()).then(|| facts.join("; "))
+}

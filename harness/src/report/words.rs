@@ -1,0 +1,116 @@
+//! How the report writes numbers, moments and other people's text.
+
+/// A number with a thin gap between thousands: `41 203`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number with its noun: `1 fault`, `14 faults`.
+pub fn plural(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// Microseconds as milliseconds with three figures or so: `0.42`, `4.2`, `42`, `4 200`.
+pub fn millis(time_us: u64) -> String {
+    match time_us {
+        0..10_000 => format!("{:.2}", time_us as f64 / 1_000.0),
+        10_000..100_000 => format!("{:.1}", time_us as f64 / 1_000.0),
+        _ => count((time_us + 500) / 1_000),
+    }
+}
+
+/// Nanoseconds as seconds to the millisecond: `12.118`.
+pub fn seconds(time_ns: u64) -> String {
+    format!("{}.{:03}", time_ns / 1_000_000_000, time_ns / 1_000_000 % 1_000)
+}
+
+/// A part of a whole in percent: `99.2 %`; `100 %` only if it is the whole, `0 %` only if it is nothing.
+pub fn percent(part: u64, whole: u64) -> String {
+    match (part, whole) {
+        (_, 0) => "-".into(),
+        (0, _) => "0 %".into(),
+        (part, whole) if part == whole => "100 %".into(),
+        // Rounded towards the middle: 999 of 1 000 000 failed is not `100 %` ok.
+        (part, whole) => format!("{:.1} %", (part as f64 * 100.0 / whole as f64).clamp(0.1, 99.9)),
+    }
+}
+
+/// Text that came from a node, a file or a user, fit for a terminal: control characters are shown, not sent. So are the characters
+/// that turn the direction of writing, which can make a line read as something it is not.
+pub fn shown(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\t' => safe.push_str("\\t"),
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\u{1b}' => safe.push_str("\\e"),
+            char if char.is_control() || turns_direction(char) => safe.push_str(&format!("\\u{{{:x}}}", u32::from(char))),
+            char => safe.push(char),
+        }
+    }
+    safe
+}
+
+/// Unicode's explicit directional formatting characters (UAX #9, section 2) and the line and paragraph separators.
+fn turns_direction(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// At most `chars_max` characters of `text`, with `…` for the rest.
+pub fn shortened(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_thousands() {
+        for (number, expected) in [(0, "0"), (999, "999"), (1_000, "1 000"), (41_203, "41 203"), (1_234_567, "1 234 567")] {
+            assert_eq!(count(number), expected);
+        }
+        assert_eq!(count(u64::MAX), "18 446 744 073 709 551 615");
+    }
+
+    #[test]
+    fn a_share_is_whole_only_if_it_is_the_whole() {
+        assert_eq!(percent(999_999, 1_000_000), "99.9 %");
+        assert_eq!(percent(1, 1_000_000), "0.1 %");
+        assert_eq!(percent(7, 7), "100 %");
+        assert_eq!(percent(0, 7), "0 %");
+        assert_eq!(percent(0, 0), "-");
+    }
+
+    #[test]
+    fn milliseconds_keep_their_figures() {
+        for (time_us, expected) in [(0, "0.00"), (420, "0.42"), (4_212, "4.21"), (42_120, "42.1"), (421_200, "421"), (4_212_000, "4 212")] {
+            assert_eq!(millis(time_us), expected);
+        }
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_never_sent() {
+        assert_eq!(shown("a\u{1b}[2Jb\r\n\t\u{7}\u{9b}"), "a\\e[2Jb\\r\\n\\t\\u{7}\\u{9b}");
+        assert_eq!(shown("ключ-键"), "ключ-键");
+        assert_eq!(shown("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        assert_eq!(shortened("kéy", 3), "kéy");
+        assert_eq!(shortened("kéys", 3), "ké…");
+    }
+}

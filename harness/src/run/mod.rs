@@ -1,0 +1,307 @@
+//! One run, inside its sandbox: start, warm up, storm, recover, read everything once more, end.
+//!
+//! Everything that decides the verdict goes into the history; nothing is judged here. The outside judges the file afterwards, by the
+//! code of `squall check`.
+
+mod binding;
+pub mod clients;
+mod figures;
+mod final_reads;
+mod lifeline;
+mod nemesis;
+mod network;
+pub mod stall;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use squall_checker::history::mark::{EndReason, Finding, Header};
+use squall_workloads::register::Register;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::info;
+
+use self::binding::{BoundClient, KeysInUse};
+use self::clients::{ClientReport, Driver, Seat, Settings, drive_client};
+use self::figures::Figures;
+use self::lifeline::{Stop, StopSwitch};
+use self::nemesis::Nemesis;
+use self::network::Network;
+use self::stall::StallMeter;
+use crate::cluster::Cluster;
+use crate::plan::{Plan, WorkloadPlan, node_names};
+use crate::record::{Pen, Recorder, RunClock};
+use crate::report::progress::{Progress, Tick};
+use crate::results::RunFolder;
+use crate::sandbox::{Star, enter};
+use crate::systems::{Member, System};
+
+/// Runs the plan in `folder` as pid 1 of a fresh sandbox (`squall __inside`).
+///
+/// # Errors
+/// When the harness cannot do its work; what it recorded until then stays.
+pub fn inside(folder: &Path) -> Result<i32> {
+    let folder = RunFolder::at(folder);
+    let text = std::fs::read_to_string(folder.plan()).context("read the plan")?;
+    let plan = Plan::from_json(&text).map_err(|error| anyhow!(error)).context("read the plan")?;
+    let system: Arc<dyn System> = plan.system.open()?.into();
+    enter::settle(folder.root(), &system.binaries()).context("close the sandbox's file tree")?;
+    crate::log::to_file(&folder.log())?;
+    let star = Star::build(&node_names(plan.system.nodes())).context("build the sandbox's network")?;
+    // From here on there are threads, and this thread and all it starts are in the clients' namespace.
+    let switch = StopSwitch::new();
+    lifeline::listen(switch.clone()).context("listen to the outside")?;
+    let network = Arc::new(Network::open(&star, &folder)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("start the runtime")?;
+    let done = runtime.block_on(record(plan, system, star, network, folder, switch));
+    // Tasks that still wait for something die with the process: everything worth waiting for was waited for.
+    runtime.shutdown_background();
+    done.map(|()| 0)
+}
+
+/// Records the whole run, whatever happens, and the reason of its end.
+async fn record(
+    plan: Plan,
+    system: Arc<dyn System>,
+    star: Star,
+    network: Arc<Network>,
+    folder: RunFolder,
+    switch: StopSwitch,
+) -> Result<()> {
+    let clock = RunClock::start();
+    let header = header(&plan, system.as_ref(), &folder);
+    let recorder = Recorder::create(&folder.history(), &header, clock.clone()).context("create the history")?;
+    let pen = recorder.pen();
+    watch_recorder(&recorder, switch.clone());
+    let stall = StallMeter::start(pen.clone());
+    let cluster = Cluster::new(system, &star, &folder, pen.clone(), clock.clone())?;
+    let run = Run { plan, cluster, network, pen: pen.clone(), clock, switch, stall };
+
+    let ended = run.play().await;
+    run.cluster.stop_all().await;
+    run.stall.stop();
+    let (reason, detail) = match ended {
+        Ok(()) => (EndReason::Complete, None),
+        Err(Stop::Interrupted) => (EndReason::Interrupted, None),
+        Err(Stop::RecordingFailed(why)) => (EndReason::HarnessError, Some(format!("the history cannot be written: {why}"))),
+        Err(Stop::HarnessError(why)) => (EndReason::HarnessError, Some(why)),
+    };
+    info!(?reason, ?detail, "end");
+    pen.finding(Finding::End { reason, detail });
+    let recorded = tokio::task::spawn_blocking(move || recorder.close()).await.context("close the history")?;
+    recorded.context("write the history")?;
+    Ok(())
+}
+
+fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
+    Header {
+        squall_history: 1,
+        run: folder.name(),
+        seed: plan.seed,
+        clock: Default::default(),
+        requested: plan.requested.clone(),
+        system: system.describe(),
+        nodes: node_names(plan.system.nodes()),
+        workload: plan.workload.name().into(),
+        clients: plan.workload.clients(),
+        traces: system.traces(),
+        extra: Default::default(),
+    }
+}
+
+fn watch_recorder(recorder: &Recorder, switch: StopSwitch) {
+    let mut failed = recorder.failed();
+    tokio::spawn(async move {
+        if let Ok(reason) = failed.wait_for(Option::is_some).await {
+            switch.stop(Stop::RecordingFailed(reason.clone().unwrap_or_default()));
+        }
+    });
+}
+
+struct Run {
+    plan: Plan,
+    cluster: Arc<Cluster>,
+    network: Arc<Network>,
+    pen: Pen,
+    clock: RunClock,
+    switch: StopSwitch,
+    stall: StallMeter,
+}
+
+/// The clients of a run, while they work.
+struct Load {
+    began: Instant,
+    stop: watch::Sender<bool>,
+    clients: Vec<JoinHandle<ClientReport>>,
+}
+
+impl Run {
+    /// Plays all phases; an early end says why.
+    async fn play(&self) -> Result<(), Stop> {
+        let bound = Duration::from_millis(self.plan.timing.start_bound_ms);
+        self.unless_stopped(self.start_cluster(bound)).await??;
+        let keys = KeysInUse::new(self.plan.workload.clients());
+        let load = self.start_load(&keys);
+        let figures = Figures::collect(Arc::clone(&self.cluster));
+        let progress = self.show_progress(load.began);
+        let nemesis = Nemesis::new(Arc::clone(&self.cluster), Arc::clone(&self.network), self.pen.clone(), keys);
+
+        let stormed = self.storm(&load, &nemesis).await;
+        // Also when stopped early: nothing may stay cut or paused, or the last operations and the end would hang.
+        let healed = nemesis.heal_all().await;
+        let recovered = match stormed.and(healed.map_err(|error| Stop::HarnessError(format!("{error:#}")))) {
+            Ok(()) => self.recover(&load).await,
+            stopped => stopped,
+        };
+        let _ = load.stop.send(true);
+        let keys = self.end_load(load).await;
+        let finished = match recovered {
+            Ok(()) => self.final_reads(keys).await,
+            stopped => stopped,
+        };
+        progress.abort();
+        figures.record(&self.pen, &self.network).await;
+        // A client's task may have failed when everything else was done.
+        finished.and(self.switch.reason().map_or(Ok(()), Err))
+    }
+
+    /// Waits for `work`, unless the run is to stop before.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        tokio::select! {
+            biased;
+            stop = self.switch.thrown() => Err(stop),
+            done = work => Ok(done),
+        }
+    }
+
+    fn enter_phase(&self, name: &str) {
+        info!(phase = name, "phase");
+        self.stall.phase_ends();
+        self.pen.finding(Finding::Phase { name: name.into() });
+    }
+
+    async fn start_cluster(&self, bound: Duration) -> Result<(), Stop> {
+        let start = |member: &Member| {
+            let (cluster, node) = (Arc::clone(&self.cluster), member.id.clone());
+            tokio::spawn(async move {
+                cluster.start(&node).await?;
+                cluster.wait_ready(&node, "start", bound).await.ok_or_else(|| anyhow!("{node} never became ready"))
+            })
+        };
+        let starts: Vec<_> = self.cluster.members().iter().map(start).collect();
+        for start in starts {
+            match start.await {
+                Ok(Ok(status)) => info!(status = status.said, "ready"),
+                Ok(Err(error)) => return Err(Stop::HarnessError(format!("{error:#}"))),
+                Err(panic) => return Err(Stop::HarnessError(panic.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn start_load(&self, keys: &Arc<KeysInUse>) -> Load {
+        self.enter_phase("warm-up");
+        let WorkloadPlan::Register(options) = &self.plan.workload;
+        let register = Register::new(options.clone());
+        let members: Arc<[Member]> = self.cluster.members().into();
+        let stop = watch::Sender::new(false);
+        let began_ns = self.clock.now_ns();
+        let clients = (0..options.clients)
+            .map(|number| {
+                let client =
+                    BoundClient::new(Arc::clone(self.cluster.system()), Arc::clone(&members), self.plan.bind, number, Arc::clone(keys));
+                let settings = Settings { operation_timeout: self.operation_timeout(), seed: self.plan.seed };
+                let driver = Driver::new(Box::new(client), self.pen.clone(), self.seat(number), settings);
+                tokio::spawn(drive_client(driver, register.generator(number), began_ns, stop.subscribe()))
+            })
+            .collect();
+        Load { began: Instant::now(), stop, clients }
+    }
+
+    /// Every process of the run gets a seat of its own: clients first, then one final reader per node.
+    fn seat(&self, number: u32) -> Seat {
+        Seat { number, of: self.plan.workload.clients() + self.plan.system.nodes() }
+    }
+
+    fn operation_timeout(&self) -> Duration {
+        Duration::from_millis(self.plan.timing.operation_timeout_ms)
+    }
+
+    /// Warm-up and storm: the schedule, played to its end.
+    async fn storm(&self, load: &Load, nemesis: &Arc<Nemesis>) -> Result<(), Stop> {
+        let timing = self.plan.timing;
+        self.unless_stopped(tokio::time::sleep_until(load.began + Duration::from_millis(timing.warm_up_ms))).await?;
+        self.enter_phase("storm");
+        let played = self.unless_stopped(nemesis.play(&self.plan.schedule, load.began)).await?;
+        played.map_err(|error| Stop::HarnessError(format!("{error:#}")))?;
+        let end = load.began + Duration::from_millis(timing.warm_up_ms + timing.storm_ms);
+        self.unless_stopped(tokio::time::sleep_until(end)).await
+    }
+
+    /// Load goes on; every node is asked until it is ready.
+    async fn recover(&self, load: &Load) -> Result<(), Stop> {
+        self.enter_phase("recovery");
+        let began = Instant::now();
+        let bound = Duration::from_millis(self.plan.timing.recovery_bound_ms);
+        let ask = |member: &Member| {
+            let (cluster, node) = (Arc::clone(&self.cluster), member.id.clone());
+            tokio::spawn(async move { cluster.wait_ready(&node, "recovery", bound).await })
+        };
+        let live = self.cluster.members().iter().filter(|member| self.cluster.is_running(&member.id));
+        let asks: Vec<_> = live.map(ask).collect();
+        for ask in asks {
+            // Not becoming ready is a finding, which the judge weighs.
+            let _ = self.unless_stopped(ask).await?;
+        }
+        // If the storm ended late, clients still get half of the recovery to prove that the cluster serves again.
+        let planned = load.began + Duration::from_millis(self.plan.timing.total_ms());
+        let least = began + Duration::from_millis(self.plan.timing.recovery_ms / 2);
+        self.unless_stopped(tokio::time::sleep_until(planned.max(least))).await
+    }
+
+    /// Waits for the clients to end their last operations; returns the keys they wrote.
+    async fn end_load(&self, load: Load) -> BTreeSet<Arc<str>> {
+        let mut written = BTreeSet::new();
+        let mut reconnects = 0;
+        for client in load.clients {
+            match client.await {
+                Ok(report) => {
+                    reconnects += report.reconnects;
+                    written.extend(report.written);
+                }
+                Err(panic) => self.switch.stop(Stop::HarnessError(format!("a client's task: {panic}"))),
+            }
+        }
+        figures::record_clients(&self.pen, reconnects);
+        written
+    }
+
+    async fn final_reads(&self, keys: BTreeSet<Arc<str>>) -> Result<(), Stop> {
+        self.enter_phase("final");
+        let bound = Duration::from_millis(self.plan.timing.recovery_bound_ms);
+        let first = self.seat(self.plan.workload.clients());
+        let reads = final_reads::read_everything(&self.cluster, &self.pen, keys, first, self.operation_timeout(), bound);
+        self.unless_stopped(reads).await
+    }
+
+    fn show_progress(&self, began: Instant) -> JoinHandle<()> {
+        let timing = self.plan.timing;
+        let (network, pen) = (Arc::clone(&self.network), self.pen.clone());
+        tokio::spawn(async move {
+            let mut progress = Progress::start(Duration::from_millis(timing.total_ms()));
+            let mut beat = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                beat.tick().await;
+                let elapsed = began.elapsed();
+                let phase = timing.phase_at(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+                let (operations, faults) = (pen.completed(), network.faults_in_force.load(Ordering::Relaxed));
+                progress.tick(Tick { elapsed, operations, faults, phase });
+            }
+        })
+    }
+}

@@ -1,0 +1,313 @@
+//! The nemesis: plays the schedule, proves each injection and each heal, and records every stage.
+//!
+//! One lock holds the desired state of the world; whoever changes it applies the change and proves it before letting go, so stages of
+//! different faults never interleave half-done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Serialize;
+use serde_json::{Value, json};
+use squall_checker::history::mark::{FaultStage, Stage};
+use squall_nemeses::partition::Cuts;
+use squall_nemeses::process::{self, Paused};
+use squall_nemeses::{Asks, Change, Fault, KeyRoles, Proof, Receipt, Resolved, Roles, State, World};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{Instrument, info, info_span};
+
+use super::binding::KeysInUse;
+use super::network::Network;
+use crate::cluster::Cluster;
+use crate::plan::Injection;
+use crate::record::Pen;
+
+/// How long a signal may take to be seen in `/proc`: idle it needs milliseconds, so this is patience with a loaded machine.
+const SIGNAL_BOUND: Duration = Duration::from_secs(5);
+/// How long a restarted node is asked for its incarnation. It may be held up by another fault; then its process alone is the proof.
+const ANSWER_BOUND: Duration = Duration::from_secs(2);
+/// How long all nodes together are asked who leads or who holds a key.
+const ROLES_BOUND: Duration = Duration::from_millis(500);
+
+/// Injects and heals faults, and records their stages.
+pub(super) struct Nemesis {
+    cluster: Arc<Cluster>,
+    network: Arc<Network>,
+    pen: Pen,
+    keys: Arc<KeysInUse>,
+    nodes: Vec<String>,
+    world: Mutex<World>,
+}
+
+impl Nemesis {
+    /// A nemesis that has done nothing yet.
+    pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, keys: Arc<KeysInUse>) -> Arc<Nemesis> {
+        let nodes = cluster.members().iter().map(|member| member.id.clone()).collect();
+        Arc::new(Nemesis { cluster, network, pen, keys, nodes, world: Mutex::default() })
+    }
+
+    /// Plays the whole schedule. Dropping the future leaves faults in force: call [`Nemesis::heal_all`] afterwards, always.
+    ///
+    /// # Errors
+    /// When a mechanism fails; a fault that does not bite is no error but a probe that says so.
+    pub(super) async fn play(self: &Arc<Self>, schedule: &[Injection], began: Instant) -> Result<()> {
+        let mut lives = JoinSet::new();
+        for injection in schedule {
+            let span = info_span!("fault", id = injection.id, kind = injection.fault.kind());
+            lives.spawn(Arc::clone(self).live(injection.clone(), began).instrument(span));
+        }
+        while let Some(life) = lives.join_next().await {
+            life.context("a fault's task")??;
+        }
+        Ok(())
+    }
+
+    /// Takes every fault away that is still in force, and proves it.
+    ///
+    /// # Errors
+    /// When a mechanism fails.
+    pub(super) async fn heal_all(&self) -> Result<()> {
+        let mut world = self.world.lock().await;
+        let before = world.desired();
+        let active: Vec<u64> = world.active().collect();
+        world.heal_all();
+        if active.is_empty() {
+            return Ok(());
+        }
+        let change = State::default().change_from(&before);
+        let mut resumed = self.change(&change, &Cuts::new()).await?;
+        resumed.extend([self.prove_links(Cuts::new()).await?]);
+        let ok = resumed.iter().all(|proof| proof.ok);
+        self.network.faults_in_force.store(0, Ordering::Relaxed);
+        for id in active {
+            self.pen.fault("heal-all", stage(id, Stage::Healed).probe(&json!({"ok": ok, "proofs": resumed})));
+        }
+        Ok(())
+    }
+
+    /// One injection from its hour to its heal.
+    async fn live(self: Arc<Self>, injection: Injection, began: Instant) -> Result<()> {
+        tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
+        let Some(resolved) = self.inject(&injection).await? else { return Ok(()) };
+        tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms + injection.for_ms)).await;
+        self.heal(&injection, &resolved).await
+    }
+
+    async fn inject(&self, injection: &Injection) -> Result<Option<Resolved>> {
+        let (id, kind) = (injection.id, injection.fault.kind());
+        let mut world = self.world.lock().await;
+        self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
+        let resolved = match self.resolve(&injection.fault, &world).await {
+            Ok(resolved) => resolved,
+            Err(why) => {
+                info!(why, "skipped");
+                self.pen.fault(kind, FaultStage { reason: Some(why), ..stage(id, Stage::Skipped) });
+                return Ok(None);
+            }
+        };
+        let before = world.desired();
+        world.inject(id, resolved.state.clone());
+        let after = world.desired();
+        self.show_in_force(&world);
+
+        let change = after.change_from(&before);
+        let links = match &change.cuts {
+            Some(cuts) => Some(self.apply_links(cuts.clone()).await?),
+            None => None,
+        };
+        let mut proofs = self.change_processes(&change).await?;
+        self.pen.fault(kind, stage(id, Stage::Applied).resolved(&Receipt { resolved: resolved.clone(), links }));
+        if matches!(injection.fault, Fault::Partition { .. }) {
+            proofs.push(self.prove_links(after.cuts.clone()).await?);
+        }
+        // A fault that changed nothing (its node was down already) proved nothing.
+        let probe = proofs.into_iter().reduce(worse).map_or(json!({"ok": false, "reason": "nothing changed"}), value);
+        info!(%probe, "probed");
+        self.pen.fault(kind, stage(id, Stage::Probed).probe(&probe));
+        Ok(Some(resolved))
+    }
+
+    async fn heal(&self, injection: &Injection, resolved: &Resolved) -> Result<()> {
+        let (id, kind) = (injection.id, injection.fault.kind());
+        let mut world = self.world.lock().await;
+        self.pen.fault(kind, stage(id, Stage::HealAsked));
+        let before = world.desired();
+        if world.heal(id).is_none() {
+            return Ok(()); // healed with all others meanwhile
+        }
+        let after = world.desired();
+        self.show_in_force(&world);
+        let change = after.change_from(&before);
+        let probe = match &injection.fault {
+            Fault::Partition { .. } => {
+                self.change(&change, &after.cuts).await?;
+                value(self.prove_links(after.cuts.clone()).await?)
+            }
+            Fault::Pause { .. } => {
+                let proofs = self.change(&change, &after.cuts).await?;
+                // Continued by nobody: it was killed meanwhile, or another pause still holds it.
+                proofs.into_iter().reduce(worse).map_or(json!({"ok": true, "reason": "not paused by this fault any more"}), value)
+            }
+            Fault::Kill { .. } => {
+                self.change(&change, &after.cuts).await?;
+                let node = resolved.node.as_deref().unwrap_or_default().to_owned();
+                self.prove_return(world, &node).await
+            }
+        };
+        info!(%probe, "healed");
+        self.pen.fault(kind, stage(id, Stage::Healed).probe(&probe));
+        Ok(())
+    }
+
+    /// The process is back; if the system counts its starts and answers, it says so itself. The world is let go: an answer may take long.
+    async fn prove_return(&self, world: MutexGuard<'_, World>, node: &str) -> Value {
+        let still_down = world.desired().down.contains(node);
+        drop(world);
+        if still_down {
+            return json!({"ok": true, "reason": "another fault keeps it down"});
+        }
+        let status = self.cluster.ask_ready(node, ANSWER_BOUND).await;
+        let incarnation = status.ok().and_then(|status| status.incarnation);
+        let (running, is_new) = (self.cluster.is_running(node), self.cluster.saw_incarnation(node, incarnation));
+        json!({"ok": running && is_new, "running": running, "incarnation": incarnation})
+    }
+
+    async fn resolve(&self, fault: &Fault, world: &World) -> Result<Resolved, String> {
+        let mut now = world.desired();
+        now.down.extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
+        let roles = self.find_roles(fault.asks(), &now.down).await;
+        fault.resolve(&self.nodes, &now, &roles).map_err(|skipped| skipped.to_string())
+    }
+
+    async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
+        let key = asks.key_pick.and_then(|pick| self.keys.pick(pick));
+        let mut questions = JoinSet::new();
+        for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {
+            let (system, member, key) = (Arc::clone(self.cluster.system()), member.clone(), key.clone());
+            questions.spawn(async move {
+                let leads = if asks.leader { system.is_leader(&member).await.ok().flatten().unwrap_or(false) } else { false };
+                let replicas = match &key {
+                    Some(key) => system.replicas(&member, key).await.ok().flatten(),
+                    None => None,
+                };
+                (member.id, leads, replicas)
+            });
+        }
+        let mut roles = Roles::default();
+        let deadline = Instant::now() + ROLES_BOUND;
+        while let Ok(Some(answer)) = tokio::time::timeout_at(deadline, questions.join_next()).await {
+            let Ok((node, leads, replicas)) = answer else { continue };
+            if leads {
+                roles.leader = Some(node);
+            }
+            if let (Some(key), Some(replicas)) = (&key, replicas) {
+                roles.key = Some(KeyRoles { key: key.to_string(), coordinator: None, replicas });
+            }
+            let key_known = roles.key.is_some() || key.is_none();
+            if key_known && (roles.leader.is_some() || !asks.leader) {
+                break;
+            }
+        }
+        roles
+    }
+
+    /// Applies a whole change; `cuts` are those that stand afterwards.
+    async fn change(&self, change: &Change, cuts: &Cuts) -> Result<Vec<Proof>> {
+        if change.cuts.is_some() {
+            self.apply_links(cuts.clone()).await?;
+        }
+        self.change_processes(change).await
+    }
+
+    async fn change_processes(&self, change: &Change) -> Result<Vec<Proof>> {
+        let mut proofs = Vec::new();
+        for node in &change.kill {
+            let Some(init_pid) = self.cluster.target(node).init_pid else { continue };
+            self.cluster.expect_exit(node);
+            let killed = blocking(move || Ok(process::kill(init_pid, SIGNAL_BOUND)?)).await?;
+            self.cluster.wait_gone(node, SIGNAL_BOUND).await?;
+            proofs.push(Proof::from(killed));
+        }
+        for node in &change.resume {
+            proofs.extend(self.signal_node(node, process::resume).await?);
+        }
+        for node in &change.restart {
+            self.cluster.start(node).await?;
+        }
+        for node in &change.pause {
+            proofs.extend(self.signal_node(node, process::pause).await?);
+        }
+        Ok(proofs)
+    }
+
+    async fn signal_node(&self, node: &str, act: fn(u32, Duration) -> squall_nemeses::Result<Paused>) -> Result<Option<Proof>> {
+        let Some(init_pid) = self.cluster.target(node).init_pid else { return Ok(None) };
+        match blocking(move || Ok(act(init_pid, SIGNAL_BOUND)?)).await {
+            Ok(paused) => Ok(Some(Proof::from(paused))),
+            // It ended by itself between the look and the signal: that is the watcher's finding, not ours.
+            Err(_) if !self.cluster.is_running(node) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn apply_links(&self, cuts: Cuts) -> Result<squall_nemeses::links::Applied> {
+        let network = Arc::clone(&self.network);
+        blocking(move || network.apply(&cuts)).await.context("cut or heal links")
+    }
+
+    async fn prove_links(&self, cuts: Cuts) -> Result<Proof> {
+        let network = Arc::clone(&self.network);
+        blocking(move || network.prove(&cuts)).await.map(Proof::from).context("probe the links")
+    }
+
+    fn show_in_force(&self, world: &World) {
+        self.network.faults_in_force.store(world.active().count() as u64, Ordering::Relaxed);
+    }
+}
+
+/// Runs blocking work off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) if panic.is_panic() => bail!("a fault's mechanism panicked"),
+        Err(error) => Err(anyhow!(error)),
+    }
+}
+
+fn worse(one: Proof, other: Proof) -> Proof {
+    if one.ok { other } else { one }
+}
+
+fn value(data: impl Serialize) -> Value {
+    serde_json::to_value(data).expect("receipts and proofs have string keys")
+}
+
+/// A stage with nothing but its number.
+fn stage(id: u64, stage: Stage) -> FaultStage {
+    FaultStage { id, stage, asked: None, resolved: None, probe: None, reason: None }
+}
+
+/// Fills one field of a stage.
+trait Fill {
+    fn asked(self, fault: &Fault) -> FaultStage;
+    fn resolved(self, receipt: &Receipt) -> FaultStage;
+    fn probe(self, probe: &Value) -> FaultStage;
+}
+
+impl Fill for FaultStage {
+    fn asked(self, fault: &Fault) -> FaultStage {
+        FaultStage { asked: Some(value(fault)), ..self }
+    }
+
+    fn resolved(self, receipt: &Receipt) -> FaultStage {
+        FaultStage { resolved: Some(value(receipt)), ..self }
+    }
+
+    fn probe(self, probe: &Value) -> FaultStage {
+        FaultStage { probe: Some(probe.clone()), ..self }
+    }
+}

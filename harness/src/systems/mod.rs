@@ -1,0 +1,183 @@
+//! Databases under test: one file each, behind one interface.
+//!
+//! A system says how its nodes are started, when they are ready, how a client talks to them, and what it can do
+//! ([`Capability`]); it never injects and never judges. To add a database, write one file here and enter it in [`SYSTEMS`] and
+//! [`SystemPlan`].
+
+pub mod etcd;
+mod http;
+pub mod quorum;
+pub(crate) mod wire;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use squall_nemeses::Capability;
+use squall_workloads::Client;
+
+use crate::sandbox::place::NodeCommand;
+
+/// A boxed future, so that systems can be trait objects.
+pub type Ask<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A member of the cluster as its peers and clients see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// `n1`, `n2`, …
+    pub id: String,
+    /// Its address inside the sandbox.
+    pub address: Ipv4Addr,
+}
+
+/// Where a node keeps its things; all inside its folder of the run.
+#[derive(Debug, Clone)]
+pub struct NodeFiles {
+    /// Durable state.
+    pub data: PathBuf,
+    /// Event trace, outside the data folder.
+    pub trace: PathBuf,
+}
+
+/// What a node says of itself when asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Whether it serves.
+    pub ready: bool,
+    /// What it said, in one line.
+    pub said: String,
+    /// Counts its starts where the system has such a number.
+    pub incarnation: Option<u64>,
+    /// Figures for the report: `queue_depth_max`, `slowest_fsync_us`, `keys`, …
+    pub figures: BTreeMap<String, u64>,
+}
+
+/// A database under test with its settings.
+pub trait System: Send + Sync {
+    /// The system and its settings in one phrase: `quorum N=3 R=2 W=2`.
+    fn describe(&self) -> String;
+
+    /// Programs that must stay reachable inside the sandbox.
+    fn binaries(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// The command that runs one member. A restart gets the same command.
+    fn command(&self, member: &Member, members: &[Member], files: &NodeFiles) -> NodeCommand;
+
+    /// Asks a node how it is.
+    fn status<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<NodeStatus>>;
+
+    /// A client that talks to this member and to no other.
+    fn client(&self, member: &Member, name: &str) -> Box<dyn Client>;
+
+    /// The nodes that hold a key, if the system can say; asked of any member.
+    fn replicas<'a>(&'a self, _member: &'a Member, _key: &'a str) -> Ask<'a, Result<Option<Vec<String>>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Whether this member takes itself for the leader, if the system has one.
+    fn is_leader<'a>(&'a self, _member: &'a Member) -> Ask<'a, Result<Option<bool>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Whether the nodes write event traces.
+    fn traces(&self) -> bool {
+        false
+    }
+}
+
+/// A system with its settings, as it stands in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SystemPlan {
+    /// Squall's own quorum store.
+    Quorum(quorum::Settings),
+    /// etcd 3.
+    Etcd(etcd::Settings),
+}
+
+impl SystemPlan {
+    /// The name under which the system is run.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SystemPlan::Quorum(_) => "quorum",
+            SystemPlan::Etcd(_) => "etcd",
+        }
+    }
+
+    /// Number of members.
+    pub fn nodes(&self) -> u32 {
+        match self {
+            SystemPlan::Quorum(settings) => settings.nodes,
+            SystemPlan::Etcd(settings) => settings.nodes,
+        }
+    }
+
+    /// Checks what the types cannot: quorums that fit, names that exist.
+    ///
+    /// # Errors
+    /// One sentence with the values at fault.
+    pub fn validate(&self) -> Result<(), String> {
+        match self {
+            SystemPlan::Quorum(settings) => settings.validate(),
+            SystemPlan::Etcd(settings) => settings.validate(),
+        }
+    }
+
+    /// What faults may rely on; a property of the system, not of this machine.
+    pub fn capabilities(&self) -> Vec<Capability> {
+        match self {
+            SystemPlan::Quorum(settings) => settings.capabilities(),
+            SystemPlan::Etcd(settings) => settings.capabilities(),
+        }
+    }
+
+    /// The system, ready to be started.
+    ///
+    /// # Errors
+    /// When its binary is not on this machine; says how to get it.
+    pub fn open(&self) -> Result<Box<dyn System>> {
+        Ok(match self {
+            SystemPlan::Quorum(settings) => Box::new(quorum::Quorum::new(settings.clone())),
+            SystemPlan::Etcd(settings) => Box::new(etcd::Etcd::open(settings.clone())?),
+        })
+    }
+}
+
+/// What `squall list systems` says of one.
+pub struct SystemInfo {
+    /// The name to type.
+    pub name: &'static str,
+    /// One line.
+    pub about: &'static str,
+    /// Settings and the verdict each is expected to get.
+    pub expected: &'static [(&'static str, &'static str)],
+    /// Faults it claims to survive.
+    pub fault_model: &'static str,
+    /// Whether it can run here; else how to get it.
+    pub available: fn() -> Result<(), String>,
+}
+
+/// All systems.
+pub const SYSTEMS: &[SystemInfo] = &[quorum::INFO, etcd::INFO];
+
+/// How long one question to a node may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Looks a program up in the usual folders.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).chain(usual).map(|folder| folder.join(name)).find(|file| is_program(file))
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}

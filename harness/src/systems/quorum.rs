@@ -1,0 +1,241 @@
+//! Squall's own quorum store as a system under test: `squall node quorum`, five members, each key on N of them.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use squall_nemeses::Capability;
+use squall_workloads::{BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen};
+
+use super::wire::{Connection, Note, Reply, Request, WireError, ask};
+use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo};
+use crate::sandbox::place::NodeCommand;
+
+/// The port every node listens on; each has an address of its own.
+pub const PORT: u16 = 7000;
+
+/// What `squall list systems` says.
+pub(super) const INFO: SystemInfo = SystemInfo {
+    name: "quorum",
+    about: "Squall's own leaderless store: consistent hash ring, N replicas, R and W quorums, read write-back",
+    expected: &[
+        ("(default: --n 3 --r 2 --w 2)", "valid"),
+        ("--r 1 --w 1", "invalid"),
+        ("--versions coordinator-local", "invalid"),
+        ("--versions wall-clock", "valid while clocks agree, invalid as soon as they differ (--clock-offset)"),
+        ("--no-write-back", "invalid within some runs"),
+    ],
+    fault_model: "crash, pause, any network fault, honest power loss, disk errors (the node exits), any wall clock but with wall-clock versions",
+    available: || Ok(()),
+};
+
+/// How a coordinator makes versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Versions {
+    /// One more than the newest of a majority.
+    #[default]
+    Quorum,
+    /// The coordinator's wall clock.
+    WallClock,
+    /// A counter of the coordinator's own.
+    CoordinatorLocal,
+}
+
+impl Versions {
+    fn flag(self) -> &'static str {
+        match self {
+            Versions::Quorum => "quorum",
+            Versions::WallClock => "wall-clock",
+            Versions::CoordinatorLocal => "coordinator-local",
+        }
+    }
+}
+
+/// Settings of a quorum cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Members of the cluster.
+    pub nodes: u32,
+    /// Replicas of each key.
+    pub n: u32,
+    /// Replies a read waits for.
+    pub r: u32,
+    /// Durable acknowledgements a write waits for.
+    pub w: u32,
+    /// Whether a read makes its value durable on W replicas before it replies.
+    pub write_back: bool,
+    /// How versions are made.
+    pub versions: Versions,
+    /// Fixed offsets of nodes' wall clocks, in milliseconds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clock_offset_ms: BTreeMap<String, i64>,
+}
+
+impl Settings {
+    pub(super) fn capabilities(&self) -> Vec<Capability> {
+        vec![Capability::Kill, Capability::Pause, Capability::Restart, Capability::Replicas]
+    }
+
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let Settings { nodes, n, r, w, .. } = *self;
+        let rules = [
+            (nodes == 0 || nodes > 100, format!("--nodes {nodes}: a cluster has 1 to 100 nodes")),
+            (n == 0 || n > nodes, format!("--n {n}: a key has at least 1 replica and at most one on each of the {nodes} nodes")),
+            (r == 0 || r > n, format!("--r {r}: a read waits for at least 1 and at most N={n} replies")),
+            (w == 0 || w > n, format!("--w {w}: a write waits for at least 1 and at most N={n} acknowledgements")),
+        ];
+        if let Some((_, message)) = rules.into_iter().find(|(broken, _)| *broken) {
+            return Err(message);
+        }
+        match self.clock_offset_ms.keys().find(|name| !(1..=nodes).any(|k| **name == format!("n{k}"))) {
+            Some(name) => Err(format!("--clock-offset: there is no node `{name}`; the nodes are n1 to n{nodes}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A quorum cluster.
+pub struct Quorum {
+    settings: Settings,
+}
+
+impl Quorum {
+    pub(super) fn new(settings: Settings) -> Quorum {
+        Quorum { settings }
+    }
+}
+
+fn endpoint(address: Ipv4Addr) -> SocketAddr {
+    SocketAddr::from((address, PORT))
+}
+
+impl System for Quorum {
+    fn describe(&self) -> String {
+        let Settings { n, r, w, write_back, versions, clock_offset_ms, .. } = &self.settings;
+        let mut text = format!("quorum N={n} R={r} W={w}");
+        if !write_back {
+            text.push_str(" no write-back");
+        }
+        if *versions != Versions::Quorum {
+            text.push_str(&format!(" {} versions", versions.flag()));
+        }
+        for (node, offset) in clock_offset_ms {
+            text.push_str(&format!(" {node}{offset:+}ms"));
+        }
+        text
+    }
+
+    fn command(&self, member: &Member, members: &[Member], files: &NodeFiles) -> NodeCommand {
+        let settings = &self.settings;
+        let mut args: Vec<String> = ["node", "quorum", "--id", &member.id].map(String::from).to_vec();
+        args.extend(["--listen".into(), endpoint(member.address).to_string()]);
+        for peer in members {
+            args.extend(["--peer".into(), format!("{}={}", peer.id, endpoint(peer.address))]);
+        }
+        args.extend(["--data".into(), files.data.display().to_string(), "--trace".into(), files.trace.display().to_string()]);
+        for (flag, value) in [("--n", settings.n), ("--r", settings.r), ("--w", settings.w)] {
+            args.extend([flag.into(), value.to_string()]);
+        }
+        args.extend(["--versions".into(), settings.versions.flag().into()]);
+        if !settings.write_back {
+            args.push("--no-write-back".into());
+        }
+        if let Some(offset) = settings.clock_offset_ms.get(&member.id) {
+            args.push(format!("--clock-offset-ms={offset}"));
+        }
+        NodeCommand::squall(args)
+    }
+
+    fn status<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<NodeStatus>> {
+        Box::pin(async move {
+            match ask(endpoint(member.address), &Request::Status {}, ASK_TIMEOUT).await? {
+                Reply::Status(fields) => Ok(node_status(&fields)),
+                other => bail!("{} answered a question for its status with {other:?}", member.id),
+            }
+        })
+    }
+
+    fn client(&self, member: &Member, name: &str) -> Box<dyn Client> {
+        Box::new(QuorumClient { node: member.id.clone(), address: endpoint(member.address), name: name.to_owned(), connection: None })
+    }
+
+    fn replicas<'a>(&'a self, member: &'a Member, key: &'a str) -> Ask<'a, Result<Option<Vec<String>>>> {
+        Box::pin(async move {
+            match ask(endpoint(member.address), &Request::Replicas { key }, ASK_TIMEOUT).await.context("ask for replicas")? {
+                Reply::Replicas { nodes } => Ok(Some(nodes)),
+                other => bail!("{} answered a question for replicas with {other:?}", member.id),
+            }
+        })
+    }
+
+    fn traces(&self) -> bool {
+        true
+    }
+}
+
+fn node_status(fields: &serde_json::Map<String, serde_json::Value>) -> NodeStatus {
+    let figures: BTreeMap<String, u64> = fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_u64()?))).collect();
+    NodeStatus {
+        ready: fields.get("ready").and_then(serde_json::Value::as_bool).unwrap_or(false),
+        said: serde_json::Value::Object(fields.clone()).to_string(),
+        incarnation: figures.get("incarnation").copied(),
+        figures,
+    }
+}
+
+/// One client of one node. It never retries: a put sent again would write its value twice.
+struct QuorumClient {
+    node: String,
+    address: SocketAddr,
+    name: String,
+    connection: Option<Connection>,
+}
+
+impl Client for QuorumClient {
+    fn prepare<'a>(&'a mut self, operation: &'a Operation, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+        Box::pin(async move {
+            let connection = match &mut self.connection {
+                Some(connection) => connection,
+                empty => {
+                    let opened = Connection::open(self.address, &self.name, deadline).await;
+                    empty.insert(opened.map_err(|error| ErrorNote::new("unreachable", error.to_string()))?)
+                }
+            };
+            let key = &*operation.key;
+            match operation.value {
+                None => connection.encode(&Request::Get { key }, deadline),
+                Some(value) => connection.encode(&Request::Put { key, value: &value.to_string() }, deadline),
+            }
+            Ok(())
+        })
+    }
+
+    fn perform<'a>(&'a mut self, operation: &'a Operation, _deadline: Duration) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let Some(connection) = &mut self.connection else {
+                return Outcome::Failed(ErrorNote::new("unreachable", "not connected"));
+            };
+            match (connection.exchange().await, operation.f) {
+                (Ok(Reply::Value { value, .. }), Function::Read) => Outcome::Ok(Seen::from_text(value.as_deref())),
+                (Ok(Reply::Stored { .. }), Function::Write) => Outcome::Ok(Seen::Nothing),
+                (Ok(Reply::Failed(Note { kind, message })), _) => Outcome::Failed(ErrorNote::new(kind, message)),
+                (Ok(Reply::Unknown(Note { kind, message })), _) => Outcome::Unknown(ErrorNote::new(kind, message)),
+                (Ok(other), _) => Outcome::Unknown(ErrorNote::new("wrong-reply", format!("{other:?}"))),
+                (Err(WireError::Io(error)), _) => Outcome::Unknown(ErrorNote::new("connection-lost", error.to_string())),
+                (Err(error @ WireError::Malformed(_)), _) => Outcome::Unknown(ErrorNote::new("malformed-reply", error.to_string())),
+            }
+        })
+    }
+
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn abandon(&mut self) {
+        self.connection = None;
+    }
+}
