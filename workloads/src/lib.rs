@@ -14,7 +14,7 @@ mod generator;
 pub mod register;
 
 pub use client::{BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen};
-pub use generator::{FinalRead, Generator, Step, final_reads};
+pub use generator::{FinalRead, Generator, Step};
 
 /// What `squall list workloads` says of one workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::stream::Stream;
 use crate::chance::Draws;
 use crate::client::Operation;
+pub use crate::generator::final_reads;
 use crate::{Generator, WorkloadInfo};
 
 /// What `squall list workloads` says.

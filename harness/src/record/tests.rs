@@ -74,6 +74,21 @@ fn writes_what_a_person_can_read() {
     assert_eq!((recorded.events, recorded.bytes), (15, text.len() as u64));
     let timeless: Vec<String> = text.lines().skip(1).map(without_time).collect();
     insta::assert_snapshot!(timeless.join("\n"), @r#"
+    {"index":0,"time":T,"type":"invoke","process":3,"f":"write","key":"k3","value":17,"node":"n1"}
+    {"index":1,"time":T,"type":"ok","process":3,"f":"write","key":"k3","value":17,"node":"n1"}
+    {"index":2,"time":T,"type":"invoke","process":1,"f":"read","key":"k3","value":null,"node":"n1"}
+    {"index":3,"time":T,"type":"ok","process":1,"f":"read","key":"k3","value":17,"node":"n1"}
+    {"index":4,"time":T,"type":"invoke","process":1,"f":"read","key":"k3","value":null,"node":"n1"}
+    {"index":5,"time":T,"type":"ok","process":1,"f":"read","key":"k3","value":"\u001b[2J\n\"","node":"n1"}
+    {"index":6,"time":T,"type":"invoke","process":1,"f":"read","key":"k4","value":null,"node":"n1"}
+    {"index":7,"time":T,"type":"ok","process":1,"f":"read","key":"k4","value":null,"node":"n1"}
+    {"index":8,"time":T,"type":"invoke","process":4,"f":"read","key":"k3","value":null,"node":"n1"}
+    {"index":9,"time":T,"type":"fail","process":4,"f":"read","key":"k3","value":null,"node":"n1","error":{"kind":"no-quorum","message":"2 of 3"}}
+    {"index":10,"time":T,"type":"invoke","process":3,"f":"write","key":"k3","value":18,"node":"n1"}
+    {"index":11,"time":T,"type":"info","process":3,"f":"write","key":"k3","value":18,"node":"n1","error":{"kind":"timeout"}}
+    {"index":12,"time":T,"type":"info","process":"nemesis","f":"kill","value":{"id":4,"stage":"skipped","reason":"n2 is down"}}
+    {"index":13,"time":T,"type":"info","process":"harness","f":"stall","value":{"worst_ms":3}}
+    {"index":14,"time":T,"type":"info","process":"harness","f":"end","value":{"reason":"complete"}}
     "#);
 }
 
