@@ -1,8 +1,9 @@
 //! Pausing a node: SIGSTOP to every process but its init.
 //!
-//! SIGSTOP is asynchronous (measured 2 to 31 ms until it shows) and a process may have started another in the meantime, so the table is read
-//! again until everything in it is stopped: a stopped process starts nothing. The init goes on, so that it can reap and can be killed. The
-//! node's network goes on too: its peers see a stall, not a reset.
+//! SIGSTOP is asynchronous (measured 2 to 31 ms until it shows), and a process may start another between the look at the table and its own
+//! stop. So the table is read again until everything in it is stopped, and then once more: what was stopped before that last look has
+//! started nothing since, and nobody can be missing from it. The init goes on, so that it can reap and can be killed. The node's network goes
+//! on too: its peers see a stall, not a reset.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -57,17 +58,20 @@ pub fn resume(init_pid: u32, bound: Duration) -> Result<Paused> {
 /// If `/proc` cannot be read.
 pub fn is_paused(init_pid: u32) -> Result<bool> {
     let processes = processes_of(init_pid)?;
-    Ok(!processes.is_empty() && processes.into_iter().all(is_stopped))
+    let stopped = !processes.is_empty() && processes.iter().copied().all(is_stopped);
+    Ok(stopped && processes_of(init_pid)? == processes)
 }
 
-/// Signals whoever is not as wanted until a look at the table finds nobody.
+/// Signals whoever is not as wanted until a look at the table finds nobody; after a stop, until a second look finds the same processes.
 fn bring(init_pid: u32, signal: Signal, is_as_wanted: impl Fn(u32) -> bool, bound: Duration) -> Result<Paused> {
     let start = Instant::now();
     let mut pause = LOOK_MIN;
+    let mut found_before = None;
     for rounds in 1.. {
         let processes = processes_of(init_pid)?;
         let unlike: Vec<u32> = processes.iter().copied().filter(|pid| !is_as_wanted(*pid)).collect();
-        let ok = unlike.is_empty() && !processes.is_empty();
+        let found = unlike.is_empty() && !processes.is_empty();
+        let ok = found && (signal != Signal::STOP || found_before.as_ref() == Some(&processes));
         if ok || start.elapsed() >= bound {
             let duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
             return Ok(Paused {
@@ -79,10 +83,13 @@ fn bring(init_pid: u32, signal: Signal, is_as_wanted: impl Fn(u32) -> bool, boun
             });
         }
         send(&unlike, init_pid, signal)?;
-        sleep(pause);
-        pause = (pause * 2).min(LOOK_MAX);
+        if !found {
+            sleep(pause);
+            pause = (pause * 2).min(LOOK_MAX);
+        }
+        found_before = found.then_some(processes);
     }
-    unreachable!("every round sleeps, so the bound comes before four billion rounds")
+    unreachable!("a look takes microseconds, so the bound comes before four billion of them")
 }
 
 /// Sends the signal to those that still are the node's once they are held by descriptor: a number may have changed hands since the look.

@@ -18,11 +18,10 @@ pub fn processes_of(init_pid: u32) -> Result<Vec<u32>> {
     let namespace = namespace_of(init_pid);
     let mut inside = BTreeSet::from([init_pid]);
     loop {
+        let belongs = |pid: u32, parent: u32| inside.contains(&parent) || (namespace.is_some() && namespace_of(pid) == namespace);
         let found: Vec<u32> = table
             .iter()
-            .filter(|(pid, entry)| {
-                !inside.contains(pid) && (inside.contains(&entry.parent) || (namespace.is_some() && namespace_of(**pid) == namespace))
-            })
+            .filter(|(pid, parent)| !inside.contains(pid) && belongs(**pid, **parent))
             .map(|(pid, _)| *pid)
             .collect();
         if found.is_empty() {
@@ -37,22 +36,25 @@ pub fn processes_of(init_pid: u32) -> Result<Vec<u32>> {
         .collect())
 }
 
-/// Whether every thread of a process is stopped; a process that is gone is.
+/// Whether a process lives and every thread of it is stopped.
 pub(super) fn is_stopped(pid: u32) -> bool {
-    states(pid).iter().all(|state| matches!(state, 'T' | 't') || is_dead(*state))
+    let states = live_states(pid);
+    !states.is_empty() && states.into_iter().all(means_stopped)
 }
 
 /// Whether any thread of a process is stopped.
 pub(super) fn has_stopped(pid: u32) -> bool {
-    states(pid).iter().any(|state| matches!(state, 'T' | 't'))
+    live_states(pid).into_iter().any(means_stopped)
 }
 
-struct Entry {
-    parent: u32,
+/// The part of a line of `/proc/PID/stat` that matters here.
+struct Stat {
     state: char,
+    parent: u32,
 }
 
-fn read_table() -> Result<BTreeMap<u32, Entry>> {
+/// Every process with its parent.
+fn read_table() -> Result<BTreeMap<u32, u32>> {
     let fail = || "list the processes in /proc";
     let mut table = BTreeMap::new();
     for folder in fs::read_dir("/proc").map_err(Error::system(fail()))? {
@@ -61,17 +63,17 @@ fn read_table() -> Result<BTreeMap<u32, Entry>> {
             continue;
         };
         // A process that ended in between has no line any more.
-        if let Some(entry) = fs::read_to_string(format!("/proc/{pid}/stat")).ok().as_deref().and_then(parse_stat) {
-            table.insert(pid, entry);
+        if let Some(stat) = fs::read_to_string(format!("/proc/{pid}/stat")).ok().as_deref().and_then(parse_stat) {
+            table.insert(pid, stat.parent);
         }
     }
     Ok(table)
 }
 
 /// `123 (any) name)) S 1 …`: the name may hold anything, so the last parenthesis ends it.
-fn parse_stat(line: &str) -> Option<Entry> {
+fn parse_stat(line: &str) -> Option<Stat> {
     let mut fields = line.rsplit_once(')')?.1.split_whitespace();
-    Some(Entry {
+    Some(Stat {
         state: fields.next()?.chars().next()?,
         parent: fields.next()?.parse().ok()?,
     })
@@ -82,14 +84,16 @@ fn namespace_of(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }
 
-fn states(pid: u32) -> Vec<char> {
+/// The states of the threads that still run. A process lives on in its threads when the first of them has ended and shows as a zombie.
+fn live_states(pid: u32) -> Vec<char> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
-    stats.filter_map(|line| parse_stat(&line)).map(|entry| entry.state).collect()
+    let lines = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    let states = lines.filter_map(|line| parse_stat(&line)).map(|stat| stat.state);
+    states.filter(|state| !matches!(state, 'Z' | 'X' | 'x')).collect()
 }
 
-fn is_dead(state: char) -> bool {
-    matches!(state, 'Z' | 'X' | 'x')
+fn means_stopped(state: char) -> bool {
+    matches!(state, 'T' | 't')
 }
 
 #[cfg(test)]
@@ -98,8 +102,8 @@ mod tests {
 
     #[test]
     fn reads_a_process_whose_name_is_hostile() {
-        let entry = parse_stat("42 (evil) T 1 (x)) R 7 42 42 0").unwrap();
-        assert_eq!((entry.state, entry.parent), ('R', 7));
+        let stat = parse_stat("42 (evil) T 1 (x)) R 7 42 42 0").unwrap();
+        assert_eq!((stat.state, stat.parent), ('R', 7));
         for garbage in ["", "42", "42 (x)", "42 (x) S", "42 (x) S one"] {
             assert!(parse_stat(garbage).is_none(), "{garbage:?}");
         }
@@ -110,6 +114,6 @@ mod tests {
         let own = std::process::id();
         assert!(read_table().unwrap().contains_key(&own));
         assert!(!is_stopped(own) && !has_stopped(own));
-        assert!(is_stopped(0), "nobody is as stopped as one that is not there");
+        assert!(!is_stopped(0) && !has_stopped(0), "there is no such process");
     }
 }
