@@ -30,10 +30,7 @@ pub fn processes_of(init_pid: u32) -> Result<Vec<u32>> {
         inside.extend(found);
     }
     inside.remove(&init_pid);
-    Ok(inside
-        .into_iter()
-        .filter(|pid| table.get(pid).is_some_and(|entry| !is_dead(entry.state)))
-        .collect())
+    Ok(inside.into_iter().filter(|pid| !live_states(*pid).is_empty()).collect())
 }
 
 /// Whether a process lives and every thread of it is stopped.
