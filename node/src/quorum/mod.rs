@@ -10,12 +10,15 @@
 //! twice), no replica that shows what its disk may lose.
 
 mod config;
+mod coordinator;
 mod core;
 mod get;
 mod message;
+mod outgoing;
 mod put;
 mod record;
 mod replica;
+mod version_source;
 
 pub use config::{QuorumConfig, VersionScheme};
 pub use core::QuorumCore;

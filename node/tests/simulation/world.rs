@@ -1,8 +1,9 @@
 //! A world for cores: a network that loses, doubles, delays and overtakes; disks that forget what was not synced; clients; one seed.
 //!
-//! It keeps the promises of a driver (`squall_node::core`) and nothing more. While it runs it watches what must hold at every moment,
-//! in every setting: a version names one value; a replica never goes back; what a reply shows is on the disk; an acknowledged put is on
-//! W disks; a definitely failed put is on none.
+//! It keeps the promises of a driver (`squall_node::core`) and nothing more. `world/watch.rs` says what must hold at every moment.
+
+mod clients;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +13,9 @@ use squall_node::core::{ClientRef, Core, Effect, Event, Now};
 use squall_node::members::{Members, NodeIndex};
 use squall_node::message::{Outcome, RequestBody, RequestHeader};
 use squall_node::quorum::{QuorumConfig, QuorumCore, QuorumMessage, VersionScheme};
-use squall_node::trace::TraceEvent;
 use squall_node::version::Version;
 
-use crate::zones::{Kind, NEVER, Operation};
+use crate::zones::{Kind, Operation};
 
 const MS: u64 = 1_000_000;
 
@@ -413,146 +413,5 @@ impl World {
         };
         let delay = self.chance.random_range(20..200) * MS;
         self.later(delay, Happening::Cut { island: next });
-    }
-
-    fn request(&mut self, client: usize) {
-        if self.operations_left == 0 {
-            return;
-        }
-        self.operations_left -= 1;
-        let key = format!("k{}", self.chance.random_range(0..2));
-        let (kind, body) = if self.chance.random_bool(0.4) {
-            self.next_value += 1;
-            let value = self.next_value;
-            (
-                Kind::Write(value),
-                RequestBody::Put {
-                    key: key.as_str().into(),
-                    value: value.to_string().into(),
-                },
-            )
-        } else {
-            (Kind::Read(None), RequestBody::Get { key: key.as_str().into() })
-        };
-        let now_ns = self.now_ns;
-        let state = &mut self.clients[client];
-        state.requests += 1;
-        let request = ClientRef {
-            connection: client as u64,
-            request: state.requests,
-        };
-        state.open = Some((state.requests, key, kind, now_ns));
-        let (at, delay) = (self.any_node(), self.delay());
-        self.later(delay, Happening::Arrive { at, request, body });
-        self.later(400 * MS, Happening::GiveUp { request });
-    }
-
-    /// Takes the client's open operation, if this is the one meant.
-    fn close(&mut self, request: ClientRef) -> Option<(String, Kind, u64)> {
-        let client = usize::try_from(request.connection).unwrap();
-        let (number, ..) = self.clients[client].open.as_ref()?;
-        if *number != request.request {
-            return None;
-        }
-        let (_, key, kind, start) = self.clients[client].open.take()?;
-        let delay = self.delay() / 4;
-        self.later(delay, Happening::Request { client });
-        Some((key, kind, start))
-    }
-
-    fn reply(&mut self, request: ClientRef, outcome: Outcome) {
-        let Some((key, kind, start)) = self.close(request) else { return };
-        let (name, kind, end) = match (&outcome, kind) {
-            (Outcome::Stored { .. }, write @ Kind::Write(_)) => ("ok", write, self.now_ns),
-            (Outcome::Value { value, .. }, Kind::Read(_)) => {
-                let value = value.as_ref().map(|value| value.parse().unwrap());
-                ("ok", Kind::Read(value), self.now_ns)
-            }
-            (Outcome::Unknown { .. }, write @ Kind::Write(_)) => ("unknown", write, NEVER),
-            (Outcome::Failed { .. }, kind) => {
-                if let Kind::Write(value) = kind {
-                    self.forbidden.insert(value.to_string());
-                }
-                *self.record.outcomes.entry("failed").or_default() += 1;
-                return;
-            }
-            (outcome, kind) => panic!("{kind:?} was answered by {outcome:?}"),
-        };
-        *self.record.outcomes.entry(name).or_default() += 1;
-        self.record.histories.entry(key).or_default().push(Operation { start, end, kind });
-    }
-
-    /// No answer came: an unknown write; a read that says nothing.
-    fn give_up(&mut self, request: ClientRef) {
-        let Some((key, kind, start)) = self.close(request) else { return };
-        *self.record.outcomes.entry("unanswered").or_default() += 1;
-        if matches!(kind, Kind::Write(_)) {
-            self.record
-                .histories
-                .entry(key)
-                .or_default()
-                .push(Operation { start, end: NEVER, kind });
-        }
-    }
-
-    /// What must hold in every setting, at every moment.
-    fn watch(&mut self, at: NodeIndex, event: &TraceEvent) {
-        match event {
-            TraceEvent::Assign { version, value_id, .. } => {
-                let before = self.values.insert(version.clone(), value_id.to_string());
-                assert_eq!(before, None, "version {version} was given twice");
-            }
-            TraceEvent::Put {
-                key, version, value_id, ..
-            } => {
-                assert_eq!(
-                    self.values.get(version).map(String::as_str),
-                    Some(value_id.as_ref()),
-                    "version {version} names two values"
-                );
-                assert!(
-                    !self.forbidden.contains(value_id.as_ref()),
-                    "{value_id} is on a disk though its put failed definitely"
-                );
-                let newest = &mut self.node(at).newest;
-                assert!(
-                    newest.get(key.as_ref()).is_none_or(|held| held <= version),
-                    "{at:?} went back on {key} to {version}"
-                );
-                newest.insert(key.to_string(), version.clone());
-            }
-            TraceEvent::Get { key, replies, .. } => {
-                for (node, version) in replies.iter().filter_map(|reply| Some((&reply.node, reply.version.as_ref()?))) {
-                    self.assert_on_disk(node, key, version);
-                }
-            }
-            TraceEvent::Done {
-                f,
-                key,
-                outcome: "ok",
-                version: Some(version),
-                acks,
-                ..
-            } => {
-                acks.iter().for_each(|node| self.assert_on_disk(node, key, version));
-                let needed = if *f == "put" { self.setting.w } else { 1 };
-                assert!(acks.len() >= needed, "{f} of {key} ended with {acks:?}");
-            }
-            _ => {}
-        }
-    }
-
-    /// The node's disk holds this version of the key or a newer one, whatever happened to the node since.
-    fn assert_on_disk(&self, node: &str, key: &str, version: &Version) {
-        let at = self.config.members.index(node).unwrap();
-        let held = self.nodes[usize::from(at.0)]
-            .disk
-            .content
-            .durable(key)
-            .map(|stored| &stored.version);
-        assert!(
-            held.is_some_and(|held| held >= version),
-            "{node} showed {key} {version}, its disk holds {held:?}"
-        );
     }
 }
