@@ -237,6 +237,31 @@ fn opening_twice_leaves_one_set_of_rules() {
 }
 
 #[test]
+fn a_large_cluster_gets_a_back_end_that_holds_all_its_cuts() {
+    const NAME: &str = "a_large_cluster_gets_a_back_end_that_holds_all_its_cuts";
+    inside(NAME, || {
+        const N_NODES: u8 = 100;
+        let node = |number: u8| std::net::Ipv4Addr::new(10, 9, 0, number);
+        let pairs = (0..N_NODES)
+            .flat_map(|from| (0..N_NODES).map(move |to| (from, to)))
+            .filter(|(from, to)| from != to);
+        let every_cut: AddressCuts = pairs.map(|(from, to)| (node(from), node(to))).collect();
+        for folders in [program_folders(), Vec::new()] {
+            let star = Star::new(2);
+            let links = Links::open_for(N_NODES, &star.router, None, &folders).unwrap();
+            for wanted in [&every_cut, &AddressCuts::new(), &every_cut] {
+                let applied = links.apply(wanted).unwrap();
+                assert!(links.standing().unwrap().keys().eq(wanted.iter()));
+                println!(
+                    "measured {}: {} cuts in {} us",
+                    applied.back_end, applied.n_cuts, applied.duration_us
+                );
+            }
+        }
+    });
+}
+
+#[test]
 fn the_probe_is_not_fooled() {
     inside("the_probe_is_not_fooled", || {
         let star = Star::new(3);

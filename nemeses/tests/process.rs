@@ -152,7 +152,7 @@ fn a_node_without_processes_is_never_called_paused() {
         let node = Node::start("exec sleep 1000");
         until(|| std::fs::read_to_string(format!("/proc/{}/comm", node.pid())).unwrap() == "sleep\n");
         let paused = pause(node.pid(), Duration::from_millis(20)).unwrap();
-        assert!(!paused.ok && paused.processes.is_empty() && paused.rounds > 1, "{paused:?}");
+        assert!(!paused.ok && paused.processes.is_empty(), "{paused:?}");
         assert!(!is_paused(node.pid()).unwrap());
         let ended = kill(node.pid(), BOUND).unwrap();
         assert!(ended.ok);

@@ -48,6 +48,9 @@ const ATTRIBUTE_GOTO: u16 = 4;
 const ATTRIBUTE_PRIORITY: u16 = 6;
 const ATTRIBUTE_PROTOCOL: u16 = 21;
 
+/// A rule takes 64 bytes, a socket's buffer at least 200 KiB. Nothing is gained by more: no change but that of the switch has to be atomic.
+const RULES_PER_DATAGRAM: usize = 512;
+
 /// Kernel settings per interface, as the reading thread's namespace sees them.
 const INTERFACES: &str = "/proc/sys/net/ipv4/conf";
 
@@ -106,14 +109,14 @@ impl PolicyRules {
         Ok(replies.iter().filter_map(parse).collect())
     }
 
-    /// Adds or deletes rules, one after another in one datagram.
+    /// Adds or deletes rules, one after another.
     fn change(&mut self, kind: u16, rules: &[Rule]) -> Result<()> {
-        if rules.is_empty() {
-            return Ok(());
-        }
         let flags = if kind == libc::RTM_NEWRULE { CREATE } else { 0 };
-        let messages = rules.iter().map(|rule| message(kind, flags, rule)).collect();
-        self.netlink.batch("change policy rules", messages).map(drop)
+        for some in rules.chunks(RULES_PER_DATAGRAM) {
+            let messages = some.iter().map(|rule| message(kind, flags, rule)).collect();
+            self.netlink.batch("change policy rules", messages)?;
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::choose::open_here;
+use super::choose::{FEW_NODES, open_here};
 use super::{AddressCuts, Applied, BackEnd, LinkBackEnd, Standing};
 use crate::{Error, Result, netns};
 
@@ -31,15 +31,24 @@ enum Command {
 
 impl Links {
     /// Opens the best back end that works in the router's namespace, or the one that `choice` names. Two are never used together: a
-    /// refused one is removed before the next is tried.
+    /// refused one is removed before the next is tried. For clusters of more than a few nodes see [`Links::open_for`].
     ///
     /// # Errors
     /// If none works; the text has the reason of each.
     pub fn open(router: impl AsFd, choice: Option<BackEnd>, folders: &[PathBuf]) -> Result<Links> {
+        Links::open_for(FEW_NODES, router, choice, folders)
+    }
+
+    /// Like [`Links::open`], but takes only a back end that can cut every pair of `n_nodes` at once. What one atomic change of nf_tables may hold
+    /// depends on a socket's buffer: `iptables-nft-restore` 1.8.9 fails at 800 pairs where netlink takes 9900.
+    ///
+    /// # Errors
+    /// If none works; the text has the reason of each.
+    pub fn open_for(n_nodes: u8, router: impl AsFd, choice: Option<BackEnd>, folders: &[PathBuf]) -> Result<Links> {
         let mut refused = Vec::new();
         let candidates = choice.map_or(BackEnd::ALL.to_vec(), |choice| vec![choice]);
         for back_end in candidates {
-            match Links::start(router.as_fd(), back_end, folders) {
+            match Links::start(router.as_fd(), back_end, folders, n_nodes) {
                 Ok(mut links) => {
                     links.refused = refused;
                     return Ok(links);
@@ -52,14 +61,14 @@ impl Links {
     }
 
     /// Opens one back end, proved by a try.
-    pub(super) fn start(router: BorrowedFd<'_>, back_end: BackEnd, folders: &[PathBuf]) -> Result<Links> {
+    pub(super) fn start(router: BorrowedFd<'_>, back_end: BackEnd, folders: &[PathBuf], n_nodes: u8) -> Result<Links> {
         let router = router
             .try_clone_to_owned()
             .map_err(Error::system("keep the router's namespace open"))?;
         let folders = folders.to_vec();
         let (commands, inbox) = sync_channel(1);
         let (opened, outcome) = sync_channel(1);
-        let work = move || match netns::enter(&router).and_then(|()| open_here(back_end, &folders)) {
+        let work = move || match netns::enter(&router).and_then(|()| open_here(back_end, &folders, n_nodes)) {
             Ok(links) => {
                 if opened.send(Ok(())).is_ok() {
                     serve(back_end, links, &inbox);

@@ -34,6 +34,17 @@ const BUFFER_BYTES: usize = 4 << 20;
 /// Dumps come in pieces of at most 32 KiB (`NLMSG_GOODSIZE` and the kernel's limit for dumps).
 const PIECE_BYTES: usize = 64 << 10;
 
+/// Asks for large buffers. Beyond the limit that the administrator set only real root may go; within it the kernel grants what it likes.
+/// A batch that still does not fit is refused as a whole, with an error that says so.
+fn grow_buffers(socket: &OwnedFd) {
+    if socket::setsockopt(socket, sockopt::SndBufForce, &BUFFER_BYTES).is_err() {
+        let _ = socket::setsockopt(socket, sockopt::SndBuf, &BUFFER_BYTES);
+    }
+    if socket::setsockopt(socket, sockopt::RcvBufForce, &BUFFER_BYTES).is_err() {
+        let _ = socket::setsockopt(socket, sockopt::RcvBuf, &BUFFER_BYTES);
+    }
+}
+
 /// Switches on an option of level `SOL_NETLINK`; neither `nix` nor `rustix` knows any.
 #[allow(unsafe_code, reason = "setsockopt of an option without a safe wrapper")]
 fn enable(socket: &OwnedFd, option: libc::c_int) -> nix::Result<()> {
@@ -86,9 +97,7 @@ impl Netlink {
             )?;
             enable(&socket, libc::NETLINK_CAP_ACK)?;
             enable(&socket, libc::NETLINK_EXT_ACK)?;
-            // Refused without CAP_NET_ADMIN over the namespace; then the ordinary size serves ordinary clusters.
-            let _ = socket::setsockopt(&socket, sockopt::SndBufForce, &BUFFER_BYTES);
-            let _ = socket::setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES);
+            grow_buffers(&socket);
             Ok(socket)
         };
         Ok(Netlink {
