@@ -1,0 +1,95 @@
+//! One history, one judgement: every rule that applies, merged by the order of [`Verdict`].
+//!
+//! Each rule is a file and knows nothing of the others; [`timeline`] is what they share. A judgement is a pure function of the history and of
+//! what else was at hand, so that a run, a later `squall check` and another machine give the same one, byte for byte.
+
+mod crash;
+mod ending;
+mod finding;
+mod heal;
+mod linearizable;
+mod readiness;
+#[cfg(test)]
+mod tests;
+pub mod timeline;
+mod vacuity;
+
+pub use self::finding::{Class, RuleFinding};
+pub use self::readiness::STALL_MS;
+use self::timeline::Timeline;
+pub use self::vacuity::{OPERATIONS_MIN, is_conclusive};
+use crate::history::History;
+use crate::linearizability::Witness;
+use crate::verdict::Verdict;
+
+/// What was at hand beside the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traces {
+    /// The run folder, with the nodes' traces if they wrote any.
+    AtHand,
+    /// Only the history.
+    Missing,
+}
+
+/// What a history is worth, and why.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The verdict over all rules. Of an interrupted run: over the prefix that was recorded.
+    pub verdict: Verdict,
+    /// Whether a person ended the run early.
+    pub interrupted: bool,
+    /// What the rules found, strongest first; rules that have nothing to say are absent.
+    pub findings: Vec<RuleFinding>,
+    /// The proof, if a safety rule is broken.
+    pub witness: Option<Witness>,
+    /// What a reader must know to weigh the verdict, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Judgement {
+    /// The finding that decided the verdict, if any rule had something to say.
+    pub fn decisive(&self) -> Option<&RuleFinding> {
+        self.findings.first()
+    }
+}
+
+/// Judges a history by every rule that applies to it.
+pub fn judge(history: &History, traces: Traces) -> Judgement {
+    let timeline = Timeline::of(history);
+    let (mut findings, witness) = linearizable::findings(history);
+    findings.extend(crash::findings(&timeline));
+    findings.extend(readiness::findings(&timeline));
+    findings.extend(heal::findings(&timeline));
+    match &history.header {
+        None => findings.extend(vacuity::of_foreign(history)),
+        Some(header) => {
+            findings.extend(ending::finding(&timeline));
+            if ending::complete(&timeline) {
+                findings.extend(vacuity::of_run(header, history, &timeline));
+            }
+        }
+    }
+    // Stable: among equals, the order of the rules above.
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
+    Judgement {
+        verdict: Verdict::merge(findings.iter().map(|finding| finding.verdict)),
+        interrupted: ending::interrupted(&timeline),
+        findings,
+        witness,
+        notes: notes(history, traces),
+    }
+}
+
+fn notes(history: &History, traces: Traces) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(cut) = history.cut_line {
+        notes.push(format!(
+            "line {}, the last, is cut after {} bytes and was left out",
+            cut.line, cut.bytes
+        ));
+    }
+    if traces == Traces::Missing && history.header.as_ref().is_some_and(|header| header.traces) {
+        notes.push("judged without the trace rules: the nodes' traces are not at hand".into());
+    }
+    notes
+}

@@ -1,0 +1,252 @@
+//! What was done to the cluster and what the harness found, gathered from the marks of a history.
+//!
+//! Both the rules and the report ask here, so that they can never disagree on when a fault was in force.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::history::History;
+use crate::history::mark::{EndReason, FaultStage, Finding, Stage};
+
+/// Everything the marks of one history say, in the order of the history.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Timeline {
+    /// Each injection of a fault, by the number the schedule gave it.
+    pub injections: Vec<Injection>,
+    /// Each time a node was asked until it was ready.
+    pub readiness: Vec<Readiness>,
+    /// Each end of a node process.
+    pub exits: Vec<NodeExit>,
+    /// Each phase with the moment it began, in nanoseconds.
+    pub phases: Vec<(u64, String)>,
+    /// The worst lateness of the harness's own ticker, in milliseconds; 0 if none was recorded.
+    pub worst_stall_ms: u64,
+    /// Counters by node, and of the clients under `clients`. A later line of a node replaces the numbers of an earlier one.
+    pub counters: BTreeMap<String, BTreeMap<String, u64>>,
+    /// How the recording ended; `None` if it was cut.
+    pub end: Option<End>,
+}
+
+/// One injection, from asked to healed. All times in nanoseconds on the history's clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Injection {
+    /// Its number in the schedule.
+    pub id: u64,
+    /// The fault's kind: `partition`.
+    pub kind: String,
+    /// When the nemesis began to inject.
+    pub asked_ns: Option<u64>,
+    /// When the mechanism said it was in force.
+    pub applied_ns: Option<u64>,
+    /// When the nemesis began to heal.
+    pub heal_asked_ns: Option<u64>,
+    /// When the heal was probed.
+    pub healed_ns: Option<u64>,
+    /// What the probe of the injection said; `None` if it never looked.
+    pub bit: Option<bool>,
+    /// What the probe of the heal said; `None` if it never looked.
+    pub healed: Option<bool>,
+    /// Why it was not injected, if it was skipped.
+    pub skipped: Option<String>,
+    /// What was asked: the fault as the plan has it.
+    pub asked: Option<Value>,
+    /// What it came to: nodes for roles, pairs for shapes.
+    pub resolved: Option<Value>,
+    /// The last probe's whole answer, for evidence.
+    pub probe: Option<Value>,
+}
+
+impl Injection {
+    fn new(id: u64, kind: &str) -> Injection {
+        Injection {
+            id,
+            kind: kind.to_owned(),
+            asked_ns: None,
+            applied_ns: None,
+            heal_asked_ns: None,
+            healed_ns: None,
+            bit: None,
+            healed: None,
+            skipped: None,
+            asked: None,
+            resolved: None,
+            probe: None,
+        }
+    }
+
+    /// `fault 4 (partition)`: how sentences name it.
+    pub fn name(&self) -> String {
+        format!("fault {} ({})", self.id, self.kind)
+    }
+
+    /// The first moment at which it may have been in force; `None` if it was skipped.
+    pub fn began_ns(&self) -> Option<u64> {
+        if self.skipped.is_some() {
+            None
+        } else {
+            self.asked_ns.or(self.applied_ns)
+        }
+    }
+
+    fn take(&mut self, time_ns: u64, stage: FaultStage) {
+        match stage.stage {
+            Stage::Asked => self.asked_ns = Some(time_ns),
+            Stage::Applied => self.applied_ns = Some(time_ns),
+            Stage::Probed => self.bit = Some(probe_ok(stage.probe.as_ref())),
+            Stage::HealAsked => self.heal_asked_ns = Some(time_ns),
+            Stage::Healed => {
+                self.healed_ns = Some(time_ns);
+                self.healed = stage.probe.as_ref().map(|probe| probe_ok(Some(probe)));
+            }
+            Stage::Skipped => self.skipped = Some(stage.reason.unwrap_or_else(|| "no reason given".into())),
+        }
+        if stage.asked.is_some() {
+            self.asked = stage.asked;
+        }
+        if stage.resolved.is_some() {
+            self.resolved = stage.resolved;
+        }
+        if stage.probe.is_some() {
+            self.probe = stage.probe;
+        }
+    }
+}
+
+/// A probe that does not say `"ok": true` proves nothing.
+fn probe_ok(probe: Option<&Value>) -> bool {
+    probe.and_then(|probe| probe.get("ok")).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// One wait for a node's readiness: [`Finding::Ready`] with its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// When the wait ended, in nanoseconds.
+    pub time_ns: u64,
+    /// The node.
+    pub node: String,
+    /// What it was waited for after.
+    pub after: WaitedAfter,
+    /// Whether it became ready.
+    pub ok: bool,
+    /// How long the wait was, in milliseconds.
+    pub waited_ms: u64,
+    /// The last answer when it did not.
+    pub reason: Option<String>,
+    /// The end of its log when it did not.
+    pub log_tail: Vec<String>,
+}
+
+/// What a node's readiness was waited for after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitedAfter {
+    /// The start of the cluster.
+    Start,
+    /// The restart of this node, while other faults may be in force.
+    Restart,
+    /// The heal of everything, before the final reads.
+    Recovery,
+}
+
+/// One end of a node process: [`Finding::Exit`] with its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeExit {
+    /// When it was seen, in nanoseconds.
+    pub time_ns: u64,
+    /// The node.
+    pub node: String,
+    /// Whether a fault in force explains it.
+    pub expected: bool,
+    /// `signal 6 (SIGABRT)`.
+    pub status: String,
+    /// The end of its log.
+    pub log_tail: Vec<String>,
+}
+
+/// How the recording ended: [`Finding::End`] with its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// When, in nanoseconds.
+    pub time_ns: u64,
+    /// How.
+    pub reason: EndReason,
+    /// What a person should know about it.
+    pub detail: Option<String>,
+}
+
+impl Timeline {
+    /// Reads the marks of a history. Lines that are no marks of ours are passed over.
+    pub fn of(history: &History) -> Timeline {
+        let mut timeline = Timeline::default();
+        let mut place_of_id = BTreeMap::new();
+        for mark in &history.marks {
+            let time_ns = mark.event.time;
+            if let Some(stage) = mark.fault_stage() {
+                let place = *place_of_id.entry(stage.id).or_insert(timeline.injections.len());
+                if place == timeline.injections.len() {
+                    timeline.injections.push(Injection::new(stage.id, &mark.event.f));
+                }
+                timeline.injections[place].take(time_ns, stage);
+            } else if let Some(finding) = mark.finding() {
+                timeline.take(time_ns, finding);
+            }
+        }
+        timeline
+    }
+
+    fn take(&mut self, time_ns: u64, finding: Finding) {
+        match finding {
+            Finding::Phase { name } => self.phases.push((time_ns, name)),
+            Finding::Ready {
+                node,
+                at,
+                ok,
+                after_ms: waited_ms,
+                reason,
+                log_tail,
+            } => {
+                let after = match at.as_str() {
+                    "start" => WaitedAfter::Start,
+                    "restart" => WaitedAfter::Restart,
+                    _ => WaitedAfter::Recovery,
+                };
+                self.readiness.push(Readiness {
+                    time_ns,
+                    node,
+                    after,
+                    ok,
+                    waited_ms,
+                    reason,
+                    log_tail,
+                });
+            }
+            Finding::Exit {
+                node,
+                expected,
+                status,
+                log_tail,
+            } => {
+                self.exits.push(NodeExit {
+                    time_ns,
+                    node,
+                    expected,
+                    status,
+                    log_tail,
+                });
+            }
+            Finding::Stall { worst_ms } => self.worst_stall_ms = self.worst_stall_ms.max(worst_ms),
+            Finding::Counters { node, counters } => self.counters.entry(node).or_default().extend(counters),
+            Finding::End { reason, detail } => self.end = Some(End { time_ns, reason, detail }),
+        }
+    }
+
+    /// The moment the phase of this name began, in nanoseconds.
+    pub fn phase_began_ns(&self, name: &str) -> Option<u64> {
+        self.phases.iter().find(|(_, phase)| phase == name).map(|(time_ns, _)| *time_ns)
+    }
+
+    /// Injections that were not skipped.
+    pub fn injected(&self) -> impl Iterator<Item = &Injection> {
+        self.injections.iter().filter(|injection| injection.skipped.is_none())
+    }
+}
