@@ -1,6 +1,7 @@
 //! Whom a client talks to: always the same node, the next one after a failure, or the leader of the day.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,17 +10,25 @@ use squall_workloads::{BoxFuture, Client, ErrorNote, Operation, Outcome};
 use crate::plan::Bind;
 use crate::systems::{Member, System};
 
-/// The keys that clients work on at this moment: what "a key in use" means to a fault.
-pub(super) struct KeysInUse(Vec<Mutex<Option<Arc<str>>>>);
+/// What clients are at: the keys they work on, which is what "a key in use" means to a fault, and how much they have done.
+pub(super) struct Activity {
+    keys: Vec<Mutex<Option<Arc<str>>>>,
+    completed: AtomicU64,
+}
 
-impl KeysInUse {
+impl Activity {
     /// For so many clients.
-    pub(super) fn new(clients: u32) -> Arc<KeysInUse> {
-        Arc::new(KeysInUse((0..clients).map(|_| Mutex::default()).collect()))
+    pub(super) fn new(clients: u32) -> Arc<Activity> {
+        Arc::new(Activity { keys: (0..clients).map(|_| Mutex::default()).collect(), completed: AtomicU64::new(0) })
     }
 
-    fn set(&self, client: u32, key: &Arc<str>) {
-        if let Some(slot) = self.0.get(client as usize) {
+    /// Operations that came to an end of any kind.
+    pub(super) fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self, client: u32, key: &Arc<str>) {
+        if let Some(slot) = self.keys.get(client as usize) {
             *slot.lock().expect("no holder of this lock panics") = Some(Arc::clone(key));
         }
     }
@@ -27,7 +36,7 @@ impl KeysInUse {
     /// The key at place `pick`, modulo their number, in alphabetical order.
     pub(super) fn pick(&self, pick: u32) -> Option<Arc<str>> {
         let keys: BTreeSet<Arc<str>> =
-            self.0.iter().filter_map(|slot| slot.lock().expect("no holder of this lock panics").clone()).collect();
+            self.keys.iter().filter_map(|slot| slot.lock().expect("no holder of this lock panics").clone()).collect();
         let place = (pick as usize).checked_rem(keys.len())?;
         keys.into_iter().nth(place)
     }
@@ -39,7 +48,7 @@ pub(super) struct BoundClient {
     members: Arc<[Member]>,
     bind: Bind,
     number: u32,
-    keys: Arc<KeysInUse>,
+    activity: Arc<Activity>,
     /// Index of the current member.
     at: usize,
     current: Box<dyn Client>,
@@ -49,14 +58,14 @@ pub(super) struct BoundClient {
 
 impl BoundClient {
     /// Client number `number`: it begins with node `number` mod n.
-    pub(super) fn new(system: Arc<dyn System>, members: Arc<[Member]>, bind: Bind, number: u32, keys: Arc<KeysInUse>) -> BoundClient {
+    pub(super) fn new(system: Arc<dyn System>, members: Arc<[Member]>, bind: Bind, number: u32, activity: Arc<Activity>) -> BoundClient {
         let at = number as usize % members.len();
         let current = system.client(&members[at], &format!("c{number}"));
-        BoundClient { system, members, bind, number, keys, at, current, failed: bind == Bind::Leader }
+        BoundClient { system, members, bind, number, activity, at, current, failed: bind == Bind::Leader }
     }
 
     async fn move_on(&mut self) {
-        let leader = if self.bind == Bind::Leader { self.leader().await } else { None };
+        let leader = if self.bind == Bind::Leader { find_leader(&*self.system, &self.members).await } else { None };
         let next = leader.unwrap_or((self.at + 1) % self.members.len());
         if next != self.at {
             self.at = next;
@@ -64,21 +73,21 @@ impl BoundClient {
         }
         self.failed = false;
     }
+}
 
-    async fn leader(&self) -> Option<usize> {
-        for (index, member) in self.members.iter().enumerate() {
-            if let Ok(Some(true)) = self.system.is_leader(member).await {
-                return Some(index);
-            }
+async fn find_leader(system: &dyn System, members: &[Member]) -> Option<usize> {
+    for (index, member) in members.iter().enumerate() {
+        if let Ok(Some(true)) = system.is_leader(member).await {
+            return Some(index);
         }
-        None
     }
+    None
 }
 
 impl Client for BoundClient {
     fn prepare<'a>(&'a mut self, operation: &'a Operation, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
         Box::pin(async move {
-            self.keys.set(self.number, &operation.key);
+            self.activity.begin(self.number, &operation.key);
             if self.failed && self.bind != Bind::Node {
                 self.move_on().await;
             }
@@ -92,6 +101,7 @@ impl Client for BoundClient {
         Box::pin(async move {
             let outcome = self.current.perform(operation, deadline).await;
             self.failed |= !matches!(outcome, Outcome::Ok(_));
+            self.activity.completed.fetch_add(1, Ordering::Relaxed);
             outcome
         })
     }

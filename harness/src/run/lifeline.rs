@@ -49,14 +49,6 @@ impl StopSwitch {
             Err(_) => std::future::pending().await, // we hold the sender ourselves
         }
     }
-
-    /// Sleeps until `deadline`, or until the switch is thrown: then `false`.
-    pub(super) async fn sleep_until(&self, deadline: tokio::time::Instant) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep_until(deadline) => true,
-            _ = self.thrown() => false,
-        }
-    }
 }
 
 /// Listens on standard input from a thread of its own. The end of the pipe means that the outside is dead: this process is pid 1

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::info;
 
-use self::binding::{BoundClient, KeysInUse};
+use self::binding::{Activity, BoundClient};
 use self::clients::{ClientReport, Driver, Seat, Settings, drive_client};
 use self::figures::Figures;
 use self::lifeline::{Stop, StopSwitch};
@@ -78,9 +78,11 @@ async fn record(
     let recorder = Recorder::create(&folder.history(), &header, clock.clone()).context("create the history")?;
     let pen = recorder.pen();
     watch_recorder(&recorder, switch.clone());
-    let stall = StallMeter::start(pen.clone());
+    let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
     let cluster = Cluster::new(system, &star, &folder, pen.clone(), clock.clone())?;
-    let run = Run { plan, cluster, network, pen: pen.clone(), clock, switch, stall };
+    let WorkloadPlan::Register(options) = &plan.workload;
+    let workload = Register::new(options.clone()).map_err(|error| anyhow!(error)).context("set up the workload")?;
+    let run = Run { plan, workload, cluster, network, pen: pen.clone(), clock, switch, stall };
 
     let ended = run.play().await;
     run.cluster.stop_all().await;
@@ -125,6 +127,7 @@ fn watch_recorder(recorder: &Recorder, switch: StopSwitch) {
 
 struct Run {
     plan: Plan,
+    workload: Register,
     cluster: Arc<Cluster>,
     network: Arc<Network>,
     pen: Pen,
@@ -145,11 +148,11 @@ impl Run {
     async fn play(&self) -> Result<(), Stop> {
         let bound = Duration::from_millis(self.plan.timing.start_bound_ms);
         self.unless_stopped(self.start_cluster(bound)).await??;
-        let keys = KeysInUse::new(self.plan.workload.clients());
-        let load = self.start_load(&keys);
+        let activity = Activity::new(self.plan.workload.clients());
+        let load = self.start_load(&activity);
         let figures = Figures::collect(Arc::clone(&self.cluster));
-        let progress = self.show_progress(load.began);
-        let nemesis = Nemesis::new(Arc::clone(&self.cluster), Arc::clone(&self.network), self.pen.clone(), keys);
+        let progress = self.show_progress(load.began, &activity);
+        let nemesis = Nemesis::new(Arc::clone(&self.cluster), Arc::clone(&self.network), self.pen.clone(), activity);
 
         let stormed = self.storm(&load, &nemesis).await;
         // Also when stopped early: nothing may stay cut or paused, or the last operations and the end would hang.
@@ -204,20 +207,18 @@ impl Run {
         Ok(())
     }
 
-    fn start_load(&self, keys: &Arc<KeysInUse>) -> Load {
+    fn start_load(&self, activity: &Arc<Activity>) -> Load {
         self.enter_phase("warm-up");
-        let WorkloadPlan::Register(options) = &self.plan.workload;
-        let register = Register::new(options.clone());
         let members: Arc<[Member]> = self.cluster.members().into();
         let stop = watch::Sender::new(false);
         let began_ns = self.clock.now_ns();
-        let clients = (0..options.clients)
+        let clients = (0..self.plan.workload.clients())
             .map(|number| {
                 let client =
-                    BoundClient::new(Arc::clone(self.cluster.system()), Arc::clone(&members), self.plan.bind, number, Arc::clone(keys));
+                    BoundClient::new(Arc::clone(self.cluster.system()), Arc::clone(&members), self.plan.bind, number, Arc::clone(activity));
                 let settings = Settings { operation_timeout: self.operation_timeout(), seed: self.plan.seed };
                 let driver = Driver::new(Box::new(client), self.pen.clone(), self.seat(number), settings);
-                tokio::spawn(drive_client(driver, register.generator(number), began_ns, stop.subscribe()))
+                tokio::spawn(drive_client(driver, self.workload.generator(number), began_ns, stop.subscribe()))
             })
             .collect();
         Load { began: Instant::now(), stop, clients }
@@ -289,9 +290,9 @@ impl Run {
         self.unless_stopped(reads).await
     }
 
-    fn show_progress(&self, began: Instant) -> JoinHandle<()> {
+    fn show_progress(&self, began: Instant, activity: &Arc<Activity>) -> JoinHandle<()> {
         let timing = self.plan.timing;
-        let (network, pen) = (Arc::clone(&self.network), self.pen.clone());
+        let (network, activity) = (Arc::clone(&self.network), Arc::clone(activity));
         tokio::spawn(async move {
             let mut progress = Progress::start(Duration::from_millis(timing.total_ms()));
             let mut beat = tokio::time::interval(Duration::from_millis(100));
@@ -299,7 +300,7 @@ impl Run {
                 beat.tick().await;
                 let elapsed = began.elapsed();
                 let phase = timing.phase_at(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-                let (operations, faults) = (pen.completed(), network.faults_in_force.load(Ordering::Relaxed));
+                let (operations, faults) = (activity.completed(), network.faults_in_force.load(Ordering::Relaxed));
                 progress.tick(Tick { elapsed, operations, faults, phase });
             }
         })

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span};
 
-use super::binding::KeysInUse;
+use super::binding::Activity;
 use super::network::Network;
 use crate::cluster::Cluster;
 use crate::plan::Injection;
@@ -38,16 +38,16 @@ pub(super) struct Nemesis {
     cluster: Arc<Cluster>,
     network: Arc<Network>,
     pen: Pen,
-    keys: Arc<KeysInUse>,
+    activity: Arc<Activity>,
     nodes: Vec<String>,
     world: Mutex<World>,
 }
 
 impl Nemesis {
     /// A nemesis that has done nothing yet.
-    pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, keys: Arc<KeysInUse>) -> Arc<Nemesis> {
+    pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, activity: Arc<Activity>) -> Arc<Nemesis> {
         let nodes = cluster.members().iter().map(|member| member.id.clone()).collect();
-        Arc::new(Nemesis { cluster, network, pen, keys, nodes, world: Mutex::default() })
+        Arc::new(Nemesis { cluster, network, pen, activity, nodes, world: Mutex::default() })
     }
 
     /// Plays the whole schedule. Dropping the future leaves faults in force: call [`Nemesis::heal_all`] afterwards, always.
@@ -184,7 +184,7 @@ impl Nemesis {
     }
 
     async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
-        let key = asks.key_pick.and_then(|pick| self.keys.pick(pick));
+        let key = asks.key_pick.and_then(|pick| self.activity.pick(pick));
         let mut questions = JoinSet::new();
         for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {
             let (system, member, key) = (Arc::clone(self.cluster.system()), member.clone(), key.clone());

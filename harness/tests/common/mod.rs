@@ -1,0 +1,154 @@
+//! What the end-to-end tests share: the program under test, a folder of its own, and looks at the host.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Runs take turns: they would steal each other's cores, and stalls make verdicts unknown.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The program, with a results folder of its own.
+pub struct Squall {
+    folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// What a command said.
+pub struct Said {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Said {
+    /// Everything, for an assertion's message.
+    pub fn text(&self) -> String {
+        format!("{}\n--- stdout\n{}\n--- stderr\n{}", self.status, self.stdout, self.stderr)
+    }
+}
+
+impl Squall {
+    pub fn new() -> Squall {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Squall { folder: tempfile::tempdir().expect("a temporary folder"), _turn: turn }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The newest run.
+    pub fn latest(&self) -> PathBuf {
+        std::fs::canonicalize(self.folder().join("results/latest")).unwrap_or_else(|_| self.folder().join("results/latest"))
+    }
+
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_squall"))
+            .args(args)
+            .current_dir(self.folder())
+            // How the test finds the processes of its own runs among all others.
+            .env("SQUALL_TEST", self.mark())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be started")
+    }
+
+    pub fn run(&self, args: &[&str]) -> Said {
+        finish(self.spawn(args))
+    }
+
+    fn mark(&self) -> String {
+        self.folder().display().to_string()
+    }
+
+    /// Processes of this program's runs: those that carry the test's folder in their command line or environment.
+    pub fn processes(&self) -> Vec<String> {
+        let mark = self.mark();
+        let carries = |file: PathBuf| std::fs::read(file).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(&mark));
+        std::fs::read_dir("/proc")
+            .expect("/proc can be read")
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.join("stat").exists() && path.file_name().is_some_and(|name| name != std::process::id().to_string().as_str()))
+            .filter(|path| carries(path.join("cmdline")) || carries(path.join("environ")))
+            .map(|path| String::from_utf8_lossy(&std::fs::read(path.join("cmdline")).unwrap_or_default()).replace('\0', " "))
+            .collect()
+    }
+
+    /// Waits until `condition` holds.
+    pub fn wait_for(&self, what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !condition() {
+            assert!(Instant::now() < deadline, "waited 30 s for {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+pub fn finish(child: Child) -> Said {
+    let output = child.wait_with_output().expect("the program can be awaited");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+pub fn exit_code(said: &Said) -> i32 {
+    said.status.code().unwrap_or(-1)
+}
+
+pub fn interrupt(child: &Child) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("the program can be signalled");
+}
+
+/// The program, if this machine can make its sandbox.
+pub fn sandbox_or_skip() -> Option<Squall> {
+    let squall = Squall::new();
+    let doctor = squall.run(&["doctor"]);
+    if exit_code(&doctor) == 0 {
+        return Some(squall);
+    }
+    skip("this machine cannot make the sandbox; see `squall doctor`");
+    None
+}
+
+/// Says why a test does not run here; in CI that is a failure.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "skipped in CI: {why}");
+    eprintln!("skipped: {why}");
+}
+
+pub fn have(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// What a run could leave on the host: links, mounts, cgroups.
+pub fn host() -> (Vec<String>, String, Vec<PathBuf>) {
+    let links = std::fs::read_dir("/sys/class/net").map(|entries| {
+        let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    });
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts can be read");
+    let mut cgroups = Vec::new();
+    let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(folder) = open.pop() {
+        for path in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() && !path.is_symlink() {
+                if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("squall")) {
+                    cgroups.push(path.clone());
+                }
+                open.push(path);
+            }
+        }
+    }
+    (links.unwrap_or_default(), mounts, cgroups)
+}
