@@ -6,5 +6,8 @@
 //! that a saved file and a live run are judged alike.
 #![forbid(unsafe_code)]
 
+pub mod escape;
 pub mod history;
+pub mod judge;
+pub mod linearizability;
 pub mod verdict;

@@ -26,7 +26,13 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts, weakest first.
-    pub const ALL: [Verdict; 5] = [Verdict::Valid, Verdict::Vacuous, Verdict::Unknown, Verdict::HarnessError, Verdict::Invalid];
+    pub const ALL: [Verdict; 5] = [
+        Verdict::Valid,
+        Verdict::Vacuous,
+        Verdict::Unknown,
+        Verdict::HarnessError,
+        Verdict::Invalid,
+    ];
 
     /// Merges the verdicts of several rules: invalid > harness error > unknown > vacuous > valid. No rule at all is `Valid`.
     pub fn merge(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
@@ -59,7 +65,10 @@ mod tests {
     fn merges_every_combination_by_the_order_of_the_table() {
         let strongest_first = [Invalid, HarnessError, Unknown, Vacuous, Valid];
         for subset in 1u32..32 {
-            let members: Vec<Verdict> = (0..5).filter(|bit| subset >> bit & 1 == 1).map(|bit| strongest_first[bit]).collect();
+            let members: Vec<Verdict> = (0..5)
+                .filter(|bit| subset >> bit & 1 == 1)
+                .map(|bit| strongest_first[bit])
+                .collect();
             let expected = *members.first().expect("subset is not empty");
             let mut reversed = members.clone();
             reversed.reverse();

@@ -26,6 +26,8 @@ pub mod names;
 pub mod operation;
 mod pairing;
 pub mod read;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod values;
 pub mod write;
 

@@ -1,0 +1,85 @@
+//! Histories for tests: operations given directly, and a notation that fits on a line.
+
+use super::History;
+use super::operation::{Function, KeyId, NEVER_NS, Operation, Outcome};
+use super::values::ValueId;
+
+/// An operation on the only key, of a process of its own; `None` is null, and a return of `None` is an unknown outcome.
+pub(crate) fn operation(place: u32, f: Function, value: Option<i64>, invoked_ns: u64, returned_ns: Option<u64>) -> Operation {
+    let value = value.map_or(ValueId::NULL, |value| ValueId::of_integer(value).unwrap());
+    let (argument, observed) = match f {
+        Function::Read => (ValueId::NULL, if returned_ns.is_some() { value } else { ValueId::NONE }),
+        _ => (value, ValueId::NONE),
+    };
+    Operation {
+        process: u64::from(place),
+        invoked_ns,
+        returned_ns: returned_ns.unwrap_or(NEVER_NS),
+        argument,
+        observed,
+        key: KeyId::new(0),
+        invoke_line: 2 * place + 1,
+        complete_line: if returned_ns.is_some() { 2 * place + 2 } else { 0 },
+        f,
+        node: None,
+        error_kind: None,
+        outcome: if returned_ns.is_some() { Outcome::Ok } else { Outcome::Unknown },
+    }
+}
+
+impl Operation {
+    /// The same read with another value seen.
+    pub(crate) fn seeing(self, value: ValueId) -> Operation {
+        Operation { observed: value, ..self }
+    }
+
+    /// The same operation, refused.
+    pub(crate) fn refused(self) -> Operation {
+        Operation {
+            outcome: Outcome::Fail,
+            ..self
+        }
+    }
+}
+
+/// A history of one key named `k`.
+pub(crate) fn of_operations(operations: Vec<Operation>) -> History {
+    let mut history = History {
+        operations,
+        ..History::default()
+    };
+    history.keys.intern("k");
+    history
+}
+
+/// A history from lines `process f value invoked_ms returned_ms [ok|fail|unknown]`, through the reader: `3 write 17 1100 1203`. A dash
+/// as value is null, a dash as return means no completion. Process p asks node n(p).
+pub(crate) fn of_notation(notation: &str) -> History {
+    let mut events: Vec<(u64, bool, String)> = Vec::new();
+    for row in notation.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let words: Vec<&str> = row.split_whitespace().collect();
+        let [process, f, value, invoked_ms, returned_ms] = words[..5] else {
+            panic!("{row}")
+        };
+        let value = if value == "-" { "null" } else { value };
+        let kind = match words.get(5).copied() {
+            Some("unknown") => "info",
+            Some(kind) => kind,
+            None => "ok",
+        };
+        let mut push = |time_ms: &str, kind: &str, value: &str| {
+            let time_ns = time_ms.parse::<u64>().unwrap() * 1_000_000;
+            let line = format!(
+                r#"{{"time":{time_ns},"type":"{kind}","process":{process},"f":"{f}","key":"k","value":{value},"node":"n{process}"}}"#
+            );
+            events.push((time_ns, kind != "invoke", line));
+        };
+        push(invoked_ms, "invoke", if f == "read" { "null" } else { value });
+        if returned_ms != "-" {
+            push(returned_ms, kind, value);
+        }
+    }
+    events.sort();
+    let lines: Vec<String> = events.into_iter().map(|(.., line)| line).collect();
+    History::read(lines.join("\n").as_bytes()).unwrap()
+}

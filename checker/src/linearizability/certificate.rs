@@ -1,0 +1,129 @@
+//! What proves that a key is not linearizable: one operation, or two values with at most six.
+
+use serde::{Deserialize, Serialize};
+
+use super::time::{Place, Times};
+use super::zones::Cluster;
+
+/// The proof of a violation. [`verify`](super::verify) replays it without knowing how it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certificate {
+    /// A read returned a value that nobody wrote to this key.
+    PhantomRead {
+        /// The read.
+        read: Place,
+    },
+    /// A read returned a value whose every write was definitely refused. A failure means: did not happen and never will.
+    RefusedWriteRead {
+        /// The read.
+        read: Place,
+        /// A write that failed.
+        write: Place,
+    },
+    /// A read returned before the write of its value began.
+    ReadFromTheFuture {
+        /// The read.
+        read: Place,
+        /// The only write of its value.
+        write: Place,
+    },
+    /// Each of two values must come before the other.
+    Overlap {
+        /// One value.
+        one: Side,
+        /// The other.
+        other: Side,
+    },
+}
+
+/// One value's part in an overlap. Every operation here writes or reads this value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The value's write.
+    pub write: Place,
+    /// An operation that returned before the other side's [`began_last`](Side::began_last) began.
+    pub returned_first: Place,
+    /// An operation that began after the other side's [`returned_first`](Side::returned_first) had returned.
+    pub began_last: Place,
+}
+
+impl Certificate {
+    /// The operations it names, each once, in the order of their invocations' lines. At most six.
+    pub fn operations(&self) -> Vec<usize> {
+        let mut operations: Vec<usize> = self.named().iter().filter_map(|place| place.operation()).collect();
+        operations.sort_unstable();
+        operations.dedup();
+        operations
+    }
+
+    fn named(&self) -> Vec<Place> {
+        match *self {
+            Certificate::PhantomRead { read } => vec![read],
+            Certificate::RefusedWriteRead { read, write } | Certificate::ReadFromTheFuture { read, write } => vec![read, write],
+            Certificate::Overlap { one, other } => [one, other]
+                .into_iter()
+                .flat_map(|side| [side.write, side.returned_first, side.began_last])
+                .collect(),
+        }
+    }
+
+    /// When the violation was certain: the last of its operations had been seen.
+    pub(super) fn certain_ns(&self, times: &Times<'_>) -> i64 {
+        self.named().into_iter().map(|place| times.seen_ns(place)).max().unwrap_or(i64::MIN)
+    }
+}
+
+/// The best certificate offered so far: the fewest operations; of those, the one that was certain first; of those, the first offered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Best(Option<(usize, i64, Certificate)>);
+
+impl Best {
+    pub(super) fn certificate(self) -> Option<Certificate> {
+        self.0.map(|(_, _, certificate)| certificate)
+    }
+
+    pub(super) fn offer(&mut self, times: &Times<'_>, certificate: Certificate) {
+        let (count, certain_ns) = (certificate.operations().len(), certificate.certain_ns(times));
+        if self
+            .0
+            .is_none_or(|(best_count, best_ns, _)| (count, certain_ns) < (best_count, best_ns))
+        {
+            self.0 = Some((count, certain_ns, certificate));
+        }
+    }
+
+    /// Offers every way in which a few operations of two contradictory clusters contradict each other already: a write alone may do, or
+    /// the write with one of the two reads that bound its cluster.
+    pub(super) fn offer_overlap(&mut self, times: &Times<'_>, one: &Cluster, other: &Cluster) {
+        for one in sides(times, one) {
+            for other in sides(times, other) {
+                let before = |a: Side, b: Side| times.returned_ns(a.returned_first) < times.invoked_ns(b.began_last);
+                if before(one, other) && before(other, one) {
+                    self.offer(times, Certificate::Overlap { one, other });
+                }
+            }
+        }
+    }
+}
+
+/// The cluster cut down to its write and none, one or both of its bounding operations; smallest first.
+fn sides(times: &Times<'_>, cluster: &Cluster) -> [Side; 4] {
+    let Cluster { write, first, last, .. } = *cluster;
+    [vec![], vec![first], vec![last], vec![first, last]].map(|reads| {
+        let mut side = Side {
+            write,
+            returned_first: write,
+            began_last: write,
+        };
+        for read in reads {
+            if times.returned_ns(read) < times.returned_ns(side.returned_first) {
+                side.returned_first = read;
+            }
+            if times.invoked_ns(read) > times.invoked_ns(side.began_last) {
+                side.began_last = read;
+            }
+        }
+        side
+    })
+}

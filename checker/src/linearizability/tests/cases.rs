@@ -1,0 +1,197 @@
+//! The subtle cases, each by name. Most were wrong in somebody's first draft.
+
+use crate::history::History;
+use crate::history::testing::of_notation;
+use crate::linearizability::{KeyResult, check, first_violation};
+use crate::verdict::Verdict;
+
+#[track_caller]
+fn check_verdict(notation: &str, expected: Verdict) -> KeyResult {
+    let history = of_notation(notation);
+    let result = check(&history).remove(0);
+    assert_eq!(result.verdict, expected, "{result:?}");
+    result
+}
+
+#[track_caller]
+fn check_valid(notation: &str) {
+    check_verdict(notation, Verdict::Valid);
+}
+
+#[track_caller]
+fn check_invalid(notation: &str) {
+    check_verdict(notation, Verdict::Invalid);
+}
+
+#[track_caller]
+fn check_unknown(notation: &str) -> String {
+    check_verdict(notation, Verdict::Unknown).reason.unwrap()
+}
+
+#[test]
+fn rejects_a_read_of_an_overwritten_value() {
+    check_invalid("1 write 16 0 10 \n 2 write 17 20 30 \n 3 read 16 40 50");
+}
+
+#[test]
+fn accepts_a_read_of_the_old_value_while_the_write_runs() {
+    check_valid("1 write 16 0 10 \n 2 write 17 20 30 \n 3 read 16 25 28");
+}
+
+#[test]
+fn an_operation_that_returns_at_the_time_another_begins_is_concurrent_with_it() {
+    check_valid("1 write 1 0 5 \n 2 read - 5 8");
+    check_invalid("1 write 1 0 5 \n 2 read - 6 8");
+    check_valid("1 write 1 5 5 \n 2 write 2 5 5 \n 3 read 1 5 5 \n 4 read 2 5 5 \n 5 read - 5 5");
+    check_valid("1 read 1 0 5 \n 2 write 1 5 9");
+}
+
+#[test]
+fn two_reads_may_not_see_two_concurrent_writes_in_different_orders() {
+    check_invalid("1 write 1 0 100 \n 2 write 2 0 100 \n 3 read 1 10 20 \n 3 read 2 30 40 \n 4 read 1 50 60");
+    check_valid("1 write 1 0 100 \n 2 write 2 0 100 \n 3 read 1 10 20 \n 3 read 2 30 40 \n 4 read 2 50 60");
+}
+
+#[test]
+fn the_initial_null_is_gone_once_a_write_was_acknowledged() {
+    check_valid("1 read - 0 5 \n 2 write 1 6 9");
+    check_invalid("1 write 1 0 5 \n 2 read - 6 9");
+    check_invalid("1 write 1 0 100 \n 2 read 1 5 10 \n 3 read - 20 30");
+}
+
+#[test]
+fn a_write_of_unknown_outcome_may_have_happened_or_not_or_later() {
+    check_valid("1 write 1 0 5 unknown \n 2 read - 6 9");
+    check_valid("1 write 1 0 5 unknown \n 2 read 1 6 9");
+    check_valid("1 write 1 0 5 unknown \n 2 read - 6 9 \n 2 read 1 1000 1001");
+    check_valid("1 write 1 0 - \n 2 write 2 10 20 \n 2 read 2 30 40 \n 3 read 1 50 60");
+}
+
+#[test]
+fn a_write_of_unknown_outcome_happens_only_once() {
+    check_invalid("1 write 1 0 5 unknown \n 2 read 1 6 9 \n 2 write 2 10 20 \n 2 read 2 30 40 \n 3 read 1 50 60");
+    check_invalid("1 write 1 0 5 unknown \n 2 read 1 6 9 \n 2 read - 10 11");
+}
+
+#[test]
+fn writes_of_unknown_outcome_that_nobody_read_cost_nothing() {
+    let mut notation = String::from("1 write 1 0 5 \n 2 read 1 1000 1001");
+    for process in 10..200 {
+        notation += &format!("\n {process} write {process} {process} -");
+    }
+    check_valid(&notation);
+}
+
+#[test]
+fn a_read_of_unknown_outcome_says_nothing() {
+    check_valid("1 write 1 0 5 \n 2 read 77 6 9 unknown");
+    check_valid("1 write 1 0 5 \n 2 read 77 6 9 fail");
+}
+
+#[test]
+fn a_refused_write_did_not_happen() {
+    check_valid("1 write 1 0 5 \n 2 write 2 6 9 fail \n 3 read 1 10 20");
+    check_invalid("1 write 1 0 5 \n 2 write 2 6 9 fail \n 3 read 2 10 20");
+    // Read while the refused write was still running: it never happens, so it cannot be seen.
+    check_invalid("2 write 2 0 100 fail \n 3 read 2 10 20");
+    // Refused once, tried again with the same value and done: written once.
+    check_valid("1 write 1 0 5 fail \n 1 write 1 6 9 \n 3 read 1 10 20");
+}
+
+#[test]
+fn a_value_that_nobody_wrote_is_a_phantom() {
+    check_invalid("1 write 1 0 5 \n 2 read 3 0 9");
+    check_invalid("2 read 3 0 9");
+}
+
+#[test]
+fn a_read_that_returned_before_its_write_began_saw_the_future() {
+    check_invalid("1 read 1 0 5 \n 2 write 1 6 9");
+}
+
+#[test]
+fn values_written_twice_are_no_matter_until_they_are_read() {
+    check_valid("1 write 1 0 5 \n 2 write 1 6 9 \n 3 write 2 10 20 \n 3 read 2 30 40");
+    let reason = check_unknown("1 write 1 0 5 \n 2 write 1 6 9 \n 3 read 1 10 20");
+    assert_eq!(reason, "the value written on line 3 was already written on line 1, and was read");
+}
+
+#[test]
+fn null_written_explicitly_is_not_the_null_of_the_beginning() {
+    check_valid("1 write 1 0 5 \n 2 write - 6 9 \n 3 read 1 6 9");
+    let reason = check_unknown("1 write 1 0 5 \n 2 write - 6 9 \n 2 read - 10 20");
+    assert_eq!(reason, "line 3 writes null, which is also the value before any write, and was read");
+}
+
+#[test]
+fn repeated_values_do_not_hide_what_the_others_prove() {
+    check_invalid("1 write 1 0 5 \n 1 write 1 6 9 \n 2 read 1 6 9 \n 1 write 2 10 20 \n 1 write 3 30 40 \n 2 read 2 50 60");
+    // A repeated write still overwrites.
+    check_invalid("1 write 2 0 5 \n 1 write 1 6 9 \n 1 write 1 10 20 \n 2 read 1 21 22 \n 2 read 2 30 40");
+}
+
+#[test]
+fn other_operations_leave_the_key_unknown_with_the_line() {
+    let reason = check_unknown("1 write 1 0 5 \n 2 cas [1,2] 6 9 \n 3 read 77 10 20");
+    assert_eq!(reason, "`cas` on line 3 is neither a read nor a write");
+}
+
+#[test]
+fn clocks_that_differ_order_only_what_is_further_apart() {
+    let of_error = |error_ns: u64| {
+        let header = format!(r#"{{"squall_history":1,"clock":{{"kind":"monotonic","origin_ns":0,"error_ns":{error_ns}}}}}"#);
+        let line = |time: u64, kind: &str, process: u64, f: &str, value: &str| {
+            format!(r#"{{"time":{time},"type":"{kind}","process":{process},"f":"{f}","key":"k","value":{value}}}"#)
+        };
+        let lines = [
+            header,
+            line(0, "invoke", 1, "write", "1"),
+            line(50, "ok", 1, "write", "1"),
+            line(150, "invoke", 2, "read", "null"),
+            line(160, "ok", 2, "read", "null"),
+        ];
+        check(&History::read(lines.join("\n").as_bytes()).unwrap()).remove(0).verdict
+    };
+    assert_eq!(of_error(0), Verdict::Invalid);
+    assert_eq!(of_error(99), Verdict::Invalid);
+    assert_eq!(of_error(100), Verdict::Valid);
+    assert_eq!(of_error(u64::MAX), Verdict::Valid);
+}
+
+#[test]
+fn keys_are_judged_one_by_one_and_the_first_violation_in_time_leads() {
+    let line = |time: u64, kind: &str, process: u64, f: &str, key: &str, value: &str| {
+        format!(r#"{{"time":{time},"type":"{kind}","process":{process},"f":"{f}","key":{key},"value":{value}}}"#)
+    };
+    let lines = [
+        line(0, "invoke", 1, "write", "\"good\"", "1"),
+        line(5, "ok", 1, "write", "\"good\"", "1"),
+        line(10, "invoke", 2, "read", "\"late\"", "null"),
+        line(90, "ok", 2, "read", "\"late\"", "7"),
+        line(10, "invoke", 3, "read", "5", "null"),
+        line(20, "ok", 3, "read", "5", "7"),
+        line(10, "invoke", 4, "read", "null", "null"),
+        line(80, "ok", 4, "read", "null", "7"),
+    ];
+    let history = History::read(lines.join("\n").as_bytes()).unwrap();
+    let results = check(&history);
+    let named: Vec<(Option<&str>, Verdict)> = results
+        .iter()
+        .map(|result| (result.key.and_then(|key| history.keys.get(key.index())), result.verdict))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            (None, Verdict::Invalid),
+            (Some("good"), Verdict::Valid),
+            (Some("late"), Verdict::Invalid),
+            (Some("5"), Verdict::Invalid)
+        ]
+    );
+    assert_eq!(first_violation(&results).and_then(|result| result.certain_ns), Some(20));
+}
+
+#[test]
+fn a_history_without_operations_has_no_keys() {
+    assert_eq!(check(&History::default()), []);
+}

@@ -1,0 +1,152 @@
+//! Zones against brute force on small random histories, and every proof replayed.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::oracle::is_linearizable;
+use super::random::{Values, atomic, chaos, disturbed};
+use crate::history::History;
+use crate::history::operation::{Function, Operation};
+use crate::history::testing::of_operations;
+use crate::linearizability::{Certificate, Witness, check, linearization, verify};
+use crate::verdict::Verdict;
+
+#[derive(Debug, Default)]
+struct Tally {
+    valid: usize,
+    invalid: usize,
+    unknown: usize,
+}
+
+/// Checks one history in every way; a wrong answer panics with the history.
+fn check_one(operations: Vec<Operation>, values: Values, tally: &mut Tally) {
+    let linearizable = is_linearizable(&operations);
+    let history = of_operations(operations);
+    let results = check(&history);
+    let result = &results[0];
+    match result.verdict {
+        Verdict::Valid => {
+            tally.valid += 1;
+            assert!(linearizable, "wrongly valid: {:#?}", history.operations);
+            let order = linearization(&history, result.key).expect("a valid key has an order");
+            assert_eq!(
+                verify::valid(&history, result.key, &order),
+                Ok(()),
+                "{order:?} of {:#?}",
+                history.operations
+            );
+        }
+        Verdict::Invalid => {
+            tally.invalid += 1;
+            assert!(
+                !linearizable,
+                "wrongly invalid: {:?} of {:#?}",
+                result.certificate, history.operations
+            );
+            let certificate = result.certificate.expect("an invalid key has a certificate");
+            assert_eq!(
+                verify::invalid(&history, result.key, &certificate),
+                Ok(()),
+                "{certificate:?} of {:#?}",
+                history.operations
+            );
+            assert_eq!(linearization(&history, result.key), None);
+            check_witness(&history, &certificate);
+            check_lines(&Witness::of(&history, result).expect("an invalid key has a witness"));
+        }
+        _ => {
+            tally.unknown += 1;
+            assert_eq!(
+                values,
+                Values::Repeated,
+                "undecided although values are unique: {:#?}",
+                history.operations
+            );
+        }
+    }
+}
+
+/// The certificate's operations alone are not linearizable, they are few, and no read and no value can be spared.
+fn check_witness(history: &History, certificate: &Certificate) {
+    let witness: Vec<Operation> = certificate
+        .operations()
+        .into_iter()
+        .map(|place| history.operations[place])
+        .collect();
+    assert!(witness.len() <= 6, "{certificate:?}");
+    assert!(!is_linearizable(&witness), "the witness alone is linearizable: {witness:#?}");
+    let value = |operation: &Operation| operation.observed().unwrap_or(operation.argument);
+    for spared in &witness {
+        let without =
+            |spare: &dyn Fn(&Operation) -> bool| witness.iter().copied().filter(|operation| !spare(operation)).collect::<Vec<_>>();
+        if spared.f == Function::Read {
+            assert!(
+                is_linearizable(&without(&|operation| operation == spared)),
+                "{spared:?} can be spared: {witness:#?}"
+            );
+        }
+        assert!(
+            is_linearizable(&without(&|operation| value(operation) == value(spared))),
+            "a value can be spared: {witness:#?}"
+        );
+    }
+}
+
+/// The witness as a file is a history that is invalid by itself.
+fn check_lines(witness: &Witness) {
+    let lines = witness.history_lines();
+    let again = History::read(lines.as_slice()).expect("a witness is a history");
+    assert_eq!(again.operations.len(), witness.operations.len());
+    assert!(
+        check(&again).iter().any(|result| result.verdict == Verdict::Invalid),
+        "{}",
+        String::from_utf8_lossy(&lines)
+    );
+}
+
+#[test]
+fn agrees_with_brute_force_on_histories_thrown_together() {
+    let mut chance = ChaCha8Rng::seed_from_u64(1);
+    let mut tally = Tally::default();
+    for _ in 0..60_000 {
+        check_one(chaos(&mut chance, Values::Unique), Values::Unique, &mut tally);
+    }
+    assert!(tally.valid > 6_000 && tally.invalid > 6_000 && tally.unknown == 0, "{tally:?}");
+}
+
+#[test]
+fn agrees_with_brute_force_on_histories_of_a_disturbed_register() {
+    let mut chance = ChaCha8Rng::seed_from_u64(2);
+    let mut tally = Tally::default();
+    for round in 0..40_000 {
+        let operations = atomic(&mut chance, 2 + round % 9, 2 + round % 3, Values::Unique);
+        check_one(disturbed(&mut chance, operations), Values::Unique, &mut tally);
+    }
+    assert!(tally.valid > 4_000 && tally.invalid > 4_000 && tally.unknown == 0, "{tally:?}");
+}
+
+#[test]
+fn never_answers_wrongly_where_values_repeat() {
+    let mut chance = ChaCha8Rng::seed_from_u64(3);
+    let mut tally = Tally::default();
+    for round in 0..40_000 {
+        let operations = match round % 2 {
+            0 => chaos(&mut chance, Values::Repeated),
+            _ => atomic(&mut chance, 2 + round % 9, 3, Values::Repeated),
+        };
+        check_one(operations, Values::Repeated, &mut tally);
+    }
+    assert!(tally.valid > 400 && tally.invalid > 400 && tally.unknown > 400, "{tally:?}");
+}
+
+#[test]
+fn an_atomic_register_is_valid_at_any_size_and_its_order_replays() {
+    let mut chance = ChaCha8Rng::seed_from_u64(4);
+    for round in 0..300 {
+        let history = of_operations(atomic(&mut chance, 200 + round, 1 + round % 12, Values::Unique));
+        let result = &check(&history)[0];
+        assert_eq!(result.verdict, Verdict::Valid, "{:?}", result.certificate);
+        let order = linearization(&history, result.key).unwrap();
+        assert_eq!(verify::valid(&history, result.key, &order), Ok(()));
+    }
+}

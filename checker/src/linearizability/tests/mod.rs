@@ -1,0 +1,9 @@
+//! The check against a brute-force search, against planted faults, and case by case.
+
+mod cases;
+mod fuzz;
+mod oracle;
+mod planted;
+mod proofs;
+mod random;
+mod witness;

@@ -1,0 +1,118 @@
+//! Random histories of one key.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::history::operation::{Function, Operation};
+use crate::history::testing::operation;
+
+/// Whether written values are all different.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Values {
+    Unique,
+    /// Few values, null among them.
+    Repeated,
+}
+
+/// Two to ten operations thrown together: equal times, unknown outcomes, refused writes, reads of anything.
+pub(super) fn chaos(chance: &mut ChaCha8Rng, values: Values) -> Vec<Operation> {
+    let count = chance.random_range(2..=10);
+    let span_ns = chance.random_range(4..40);
+    let mut written = 0;
+    (0..count)
+        .map(|place| {
+            let invoked_ns = chance.random_range(0..span_ns);
+            let returned_ns = (!chance.random_ratio(1, 6)).then(|| invoked_ns + chance.random_range(0..10));
+            let f = if chance.random_ratio(1, 2) {
+                Function::Read
+            } else {
+                Function::Write
+            };
+            let value = match (f, values) {
+                (Function::Write, Values::Unique) => {
+                    written += 1;
+                    Some(written)
+                }
+                (Function::Write, Values::Repeated) => few(chance),
+                (_, Values::Repeated) => few(chance),
+                // One more than was written so far: phantoms and reads of what comes later.
+                _ => Some(chance.random_range(0..=written + 1)).filter(|&value| value > 0),
+            };
+            let made = operation(place, f, value, invoked_ns, returned_ns);
+            if returned_ns.is_some() && chance.random_ratio(1, 8) {
+                made.refused()
+            } else {
+                made
+            }
+        })
+        .collect()
+}
+
+fn few(chance: &mut ChaCha8Rng) -> Option<i64> {
+    Some(chance.random_range(0..4)).filter(|&value| value > 0)
+}
+
+/// A history of `count` operations by `clients`, each in a closed loop, of a register that takes effect at one moment within each
+/// interval: linearizable by construction. Unknown writes take effect or not, soon or much later.
+pub(super) fn atomic(chance: &mut ChaCha8Rng, count: usize, clients: usize, values: Values) -> Vec<Operation> {
+    let mut free_ns = vec![0_u64; clients];
+    // When each operation takes effect; the place breaks ties, as any order does for equal moments.
+    let mut effects: Vec<(u64, usize)> = Vec::new();
+    let mut plan: Vec<(Function, u64, u64, bool)> = Vec::new();
+    for place in 0..count {
+        let client = chance.random_range(0..clients);
+        let invoked_ns = free_ns[client] + chance.random_range(0..3);
+        let returned_ns = invoked_ns + chance.random_range(0..12);
+        free_ns[client] = returned_ns + chance.random_range(0..2);
+        let known = !chance.random_ratio(1, 12);
+        let f = if chance.random_ratio(1, 2) {
+            Function::Read
+        } else {
+            Function::Write
+        };
+        plan.push((f, invoked_ns, returned_ns, known));
+        match known {
+            true => effects.push((chance.random_range(invoked_ns..=returned_ns), place)),
+            false if chance.random_ratio(1, 2) => effects.push((invoked_ns + chance.random_range(0..60), place)),
+            false => {}
+        }
+    }
+    effects.sort_unstable();
+    let written: Vec<Option<i64>> = (0..count)
+        .map(|place| {
+            if values == Values::Unique {
+                Some(place as i64 + 1)
+            } else {
+                few(chance)
+            }
+        })
+        .collect();
+    let mut value = None;
+    let mut seen = vec![None; count];
+    for (_, place) in effects {
+        match plan[place].0 {
+            Function::Write => value = written[place],
+            _ => seen[place] = value,
+        }
+    }
+    plan.into_iter()
+        .enumerate()
+        .map(|(place, (f, invoked_ns, returned_ns, known))| {
+            let value = if f == Function::Read { seen[place] } else { written[place] };
+            operation(place as u32, f, value, invoked_ns, known.then_some(returned_ns))
+        })
+        .collect()
+}
+
+/// One read of an atomic history sees what another operation wrote or saw: often wrong, sometimes not.
+pub(super) fn disturbed(chance: &mut ChaCha8Rng, mut operations: Vec<Operation>) -> Vec<Operation> {
+    let reads: Vec<usize> = (0..operations.len())
+        .filter(|&place| operations[place].observed().is_some())
+        .collect();
+    if !reads.is_empty() {
+        let read = reads[chance.random_range(0..reads.len())];
+        let other = operations[chance.random_range(0..operations.len())];
+        operations[read] = operations[read].seeing(other.observed().unwrap_or(other.argument));
+    }
+    operations
+}

@@ -1,0 +1,98 @@
+//! The witness as a history of its own, which ends in the same verdict.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Outcome, Witness, WitnessOperation};
+use crate::history::event::EventType;
+use crate::history::mark::Clock;
+use crate::history::read::FORMAT_VERSION;
+
+/// A line of an operation whose value is kept to the letter; `line` says where it stood.
+#[derive(Serialize)]
+struct Line<'a> {
+    index: usize,
+    time: u64,
+    #[serde(rename = "type")]
+    kind: EventType,
+    process: u64,
+    f: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    value: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
+    line: u64,
+}
+
+/// Only what the verdict depends on: with the run's own header the rules for whole runs would apply.
+#[derive(Serialize)]
+struct ClockHeader {
+    squall_history: u32,
+    clock: Clock,
+}
+
+impl Witness {
+    /// What stands in `witness.jsonl`: the operations' events in the order of the file they came from. An operation of unknown outcome is
+    /// left open, which means the same. A header is there only where clocks differ.
+    pub fn history_lines(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.clock_error_ns > 0 {
+            let clock = Clock {
+                error_ns: self.clock_error_ns,
+                ..Clock::default()
+            };
+            push(
+                &mut out,
+                &ClockHeader {
+                    squall_history: FORMAT_VERSION,
+                    clock,
+                },
+            );
+        }
+        let mut events: Vec<(u64, &WitnessOperation, EventType)> = Vec::new();
+        for operation in &self.operations {
+            events.push((operation.invoke_line, operation, EventType::Invoke));
+            let completion = match operation.outcome {
+                Outcome::Ok => Some(EventType::Ok),
+                Outcome::Fail => Some(EventType::Fail),
+                Outcome::Unknown => None,
+            };
+            events.extend(operation.complete_line.zip(completion).map(|(line, kind)| (line, operation, kind)));
+        }
+        events.sort_by_key(|(line, ..)| *line);
+        for (index, (line, operation, kind)) in events.into_iter().enumerate() {
+            self.push_event(&mut out, index, line, operation, kind);
+        }
+        out
+    }
+
+    fn push_event(&self, out: &mut Vec<u8>, index: usize, line: u64, operation: &WitnessOperation, kind: EventType) {
+        let time = match kind {
+            EventType::Invoke => operation.invoked_ns,
+            _ => operation.returned_ns.unwrap_or(operation.invoked_ns),
+        };
+        let says_value = operation.f == "write" || kind == EventType::Ok;
+        let value: Option<&RawValue> = serde_json::from_str(&operation.value).ok().filter(|_| says_value);
+        let (f, process) = (operation.f, operation.process);
+        push(
+            out,
+            &Line {
+                index,
+                time,
+                kind,
+                process,
+                f,
+                key: self.key.as_deref(),
+                value,
+                node: operation.node.as_deref(),
+                line,
+            },
+        );
+    }
+}
+
+fn push(out: &mut Vec<u8>, line: &impl Serialize) {
+    serde_json::to_writer(&mut *out, line).expect("a vector takes every byte and our fields have string keys");
+    out.push(b'\n');
+}

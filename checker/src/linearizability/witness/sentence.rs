@@ -1,0 +1,170 @@
+//! The violation as a sentence that a person can follow: who returned before whom, and what was seen nevertheless.
+
+use super::{Certificate, Place, SHOWN_CHARS_MAX, seconds, value_json};
+use crate::escape::visible;
+use crate::history::History;
+use crate::history::operation::{Function, Operation};
+
+/// The words of one certificate.
+pub(super) struct Words<'a> {
+    pub(super) history: &'a History,
+    pub(super) digits: usize,
+}
+
+/// "`first` returned before `then` began".
+#[derive(Clone, Copy)]
+struct Edge {
+    first: Place,
+    then: usize,
+}
+
+/// The fewest digits behind the point, of 3, 6 and 9, that tell the compared times apart.
+pub(super) fn digits(history: &History, certificate: &Certificate) -> usize {
+    let tells_apart = |digits: usize| {
+        let unit_ns = 10_u64.pow(9 - digits as u32);
+        compared_ns(history, certificate)
+            .iter()
+            .all(|(first_ns, then_ns)| first_ns / unit_ns < then_ns / unit_ns)
+    };
+    [3, 6].into_iter().find(|&digits| tells_apart(digits)).unwrap_or(9)
+}
+
+/// The pairs of times that the proof rests on: the earlier, the later.
+fn compared_ns(history: &History, certificate: &Certificate) -> Vec<(u64, u64)> {
+    let edges = match *certificate {
+        Certificate::PhantomRead { .. } | Certificate::RefusedWriteRead { .. } => vec![],
+        Certificate::ReadFromTheFuture { read, write } => edge(read, write).into_iter().collect(),
+        Certificate::Overlap { .. } => edges(history, certificate),
+    };
+    let returned_ns = |place: Place| place.operation().and_then(|place| history.operations[place].returned_ns());
+    edges
+        .into_iter()
+        .filter_map(|edge| Some((returned_ns(edge.first)?, history.operations[edge.then].invoked_ns)))
+        .collect()
+}
+
+fn edge(first: Place, then: Place) -> Option<Edge> {
+    then.operation().map(|then| Edge { first, then })
+}
+
+/// The two edges of an overlap; last the one that ends in the latest read, which is where a person sees the fault. One of them ends in
+/// a read: if both ended in writes, each write would have begun after the other's value was in use.
+fn edges(history: &History, certificate: &Certificate) -> Vec<Edge> {
+    let Certificate::Overlap { one, other } = *certificate else {
+        return vec![];
+    };
+    let mut edges: Vec<Edge> = [
+        edge(one.returned_first, other.began_last),
+        edge(other.returned_first, one.began_last),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    edges.sort_by_key(|edge| {
+        let then = &history.operations[edge.then];
+        (then.f == Function::Read, then.invoked_ns, edge.then)
+    });
+    edges
+}
+
+impl Words<'_> {
+    pub(super) fn sentence(&self, certificate: &Certificate) -> String {
+        let (read, write) = match *certificate {
+            Certificate::PhantomRead { read } => return format!("{}, which nobody wrote", self.read_of(read)),
+            Certificate::RefusedWriteRead { read, write } | Certificate::ReadFromTheFuture { read, write } => (read, write),
+            Certificate::Overlap { .. } => {
+                return edges(self.history, certificate)
+                    .last()
+                    .map(|&edge| self.order(edge))
+                    .unwrap_or_default();
+            }
+        };
+        let writer = self.operation(write).map_or(0, |write| write.process);
+        let read_of = self.read_of(read);
+        match *certificate {
+            Certificate::RefusedWriteRead { .. } => {
+                format!(
+                    "{read_of}, although that write by process {writer} was refused at {}",
+                    self.returned(write)
+                )
+            }
+            _ => format!("{read_of}, before process {writer} began to write it at {}", self.invoked(write)),
+        }
+    }
+
+    pub(super) fn because(&self, certificate: &Certificate) -> Vec<String> {
+        let mut because = Vec::new();
+        if let [earlier, main] = edges(self.history, certificate)[..] {
+            let old = &self.history.operations[main.then];
+            let value = self.value(old);
+            if earlier.first == Place::INITIAL {
+                because.push(format!("{value} is the value before any write"));
+            } else {
+                because.push(format!("{value} came first: {}", self.order(earlier)));
+            }
+        }
+        let clock_error_ns = self.history.clock_error_ns();
+        if clock_error_ns > 0 {
+            because.push(format!("the clocks of two processes differ by at most {clock_error_ns} ns"));
+        }
+        because
+    }
+
+    /// "write 17 by process 3 returned at 1.203 s, before process 5 began the read at 1.207 s that still saw 16".
+    fn order(&self, Edge { first, then }: Edge) -> String {
+        let first = match self.operation(first) {
+            None => "nothing was written at first,".to_owned(),
+            Some(write) if write.f == Function::Write => {
+                format!(
+                    "write {} by process {} returned at {},",
+                    self.value(write),
+                    write.process,
+                    self.returned(first)
+                )
+            }
+            Some(read) => format!(
+                "the read of {} by process {} returned at {},",
+                self.value(read),
+                read.process,
+                self.returned(first)
+            ),
+        };
+        let then = &self.history.operations[then];
+        let (process, at, value) = (then.process, seconds(then.invoked_ns, self.digits), self.value(then));
+        match then.f {
+            Function::Write => format!("{first} before process {process} began write {value} at {at}"),
+            _ => format!("{first} before process {process} began the read at {at} that still saw {value}"),
+        }
+    }
+
+    fn read_of(&self, read: Place) -> String {
+        let Some(operation) = self.operation(read) else {
+            return String::new();
+        };
+        format!(
+            "process {} read {} at {}",
+            operation.process,
+            self.value(operation),
+            self.returned(read)
+        )
+    }
+
+    fn operation(&self, place: Place) -> Option<&Operation> {
+        place.operation().map(|place| &self.history.operations[place])
+    }
+
+    fn value(&self, operation: &Operation) -> String {
+        visible(&value_json(self.history, operation), SHOWN_CHARS_MAX)
+    }
+
+    fn returned(&self, place: Place) -> String {
+        self.operation(place)
+            .and_then(Operation::returned_ns)
+            .map_or_else(String::new, |time_ns| seconds(time_ns, self.digits))
+    }
+
+    fn invoked(&self, place: Place) -> String {
+        self.operation(place)
+            .map_or_else(String::new, |operation| seconds(operation.invoked_ns, self.digits))
+    }
+}

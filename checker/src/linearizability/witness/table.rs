@@ -1,0 +1,65 @@
+//! The witness as text: the sentence, then one row per operation.
+
+use super::{Outcome, SHOWN_CHARS_MAX, Witness, WitnessOperation, seconds};
+use crate::escape::visible;
+
+const TITLES: [&str; 6] = ["invoked", "returned", "process", "node", "operation", "lines"];
+
+impl Witness {
+    /// What stands in `witness.txt`. Every line ends; control characters of keys, values and names are spelled out.
+    pub fn text(&self) -> String {
+        let count = match self.operations.len() {
+            1 => "1 operation".to_owned(),
+            count => format!("{count} operations"),
+        };
+        let mut text = format!(
+            "{} is not linearizable, as these {count} show\n\n  {}\n",
+            self.key_name(),
+            self.sentence
+        );
+        if self.operations.len() == 1 {
+            text = text.replacen("these 1 operation show", "this operation shows", 1);
+        }
+        for fact in &self.because {
+            text += &format!("  {fact}\n");
+        }
+        text.push('\n');
+        let rows: Vec<[String; 6]> = std::iter::once(TITLES.map(str::to_owned))
+            .chain(self.operations.iter().map(|operation| self.row(operation)))
+            .collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: [usize; 6] = std::array::from_fn(width);
+        for row in &rows {
+            let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            text += format!("  {}", cells.join("  ")).trim_end();
+            text.push('\n');
+        }
+        text
+    }
+
+    fn row(&self, operation: &WitnessOperation) -> [String; 6] {
+        let returned = operation
+            .returned_ns
+            .map_or_else(|| "unknown".to_owned(), |time_ns| seconds(time_ns, self.digits));
+        let value = visible(&operation.value, SHOWN_CHARS_MAX);
+        let shown = match (operation.f, operation.outcome) {
+            ("read", _) => format!("read -> {value}"),
+            (_, Outcome::Fail) => format!("write {value} (refused)"),
+            _ => format!("write {value}"),
+        };
+        [
+            seconds(operation.invoked_ns, self.digits),
+            returned,
+            operation.process.to_string(),
+            operation
+                .node
+                .as_deref()
+                .map_or_else(|| "-".to_owned(), |node| visible(node, SHOWN_CHARS_MAX)),
+            shown,
+            operation.complete_line.map_or_else(
+                || operation.invoke_line.to_string(),
+                |complete_line| format!("{}, {complete_line}", operation.invoke_line),
+            ),
+        ]
+    }
+}
