@@ -21,8 +21,6 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
-use crate::exit;
-
 /// The name under which the newest run of a results folder can be reached.
 pub const LATEST: &str = "latest";
 
@@ -84,11 +82,6 @@ impl ResultsError {
     /// Whether the user named a place that cannot serve (exit 254) rather than the machine failing underneath (exit 255).
     pub fn is_usage(&self) -> bool {
         !matches!(self, ResultsError::Io { .. })
-    }
-
-    /// As the error of the program: with its hint if the user can mend it (exit 254), else as it is (exit 255).
-    pub fn for_the_user(self) -> anyhow::Error {
-        if self.is_usage() { exit::usage(self.to_string(), self.hint()) } else { self.into() }
     }
 
     /// What the user can do about it, one line.
@@ -198,15 +191,28 @@ impl RunFolder {
 
     /// The folder's own name.
     pub fn name(&self) -> String {
-        self.root.file_name().unwrap_or(self.root.as_os_str()).to_string_lossy().into_owned()
+        self.root
+            .file_name()
+            .unwrap_or(self.root.as_os_str())
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// What a person should type to name this run: `DIR/latest` while that is this run, else the folder's path.
     pub fn typed(&self) -> PathBuf {
         let latest = self.root.with_file_name(LATEST);
-        let names_us = fs::canonicalize(&latest).ok().zip(fs::canonicalize(&self.root).ok()).is_some_and(|(one, other)| one == other);
+        let names_us = fs::canonicalize(&latest)
+            .ok()
+            .zip(fs::canonicalize(&self.root).ok())
+            .is_some_and(|(one, other)| one == other);
         let path = if names_us { latest } else { self.root.clone() };
         path.strip_prefix("./").map(Path::to_path_buf).unwrap_or(path)
+    }
+
+    /// The same for a file of this run: `DIR/latest/witness.txt`.
+    pub fn as_typed(&self, file: &Path) -> PathBuf {
+        file.strip_prefix(&self.root)
+            .map_or_else(|_| file.to_path_buf(), |inside| self.typed().join(inside))
     }
 
     /// The plan as drawn from version, options and seed.
@@ -261,7 +267,9 @@ impl RunFolder {
 
     /// The folder of one node.
     pub fn node(&self, id: &str) -> NodeFolder {
-        NodeFolder { root: self.nodes().join(safe_name(id)) }
+        NodeFolder {
+            root: self.nodes().join(safe_name(id)),
+        }
     }
 }
 
@@ -313,14 +321,23 @@ impl NodeFolder {
 pub fn open(named: &Path, out_dir: &Path) -> Result<Input, ResultsError> {
     let in_out_dir = out_dir.join(named);
     // `latest` first in the results folder: a file of that name in the working folder is not what anybody means.
-    let candidates = if named == Path::new(LATEST) { [in_out_dir.as_path(), named] } else { [named, in_out_dir.as_path()] };
+    let candidates = if named == Path::new(LATEST) {
+        [in_out_dir.as_path(), named]
+    } else {
+        [named, in_out_dir.as_path()]
+    };
     let Some(found) = candidates.into_iter().find(|path| path.exists()) else {
-        return Err(ResultsError::NotFound { path: named.to_path_buf(), out_dir: out_dir.to_path_buf() });
+        return Err(ResultsError::NotFound {
+            path: named.to_path_buf(),
+            out_dir: out_dir.to_path_buf(),
+        });
     };
     if !found.is_dir() {
         return Ok(Input::File(found.to_path_buf()));
     }
-    let folder = RunFolder { root: resolve_latest(found) };
+    let folder = RunFolder {
+        root: resolve_latest(found),
+    };
     if !folder.history().is_file() {
         return Err(ResultsError::NotARun { path: found.to_path_buf() });
     }
@@ -405,9 +422,19 @@ fn safe_name(text: &str) -> String {
     let kept: String = text
         .chars()
         .take(NAME_CHARS_MAX)
-        .map(|char| if char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-') { char } else { '-' })
+        .map(|char| {
+            if char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-') {
+                char
+            } else {
+                '-'
+            }
+        })
         .collect();
-    if kept.starts_with('.') || kept.is_empty() { format!("_{kept}") } else { kept }
+    if kept.starts_with('.') || kept.is_empty() {
+        format!("_{kept}")
+    } else {
+        kept
+    }
 }
 
 #[cfg(test)]
@@ -429,6 +456,7 @@ mod tests {
         assert_eq!(second.name(), "20260214T120000Z-quorum-seed7-2");
         assert_eq!(second.typed(), out.join("latest"));
         assert_eq!(first.typed(), first.root());
+        assert_eq!(second.as_typed(&second.witness_text()), out.join("latest/witness.txt"));
         let entries: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(entries.len(), 3, "two runs and `latest`, nothing in between: {entries:?}");
     }
@@ -437,8 +465,9 @@ mod tests {
     fn never_gives_one_folder_to_two_runs_that_start_together() {
         let dir = tempfile::tempdir().unwrap();
         let names: Vec<String> = std::thread::scope(|scope| {
-            let started: Vec<_> =
-                (0..16).map(|_| scope.spawn(|| RunFolder::create_at(dir.path(), "etcd", 1, noon()).unwrap().name())).collect();
+            let started: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| RunFolder::create_at(dir.path(), "etcd", 1, noon()).unwrap().name()))
+                .collect();
             started.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
@@ -458,7 +487,11 @@ mod tests {
 
     #[test]
     fn makes_no_path_out_of_a_name() {
-        for (hostile, expected) in [("../../etc", "_..-..-etc"), ("", "_"), ("a/b\n\u{1b}[31m", "a-b--[31m".replace('[', "-").as_str())] {
+        for (hostile, expected) in [
+            ("../../etc", "_..-..-etc"),
+            ("", "_"),
+            ("a/b\n\u{1b}[31m", "a-b--[31m".replace('[', "-").as_str()),
+        ] {
             assert_eq!(safe_name(hostile), expected);
         }
         assert_eq!(RunFolder::at("/r").node("..").data(), Path::new("/r/nodes/_../data"));
@@ -486,7 +519,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RunFolder::create_at(dir.path(), "quorum", 7, noon()).unwrap();
         let error = open(Path::new("latest"), dir.path()).unwrap_err();
-        assert!(matches!(error, ResultsError::NotARun { .. }), "a run without a history yet: {error:?}");
+        assert!(
+            matches!(error, ResultsError::NotARun { .. }),
+            "a run without a history yet: {error:?}"
+        );
         fs::write(run.history(), "").unwrap();
         for named in [Path::new("latest"), run.root(), Path::new(&run.name()), &dir.path().join("latest")] {
             let input = open(named, dir.path()).unwrap();
@@ -495,15 +531,21 @@ mod tests {
         }
         assert_eq!(open(&run.history(), dir.path()).unwrap(), Input::File(run.history()));
         let error = open(Path::new("nosuch"), dir.path()).unwrap_err();
-        assert!(error.is_usage() && error.hint().contains(&dir.path().display().to_string()), "{error:?}");
+        assert!(
+            error.is_usage() && error.hint().contains(&dir.path().display().to_string()),
+            "{error:?}"
+        );
     }
 
     #[test]
     fn removes_the_witness_of_an_earlier_judgement() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunFolder::create_at(dir.path(), "quorum", 7, noon()).unwrap();
-        let mut files =
-            JudgementFiles { verdict: "1\n".into(), report: "r\n".into(), witness: Some(("w\n".into(), "{}\n".into())) };
+        let mut files = JudgementFiles {
+            verdict: "1\n".into(),
+            report: "r\n".into(),
+            witness: Some(("w\n".into(), "{}\n".into())),
+        };
         run.write_judgement(&files).unwrap();
         assert_eq!(fs::read_to_string(run.witness_text()).unwrap(), "w\n");
         assert_eq!(fs::read_to_string(run.witness_history()).unwrap(), "{}\n");

@@ -1,1 +1,118 @@
-//! placeholder
+//! What a person or a program reads about a run, and the only code beside the command line that prints.
+//!
+//! [`Report`] holds a judgement with the numbers of its history; [`text`] says it to a person, [`json`] to a program. Everything
+//! follows from the history, so that `squall check` says what `squall run` said.
+
+pub mod hints;
+mod json;
+pub mod numbers;
+mod numbers_text;
+pub mod progress;
+pub mod stdout;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+pub mod words;
+
+use squall_checker::history::History;
+use squall_checker::history::mark::Header;
+use squall_checker::judge::{Judgement, Traces, judge};
+
+use self::numbers::Numbers;
+use crate::exit;
+use crate::results::JudgementFiles;
+
+/// A judged history.
+#[derive(Debug)]
+pub struct Report {
+    /// What was run; none for a foreign history.
+    pub header: Option<Header>,
+    /// What it is worth.
+    pub judgement: Judgement,
+    /// What it cost.
+    pub numbers: Numbers,
+}
+
+/// Where the reader finds the witness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WitnessAt {
+    /// In this file, as the reader would type it.
+    File(String),
+    /// Nowhere: it has to be printed.
+    Inline,
+}
+
+/// How much is said, so that a terminal shows the decisive lines together and `report.txt` all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Findings beside the decisive one.
+    findings: usize,
+    /// Evidence lines of the decisive finding; the others have theirs only in the full report.
+    evidence: usize,
+    /// Rows in the table of faults.
+    faults: usize,
+    /// Characters about the target of a fault.
+    fault_chars: usize,
+    /// Characters of one line: names and log lines are as long as somebody else made them.
+    line_chars: usize,
+}
+
+impl Limits {
+    /// For a terminal or a CI log. A dozen faults are what a person compares by eye.
+    pub const COMPACT: Limits = Limits {
+        findings: 4,
+        evidence: 10,
+        faults: 12,
+        fault_chars: 30,
+        line_chars: 240,
+    };
+    /// For `report.txt`.
+    pub const FULL: Limits = Limits {
+        findings: usize::MAX,
+        evidence: usize::MAX,
+        faults: usize::MAX,
+        fault_chars: 2_000,
+        line_chars: 100_000,
+    };
+}
+
+impl Report {
+    /// Judges a history and counts it.
+    pub fn of(history: &History, traces: Traces) -> Report {
+        Report {
+            header: history.header.clone(),
+            judgement: judge(history, traces),
+            numbers: Numbers::of(history),
+        }
+    }
+
+    /// The exit code of the run that was judged.
+    pub fn exit_code(&self) -> u8 {
+        exit::of_verdict(self.judgement.verdict, self.judgement.interrupted)
+    }
+
+    /// The verdict and what proves it, styled for [`stdout::print`]; ends with a line end.
+    pub fn verdict_text(&self, witness: &WitnessAt) -> String {
+        text::verdict(self, witness, &Limits::COMPACT)
+    }
+
+    /// The operator's numbers as a compact block; ends with a line end unless there is nothing to count.
+    pub fn numbers_text(&self) -> String {
+        text::block(&numbers_text::lines(&self.numbers, &Limits::COMPACT))
+    }
+
+    /// The files that go into the run folder. They depend on the history alone.
+    pub fn files(&self) -> JudgementFiles {
+        let witness = self.judgement.witness.as_ref();
+        let at = WitnessAt::File("witness.txt".into());
+        let verdict = text::verdict(self, &at, &Limits::FULL);
+        let numbers = text::block(&numbers_text::lines(&self.numbers, &Limits::FULL));
+        JudgementFiles {
+            verdict: json::verdict(self),
+            report: anstream::adapter::strip_str(&format!("{verdict}\n{numbers}")).to_string(),
+            // Lines of a history are JSON and so UTF-8; what is not could not have been read.
+            witness: witness.map(|witness| (witness.text(), String::from_utf8_lossy(&witness.history_lines()).into_owned())),
+        }
+    }
+}

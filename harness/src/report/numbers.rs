@@ -19,8 +19,8 @@ use squall_checker::history::operation::{Operation, Outcome};
 use squall_checker::judge::timeline::{Injection, Timeline};
 
 pub use self::latency::LatencyRow;
-pub use self::success::{FirstSuccess, Share};
 use self::success::Successes;
+pub use self::success::{FirstSuccess, Share};
 
 /// Under which name the clients' own counters stand in the history.
 const CLIENTS: &str = "clients";
@@ -79,6 +79,9 @@ pub struct FaultRow {
     pub id: u64,
     /// Its kind.
     pub kind: String,
+    /// What was asked, as the plan has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Value>,
     /// What it came to, as the nemesis recorded it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Value>,
@@ -116,7 +119,7 @@ pub struct Felt {
 impl Numbers {
     /// Counts a history.
     pub fn of(history: &History) -> Numbers {
-        let timeline = history_timeline(history);
+        let timeline = Timeline::of(history);
         let operations = &history.operations;
         let mut outcomes = Outcomes::default();
         for operation in operations {
@@ -127,9 +130,9 @@ impl Numbers {
         Numbers {
             outcomes,
             load_ms: load_ms(operations),
-            errors: errors(operations),
+            errors: errors(history),
             clients,
-            latency: latency::rows(operations, &timeline.phases),
+            latency: latency::rows(history, &timeline.phases),
             faults: faults(history, &timeline),
             nodes,
             worst_stall_ms: timeline.worst_stall_ms,
@@ -138,21 +141,29 @@ impl Numbers {
 
     /// The largest value of a counter with the node that has it; the first node by name where several have.
     pub fn worst_node(&self, counter: &str) -> Option<(&str, u64)> {
-        let values = self.nodes.iter().filter_map(|(node, counters)| Some((node.as_str(), *counters.get(counter)?)));
+        let values = self
+            .nodes
+            .iter()
+            .filter_map(|(node, counters)| Some((node.as_str(), *counters.get(counter)?)));
         values.rev().max_by_key(|(_, value)| *value)
     }
 }
 
 fn load_ms(operations: &[Operation]) -> u64 {
     let began_ns = operations.iter().map(|operation| operation.invoked_ns).min().unwrap_or(0);
-    let ended_ns = operations.iter().map(|operation| operation.returned_ns.unwrap_or(operation.invoked_ns)).max().unwrap_or(0);
+    let ended_ns = operations
+        .iter()
+        .map(|operation| operation.returned_ns().unwrap_or(operation.invoked_ns))
+        .max()
+        .unwrap_or(0);
     ended_ns.saturating_sub(began_ns) / 1_000_000
 }
 
-fn errors(operations: &[Operation]) -> Vec<(String, u64)> {
+fn errors(history: &History) -> Vec<(String, u64)> {
     let mut by_kind: BTreeMap<&str, u64> = BTreeMap::new();
-    for operation in operations.iter().filter(|operation| operation.outcome != Outcome::Ok) {
-        *by_kind.entry(error_kind(operation)).or_default() += 1;
+    for operation in history.operations.iter().filter(|operation| operation.outcome != Outcome::Ok) {
+        let without = if operation.is_open() { "no reply" } else { "no reason given" };
+        *by_kind.entry(history.error_kind(operation).unwrap_or(without)).or_default() += 1;
     }
     let mut errors: Vec<(String, u64)> = by_kind.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect();
     // Stable: kinds that are equally frequent stay in the order of their names.
@@ -160,24 +171,34 @@ fn errors(operations: &[Operation]) -> Vec<(String, u64)> {
     errors
 }
 
-/// Ours are `{"kind": …}`; foreign ones are often a bare word, or its list with details (`["timeout", …]`).
-fn error_kind(operation: &Operation) -> &str {
-    let Some(error) = &operation.error else {
-        return if operation.returned_ns.is_none() { "no reply" } else { "no reason given" };
-    };
-    error.get("kind").or_else(|| error.get(0)).unwrap_or(error).as_str().unwrap_or("other")
-}
-
 fn faults(history: &History, timeline: &Timeline) -> Vec<FaultRow> {
+    // The index of successes costs 50 bytes per operation: not for nothing.
+    if timeline.injections.is_empty() {
+        return Vec::new();
+    }
     let stride = history.header.as_ref().and_then(|header| {
         let seats = header.extra.get("seats").and_then(Value::as_u64).filter(|seats| *seats > 0)?;
         Some((seats, u64::from(header.clients)))
     });
     // A client goes on as process + seats after each unknown outcome; seats beyond the clients only do final reads.
-    let client_of = |process| stride.map(|(seats, clients)| (process % seats, clients)).filter(|(seat, clients)| seat < clients).map(|(seat, _)| seat);
+    let client_of = |process| {
+        stride
+            .map(|(seats, clients)| (process % seats, clients))
+            .filter(|(seat, clients)| seat < clients)
+            .map(|(seat, _)| seat)
+    };
     let successes = Successes::of(&history.operations, client_of);
-    let end_ns = history.operations.iter().map(|operation| operation.invoked_ns.saturating_add(1)).max().unwrap_or(0);
-    timeline.injections.iter().map(|injection| fault(injection, &successes, end_ns)).collect()
+    let end_ns = history
+        .operations
+        .iter()
+        .map(|operation| operation.invoked_ns.saturating_add(1))
+        .max()
+        .unwrap_or(0);
+    timeline
+        .injections
+        .iter()
+        .map(|injection| fault(injection, &successes, end_ns))
+        .collect()
 }
 
 fn fault(injection: &Injection, successes: &Successes, end_ns: u64) -> FaultRow {
@@ -197,6 +218,7 @@ fn fault(injection: &Injection, successes: &Successes, end_ns: u64) -> FaultRow 
     FaultRow {
         id: injection.id,
         kind: injection.kind.clone(),
+        asked: injection.asked.clone(),
         resolved: injection.resolved.clone(),
         skipped: injection.skipped.clone(),
         bit: injection.bit == Some(true),

@@ -2,26 +2,20 @@
 
 use serde_json::Value;
 
+use super::Limits;
 use super::numbers::{FaultRow, Felt, FirstSuccess, LatencyRow, Numbers};
 use super::table::Table;
-use super::words::{count, millis, percent, seconds, shortened, shown};
-
-/// More faults than a person compares by eye; the rest stands in `report.txt`.
-pub const FAULTS_MAX: usize = 12;
-
-/// Longest description of what a fault was resolved to, in characters.
-const RESOLVED_CHARS_MAX: usize = 34;
+use super::words::{count, millis, percent, plural, seconds, shortened, shown};
 
 /// Longest name of an operation's kind, a phase or an error, in characters: they may come from a foreign file.
 const NAME_CHARS_MAX: usize = 20;
 
-/// The block, one line per entry; of the faults at most `faults_max`.
-pub fn lines(numbers: &Numbers, faults_max: usize) -> Vec<String> {
+/// The block, one line per entry.
+pub(super) fn lines(numbers: &Numbers, limits: &Limits) -> Vec<String> {
     let mut lines = latency_lines(&numbers.latency);
-    lines.extend(fault_lines(&numbers.faults, faults_max));
-    lines.extend(error_line(numbers));
-    lines.extend(counter_line(numbers));
-    lines.extend(network_line(numbers));
+    lines.extend(fault_lines(&numbers.faults, limits));
+    let facts = [error_line(numbers), counter_line(numbers), network_line(numbers)];
+    lines.extend(facts.into_iter().flatten().map(|line| shortened(&line, limits.line_chars)));
     lines
 }
 
@@ -39,26 +33,40 @@ fn latency_lines(rows: &[LatencyRow]) -> Vec<String> {
         let quantiles = [row.p50_us, row.p95_us, row.p99_us, row.p999_us];
         // A kind that never succeeded has no latency, and 0.00 would look like a very good one.
         let quantiles = quantiles.map(|time_us| if row.outcomes.ok == 0 { "-".into() } else { millis(time_us) });
-        let outcomes = [count(row.outcomes.ok), percent(row.outcomes.failed, all), percent(row.outcomes.unknown, all)];
+        let outcomes = [
+            count(row.outcomes.ok),
+            percent(row.outcomes.failed, all),
+            percent(row.outcomes.unknown, all),
+        ];
         table.row([name(&row.f), name(&row.phase)].into_iter().chain(quantiles).chain(outcomes));
     }
     table.lines()
 }
 
-fn fault_lines(faults: &[FaultRow], faults_max: usize) -> Vec<String> {
+fn fault_lines(faults: &[FaultRow], limits: &Limits) -> Vec<String> {
     if faults.is_empty() {
         return Vec::new();
     }
-    let headings = ["fault", "on", "at, s", "for, s", "served", "first ok, ms", "worst client", "healed: first ok, ms", "worst client"];
+    let headings = [
+        "fault",
+        "on",
+        "at, s",
+        "for, s",
+        "served",
+        "first ok, ms",
+        "worst client",
+        "healed: first ok, ms",
+        "worst client",
+    ];
     let mut table = Table::new(2, headings);
-    for fault in faults.iter().take(faults_max) {
-        let names = [format!("{} {}", fault.id, name(&fault.kind)), what(fault)];
+    for fault in faults.iter().take(limits.faults) {
+        let names = [format!("{} {}", fault.id, name(&fault.kind)), what(fault, limits)];
         let numbers = fault.felt.as_ref().map_or_else(|| ["-"; 7].map(str::to_owned), felt_cells);
         table.row(names.into_iter().chain(numbers));
     }
     let mut lines = table.lines();
-    if faults.len() > faults_max {
-        lines.push(format!("… and {} more faults", count((faults.len() - faults_max) as u64)));
+    if let Some(more) = faults.len().checked_sub(limits.faults).filter(|more| *more > 0) {
+        lines.push(format!("… and {}", plural(more as u64, "more fault")));
     }
     lines
 }
@@ -84,17 +92,32 @@ fn first_success(first: FirstSuccess) -> String {
 }
 
 /// What a fault was resolved to, or why it was not injected, or that it failed to bite or heal.
-fn what(fault: &FaultRow) -> String {
-    let text = match (&fault.skipped, &fault.resolved) {
-        (Some(reason), _) => format!("skipped: {reason}"),
-        (None, Some(resolved)) => plain(resolved),
-        (None, None) => "?".into(),
+fn what(fault: &FaultRow, limits: &Limits) -> String {
+    let text = match &fault.skipped {
+        Some(reason) => format!("skipped: {reason}"),
+        None => target(fault),
     };
-    let text = shortened(&shown(&text), RESOLVED_CHARS_MAX);
+    let text = shortened(&shown(&text), limits.fault_chars);
     match (fault.skipped.is_some(), fault.bit, fault.healed) {
         (true, ..) | (false, true, true) => text,
         (false, false, _) => format!("{text}, did not bite"),
         (false, true, false) => format!("{text}, not healed"),
+    }
+}
+
+/// The shape a fault was asked to have and the node it came to (`isolate-one n3`); where it has neither, all that was resolved.
+fn target(fault: &FaultRow) -> String {
+    let shape = fault.asked.as_ref().and_then(|asked| asked.get(&fault.kind)?.get("shape"));
+    // A shape with parameters is an object of its name.
+    let shape = shape.and_then(|shape| shape.as_str().or_else(|| shape.as_object()?.keys().next().map(String::as_str)));
+    let node = fault
+        .resolved
+        .as_ref()
+        .and_then(|receipt| receipt.get("resolved").unwrap_or(receipt).get("node")?.as_str());
+    match (shape, node) {
+        (Some(shape), Some(node)) => format!("{shape} {node}"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => fault.resolved.as_ref().map_or_else(|| "?".into(), plain),
     }
 }
 
@@ -106,19 +129,32 @@ fn plain(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
-        Value::Object(fields) => fields.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| format!("{name} {}", plain(value)))
+            .collect::<Vec<_>>()
+            .join(" "),
     }
 }
 
 fn error_line(numbers: &Numbers) -> Option<String> {
     const ERRORS_MAX: usize = 6;
-    let shown_errors: Vec<String> = numbers.errors.iter().take(ERRORS_MAX).map(|(kind, n)| format!("{} {}", name(kind), count(*n))).collect();
+    let shown_errors: Vec<String> = numbers
+        .errors
+        .iter()
+        .take(ERRORS_MAX)
+        .map(|(kind, n)| format!("{} {}", name(kind), count(*n)))
+        .collect();
     let more = if numbers.errors.len() > ERRORS_MAX { ", …" } else { "" };
     (!shown_errors.is_empty()).then(|| format!("errors: {}{more}", shown_errors.join(", ")))
 }
 
 fn counter_line(numbers: &Numbers) -> Option<String> {
-    let mut facts: Vec<String> = numbers.clients.iter().map(|(counter, value)| format!("{} {}", name(counter), count(*value))).collect();
+    let mut facts: Vec<String> = numbers
+        .clients
+        .iter()
+        .map(|(counter, value)| format!("{} {}", name(counter), count(*value)))
+        .collect();
     if let Some((node, depth)) = numbers.worst_node("queue_depth_max") {
         facts.push(format!("deepest queue {} ({})", count(depth), name(node)));
     }
@@ -134,11 +170,17 @@ fn counter_line(numbers: &Numbers) -> Option<String> {
 /// Retransmits and drops of every node, worst first.
 fn network_line(numbers: &Numbers) -> Option<String> {
     let of = |counter: &str| {
-        let mut values: Vec<(&String, u64)> =
-            numbers.nodes.iter().filter_map(|(node, counters)| Some((node, *counters.get(counter)?))).collect();
+        let mut values: Vec<(&String, u64)> = numbers
+            .nodes
+            .iter()
+            .filter_map(|(node, counters)| Some((node, *counters.get(counter)?)))
+            .collect();
         // Stable: nodes that are equally bad stay in the order of their names.
         values.sort_by_key(|(_, value)| std::cmp::Reverse(*value));
-        let values: Vec<String> = values.into_iter().map(|(node, value)| format!("{} {}", name(node), count(value))).collect();
+        let values: Vec<String> = values
+            .into_iter()
+            .map(|(node, value)| format!("{} {}", name(node), count(value)))
+            .collect();
         (!values.is_empty()).then(|| values.join(", "))
     };
     let retransmits = of("retransmits").map(|values| format!("tcp retransmits: {values}"));

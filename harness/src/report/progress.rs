@@ -40,13 +40,20 @@ pub struct Tick<'a> {
 impl Progress {
     /// Starts to show a run that is meant to take `total`.
     pub fn start(total: Duration) -> Progress {
-        let shown = if std::io::stderr().is_terminal() { Shown::Bar(bar(total)) } else { Shown::Lines { next_at: PLAIN_INTERVAL } };
+        let shown = if std::io::stderr().is_terminal() {
+            Shown::Bar(bar(total))
+        } else {
+            Shown::Lines { next_at: PLAIN_INTERVAL }
+        };
         Progress { total, shown }
     }
 
     /// Shows nothing: for a supervisor that reports for its runs.
     pub fn hidden() -> Progress {
-        Progress { total: Duration::ZERO, shown: Shown::Nothing }
+        Progress {
+            total: Duration::ZERO,
+            shown: Shown::Nothing,
+        }
     }
 
     /// Takes note of where the run is.
@@ -66,10 +73,12 @@ impl Progress {
             Shown::Nothing => {}
         }
     }
+}
 
-    /// Removes the bar, so that what follows stands alone.
-    pub fn finish(self) {
-        if let Shown::Bar(bar) = self.shown {
+/// Removes the bar, so that what follows stands alone; also when the task that owned it was cancelled.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
     }
@@ -78,12 +87,20 @@ impl Progress {
 impl std::fmt::Display for Tick<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.phase, plural(self.operations, "operation"))?;
-        if self.faults > 0 { write!(f, ", {} in force", plural(self.faults, "fault")) } else { Ok(()) }
+        if self.faults > 0 {
+            write!(f, ", {} in force", plural(self.faults, "fault"))
+        } else {
+            Ok(())
+        }
     }
 }
 
 fn plain_line(total: Duration, tick: Tick<'_>) -> String {
-    format!("{:>3} of {} s  {tick}", tick.elapsed.as_secs(), count(total.as_secs_f64().round() as u64))
+    format!(
+        "{:>3} of {} s  {tick}",
+        tick.elapsed.as_secs(),
+        count(total.as_secs_f64().round() as u64)
+    )
 }
 
 /// The next whole multiple of the interval: lines keep their beat whatever the rhythm of the ticks.
@@ -94,7 +111,8 @@ fn next_line_at(elapsed: Duration) -> Duration {
 
 fn bar(total: Duration) -> ProgressBar {
     let style = ProgressStyle::with_template("{elapsed:>4} [{bar:30}] {msg}").expect("the template is a constant that a test draws");
-    ProgressBar::with_draw_target(Some(millis(total).max(1)), ProgressDrawTarget::stderr_with_hz(10)).with_style(style.progress_chars("=> "))
+    ProgressBar::with_draw_target(Some(millis(total).max(1)), ProgressDrawTarget::stderr_with_hz(10))
+        .with_style(style.progress_chars("=> "))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -105,12 +123,24 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const TICK: Tick<'_> = Tick { elapsed: Duration::from_millis(7_300), operations: 12_345, faults: 1, phase: "storm" };
+    const TICK: Tick<'_> = Tick {
+        elapsed: Duration::from_millis(7_300),
+        operations: 12_345,
+        faults: 1,
+        phase: "storm",
+    };
 
     #[test]
     fn a_plain_line_says_how_far_and_what_is_in_force() {
-        assert_eq!(plain_line(Duration::from_secs(15), TICK), "  7 of 15 s  storm: 12 345 operations, 1 fault in force");
-        let calm = Tick { faults: 0, operations: 1, ..TICK };
+        assert_eq!(
+            plain_line(Duration::from_secs(15), TICK),
+            "  7 of 15 s  storm: 12 345 operations, 1 fault in force"
+        );
+        let calm = Tick {
+            faults: 0,
+            operations: 1,
+            ..TICK
+        };
         assert_eq!(plain_line(Duration::from_secs(15), calm), "  7 of 15 s  storm: 1 operation");
     }
 
@@ -124,9 +154,12 @@ mod tests {
     fn the_bar_can_be_drawn() {
         let bar = bar(Duration::from_secs(15));
         bar.set_draw_target(ProgressDrawTarget::hidden());
-        let mut progress = Progress { total: Duration::from_secs(15), shown: Shown::Bar(bar) };
+        let mut progress = Progress {
+            total: Duration::from_secs(15),
+            shown: Shown::Bar(bar),
+        };
         progress.tick(TICK);
-        progress.finish();
+        drop(progress);
         Progress::hidden().tick(TICK);
     }
 }

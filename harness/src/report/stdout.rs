@@ -48,8 +48,13 @@ mod tests {
     fn an_error_is_one_line_with_its_causes_and_a_hint() {
         let plain = |error: &anyhow::Error| anstream::adapter::strip_str(&error_text(error)).to_string();
         let usage = crate::exit::usage("there is no fault `par\u{1b}tition`", "see `squall list faults`");
-        assert_eq!(plain(&usage), "error: there is no fault `par\\etition`\nhint: see `squall list faults`\n");
-        let other = Err::<(), _>(std::io::Error::other("disk on fire")).context("cannot write the history").unwrap_err();
+        assert_eq!(
+            plain(&usage),
+            "error: there is no fault `par\\u{1b}tition`\nhint: see `squall list faults`\n"
+        );
+        let other = Err::<(), _>(std::io::Error::other("disk on fire"))
+            .context("cannot write the history")
+            .unwrap_err();
         assert_eq!(plain(&other), "error: cannot write the history: disk on fire\n");
     }
 }

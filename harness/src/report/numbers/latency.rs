@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use squall_checker::history::History;
 use squall_checker::history::operation::{Operation, Outcome};
 
 use super::Outcomes;
 
 /// Most rows of a kind and a phase that get a histogram of their own: a real run has ten or so, but names in a file can be many, and a
-/// histogram takes up to 200 kB.
+/// histogram of absurd latencies takes 350 kB.
 const ROWS_MAX: usize = 200;
 
 /// The name of all kinds and phases beyond [`ROWS_MAX`].
@@ -39,13 +40,17 @@ pub struct LatencyRow {
 /// One row per kind and phase that has operations: kinds by name, phases in the order in which they began.
 ///
 /// `phases` are the moments at which phases begin, by time.
-pub(super) fn rows(operations: &[Operation], phases: &[(u64, String)]) -> Vec<LatencyRow> {
+pub(super) fn rows(history: &History, phases: &[(u64, String)]) -> Vec<LatencyRow> {
     let mut cells: BTreeMap<(&str, usize), Cell> = BTreeMap::new();
-    for operation in operations {
+    for operation in &history.operations {
         // 0: before the first phase.
         let phase = phases.partition_point(|(began_ns, _)| *began_ns <= operation.invoked_ns);
-        let place = (operation.f.as_str(), phase);
-        let place = if cells.len() < ROWS_MAX || cells.contains_key(&place) { place } else { (OTHER, 0) };
+        let place = (history.function(operation), phase);
+        let place = if cells.len() < ROWS_MAX || cells.contains_key(&place) {
+            place
+        } else {
+            (OTHER, 0)
+        };
         cells.entry(place).or_default().add(operation);
     }
     let name = |phase: usize| match phase.checked_sub(1) {
@@ -53,7 +58,10 @@ pub(super) fn rows(operations: &[Operation], phases: &[(u64, String)]) -> Vec<La
         None if phases.is_empty() => "all".into(),
         None => "before".into(),
     };
-    cells.into_iter().map(|((f, phase), cell)| cell.row(f.to_owned(), name(phase))).collect()
+    cells
+        .into_iter()
+        .map(|((f, phase), cell)| cell.row(f.to_owned(), name(phase)))
+        .collect()
 }
 
 #[derive(Default)]
@@ -66,15 +74,23 @@ struct Cell {
 impl Cell {
     fn add(&mut self, operation: &Operation) {
         self.outcomes.add(operation.outcome);
-        if let (Outcome::Ok, Some(returned_ns)) = (operation.outcome, operation.returned_ns) {
-            let histogram = self.latency_us.get_or_insert_with(|| Histogram::new(3).expect("three digits are within the allowed five"));
-            // Saturating: the histogram grows up to any length that fits a 64-bit number.
-            histogram.saturating_record(returned_ns.saturating_sub(operation.invoked_ns) / 1_000);
+        if let (Outcome::Ok, Some(returned_ns)) = (operation.outcome, operation.returned_ns()) {
+            let histogram = self
+                .latency_us
+                .get_or_insert_with(|| Histogram::new(3).expect("three digits are within the allowed five"));
+            let latency_us = returned_ns.saturating_sub(operation.invoked_ns) / 1_000;
+            histogram
+                .record(latency_us)
+                .expect("a histogram without a bound grows to hold any time");
         }
     }
 
     fn row(self, f: String, phase: String) -> LatencyRow {
-        let at = |quantile: f64| self.latency_us.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile));
+        let at = |quantile: f64| {
+            self.latency_us
+                .as_ref()
+                .map_or(0, |histogram| histogram.value_at_quantile(quantile))
+        };
         LatencyRow {
             f,
             phase,

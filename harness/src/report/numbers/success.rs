@@ -19,10 +19,13 @@ struct Series {
 impl Series {
     /// `operations` by invocation.
     fn of<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Series {
-        let mut series = Series { ok_before: vec![0], ..Series::default() };
+        let mut series = Series {
+            ok_before: vec![0],
+            ..Series::default()
+        };
         let mut ok = 0;
         for operation in operations {
-            let returned_ns = operation.returned_ns.filter(|_| operation.outcome == Outcome::Ok);
+            let returned_ns = operation.returned_ns().filter(|_| operation.outcome == Outcome::Ok);
             ok += u64::from(returned_ns.is_some());
             series.invoked_ns.push(operation.invoked_ns);
             series.ok_before.push(ok);
@@ -43,7 +46,10 @@ impl Series {
     fn share(&self, from_ns: u64, to_ns: u64) -> Share {
         let from = self.place(from_ns);
         let to = self.place(to_ns).max(from);
-        Share { ok: self.ok_before[to] - self.ok_before[from], attempted: (to - from) as u64 }
+        Share {
+            ok: self.ok_before[to] - self.ok_before[from],
+            attempted: (to - from) as u64,
+        }
     }
 
     fn first_success(&self, time_ns: u64) -> FirstSuccess {
@@ -94,8 +100,14 @@ impl Successes {
                 of_client.entry(client).or_default().push(operation);
             }
         }
-        let by_client = of_client.into_iter().map(|(client, operations)| (client, Series::of(operations))).collect();
-        Successes { all: Series::of(by_invocation), by_client }
+        let by_client = of_client
+            .into_iter()
+            .map(|(client, operations)| (client, Series::of(operations)))
+            .collect();
+        Successes {
+            all: Series::of(by_invocation),
+            by_client,
+        }
     }
 
     /// Operations invoked from `from_ns` on and before `to_ns`.
@@ -110,6 +122,10 @@ impl Successes {
 
     /// The first success of the client that waited longest; [`FirstSuccess::NothingTried`] where clients cannot be told apart.
     pub(super) fn worst_client(&self, time_ns: u64) -> FirstSuccess {
-        self.by_client.values().map(|series| series.first_success(time_ns)).max().unwrap_or(FirstSuccess::NothingTried)
+        self.by_client
+            .values()
+            .map(|series| series.first_success(time_ns))
+            .max()
+            .unwrap_or(FirstSuccess::NothingTried)
     }
 }

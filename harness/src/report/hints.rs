@@ -1,0 +1,74 @@
+//! What the reader may want to type next, ready to paste. A hint never names what the reader has just done.
+
+use std::path::Path;
+
+use anstyle::AnsiColor;
+use squall_checker::verdict::Verdict;
+
+use super::Report;
+use super::words::shown;
+use crate::results::RunFolder;
+
+/// What the reader has just done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// `squall run`.
+    Run,
+    /// `squall check`.
+    Check {
+        /// With `--numbers`.
+        numbers: bool,
+    },
+}
+
+/// The hints, one line each, styled for [`super::stdout::print`].
+///
+/// `typed` is what the reader typed, or may type, to name the run or the file; `folder` is there if it is a run folder.
+pub fn text(report: &Report, done: Done, typed: &Path, folder: Option<&RunFolder>) -> String {
+    let mut hints = Vec::new();
+    let named = pasted(typed);
+    let verdict = report.judgement.verdict;
+    if verdict == Verdict::Invalid
+        && let Some(folder) = folder.filter(|folder| folder.plan().exists())
+    {
+        hints.push(format!(
+            "run the same plan again with `squall run --plan {}`",
+            pasted(&folder.as_typed(&folder.plan()))
+        ));
+    }
+    if matches!(verdict, Verdict::HarnessError | Verdict::Vacuous) && report.header.is_some() {
+        hints.push("see what this machine can do with `squall doctor`".into());
+    }
+    match done {
+        Done::Run => hints.push(format!("judge it again with `squall check {named}`")),
+        Done::Check { numbers: false } => hints.push(format!("see latencies and faults with `squall check {named} --numbers`")),
+        Done::Check { numbers: true } => {}
+    }
+    let style = AnsiColor::Cyan.on_default();
+    hints
+        .iter()
+        .map(|hint| format!("{style}hint:{style:#} {}\n", shown(hint)))
+        .collect()
+}
+
+/// A path as a shell takes it: quoted only where it must be.
+fn pasted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |char: char| char.is_ascii_alphanumeric() || "_./-=:+@,%".contains(char);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_only_where_a_shell_needs_it() {
+        assert_eq!(pasted(Path::new("results/latest")), "results/latest");
+        assert_eq!(pasted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
+    }
+}
