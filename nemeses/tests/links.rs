@@ -246,9 +246,13 @@ fn a_large_cluster_gets_a_back_end_that_holds_all_its_cuts() {
             .flat_map(|from| (0..N_NODES).map(move |to| (from, to)))
             .filter(|(from, to)| from != to);
         let every_cut: AddressCuts = pairs.map(|(from, to)| (node(from), node(to))).collect();
-        for folders in [program_folders(), Vec::new()] {
+        for (choice, folders) in [
+            (None, program_folders()),
+            (None, Vec::new()),
+            (Some(BackEnd::PolicyRules), Vec::new()),
+        ] {
             let star = Star::new(2);
-            let links = Links::open_for(N_NODES, &star.router, None, &folders).unwrap();
+            let links = Links::open_for(N_NODES, &star.router, choice, &folders).unwrap();
             for wanted in [&every_cut, &AddressCuts::new(), &every_cut] {
                 let applied = links.apply(wanted).unwrap();
                 assert!(links.standing().unwrap().keys().eq(wanted.iter()));

@@ -56,22 +56,19 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// User and system time of a process so far, in clock ticks (fields 14 and 15 of its stat).
-fn ticks(pid: u32) -> Option<Vec<String>> {
+const PARENT: usize = 4;
+/// Grows with every child that a process reaps.
+const FAULTS_OF_REAPED: usize = 11;
+const USER_TICKS: usize = 14;
+
+/// A field of `/proc/PID/stat`, counted as `man 5 proc` does.
+fn field(pid: u32, number: usize) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    Some(
-        stat.rsplit_once(')')?
-            .1
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(String::from)
-            .collect(),
-    )
+    stat.rsplit_once(')')?.1.split_whitespace().nth(number - 3)?.parse().ok()
 }
 
 const FAMILY: &str = "sleep 1000 & sh -c 'sleep 1000 & (sleep 1000; :) & wait' & while :; do :; done";
-const FORKS: &str = "while :; do /bin/true; done & (while :; do /bin/true & wait; done) & wait";
+const FORKS: &str = "(while :; do /bin/true; done) & (while :; do /bin/true & wait; done) & wait";
 
 #[test]
 fn kill_ends_every_process_of_the_node_at_once() {
@@ -101,7 +98,7 @@ fn a_paused_node_does_nothing_until_it_is_continued() {
         let paused = pause(node.pid(), BOUND).unwrap();
         assert!(paused.ok && paused.unlike.is_empty() && paused.processes.len() >= 5, "{paused:?}");
         assert!(is_paused(node.pid()).unwrap());
-        let spent = |processes: &[u32]| -> Vec<_> { processes.iter().map(|pid| ticks(*pid)).collect() };
+        let spent = |processes: &[u32]| -> Vec<_> { processes.iter().map(|pid| field(*pid, USER_TICKS)).collect() };
         let before = spent(&paused.processes);
         // Long enough for a process that runs to be charged a tick of 10 ms.
         let until_then = Instant::now() + Duration::from_millis(50);
@@ -120,16 +117,28 @@ fn a_paused_node_does_nothing_until_it_is_continued() {
 }
 
 #[test]
-fn pause_catches_processes_that_start_others() {
-    inside("pause_catches_processes_that_start_others", || {
+fn a_node_that_forks_without_end_is_paused_as_a_whole_and_goes_on_as_a_whole() {
+    inside("a_node_that_forks_without_end_is_paused_as_a_whole_and_goes_on_as_a_whole", || {
         let node = Node::start(FORKS);
-        node.wait_for(2);
-        for _ in 0..20 {
+        let loops = || -> Vec<u32> {
+            processes_of(node.pid())
+                .unwrap()
+                .into_iter()
+                .filter(|pid| field(*pid, PARENT) == Some(node.pid().into()))
+                .collect()
+        };
+        until(|| loops().len() == 2);
+        let loops = loops();
+        for round in 0..50 {
             let paused = pause(node.pid(), BOUND).unwrap();
-            assert!(paused.ok, "{paused:?}");
+            assert!(paused.ok, "{round}: {paused:?}");
             assert_eq!(processes_of(node.pid()).unwrap(), paused.processes, "nobody came or went since");
+            let reaped: Vec<_> = loops.iter().map(|pid| field(*pid, FAULTS_OF_REAPED)).collect();
             let resumed = resume(node.pid(), BOUND).unwrap();
-            assert!(resumed.ok, "{resumed:?}");
+            assert!(resumed.ok, "{round}: {resumed:?}");
+            for (pid, before) in loops.iter().zip(reaped) {
+                until(|| field(*pid, FAULTS_OF_REAPED) > before);
+            }
         }
     });
 }

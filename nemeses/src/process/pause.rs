@@ -35,7 +35,7 @@ pub struct Paused {
     pub unlike: Vec<u32>,
     /// Looks at the process table.
     pub rounds: u32,
-    /// From the first signal to the proof.
+    /// From the first look to the proof.
     pub duration_us: u64,
 }
 
@@ -52,6 +52,8 @@ pub fn pause(init_pid: u32, bound: Duration) -> Result<Paused> {
 /// # Errors
 /// If the kernel forbids the signal, or `/proc` cannot be read.
 pub fn resume(init_pid: u32, bound: Duration) -> Result<Paused> {
+    // To all of them, whatever they show: who has not taken the stop yet would take it afterwards. A continue cancels it.
+    send(&pids(&family(init_pid)?), init_pid, Signal::CONT)?;
     bring(init_pid, Signal::CONT, still_stopped, bound)
 }
 
