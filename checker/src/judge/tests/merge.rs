@@ -5,8 +5,11 @@ use serde_json::json;
 use super::{Story, good_but, judged};
 use crate::verdict::Verdict;
 
+/// A change that makes a good run worth something else.
+type Cause = fn(&mut Story);
+
 /// What makes a good run have each verdict, weakest first; each is independent of the others.
-const CAUSES: [(Verdict, fn(&mut Story)); 4] = [
+const CAUSES: [(Verdict, Cause); 4] = [
     (Verdict::Vacuous, |story| {
         story.header.as_mut().unwrap()["requested"] = json!(["partition", "kill"])
     }),

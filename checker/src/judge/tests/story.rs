@@ -189,8 +189,15 @@ impl Story {
             line["index"] = json!(index);
         }
         // As a header proper: it is known by its first field, which a bare JSON object does not keep.
-        let header = self.header.clone().map(|header| serde_json::from_value::<Header>(header).expect("the story's header is one"));
+        let header = self
+            .header
+            .clone()
+            .map(|header| serde_json::from_value::<Header>(header).expect("the story's header is one"));
         let header = header.map(|header| serde_json::to_string(&header).expect("a header has string keys"));
-        header.into_iter().chain(lines.iter().map(Value::to_string)).map(|line| format!("{line}\n")).collect()
+        header
+            .into_iter()
+            .chain(lines.iter().map(Value::to_string))
+            .map(|line| format!("{line}\n"))
+            .collect()
     }
 }
