@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use squall_checker::history::mark::Header;
+use squall_checker::history::mark::{Clock, Header};
+use squall_checker::history::write::write_header;
 use tokio::sync::{Semaphore, watch};
 
 pub use self::clock::RunClock;
@@ -58,11 +59,12 @@ impl Recorder {
 
     fn onto(mut disk: Box<dyn Disk>, header: &Header, clock: RunClock) -> io::Result<Recorder> {
         let mut header = header.clone();
-        header.clock = squall_checker::history::mark::Clock {
+        header.clock = Clock {
             origin_ns: clock.origin_ns(),
             ..Default::default()
         };
-        let first_line = line::header(&header);
+        let mut first_line = Vec::new();
+        write_header(&mut first_line, &header);
         disk.write_all(&first_line)?;
 
         let (sender, queue) = mpsc::channel();

@@ -86,7 +86,7 @@ fn writes_what_a_person_can_read() {
     {"index":9,"time":T,"type":"fail","process":4,"f":"read","key":"k3","value":null,"node":"n1","error":{"kind":"no-quorum","message":"2 of 3"}}
     {"index":10,"time":T,"type":"invoke","process":3,"f":"write","key":"k3","value":18,"node":"n1"}
     {"index":11,"time":T,"type":"info","process":3,"f":"write","key":"k3","value":18,"node":"n1","error":{"kind":"timeout"}}
-    {"index":12,"time":T,"type":"info","process":"nemesis","f":"kill","value":{"id":4,"stage":"skipped","reason":"n2 is down"}}
+    {"index":12,"time":T,"type":"info","process":"nemesis","f":"kill","value":{"id":4,"reason":"n2 is down","stage":"skipped"}}
     {"index":13,"time":T,"type":"info","process":"harness","f":"stall","value":{"worst_ms":3}}
     {"index":14,"time":T,"type":"info","process":"harness","f":"end","value":{"reason":"complete"}}
     "#);
