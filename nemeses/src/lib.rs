@@ -16,7 +16,7 @@
 //!
 //! Absent here: operations, histories, workloads, clocks that stamp, and chance at run time.
 //!
-//! - [`fault`](crate::Fault), [`target`](crate::TargetChoice), [`world`]: what is wanted
+//! - [`fault`](crate::Fault), `draw`, [`target`](crate::TargetChoice), [`world`]: what is wanted
 //! - [`partition`]: the shapes, pure
 //! - [`links`]: cuts by iptables, nftables or policy rules
 //! - [`process`]: kill, pause
@@ -25,6 +25,7 @@
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
 mod capability;
+mod draw;
 mod error;
 mod fault;
 pub mod links;

@@ -275,3 +275,79 @@ impl fmt::Display for Matrix {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Duration = Duration::from_secs(10);
+
+    /// Ends that need no namespaces: all on the loopback address.
+    fn prober(n: usize) -> Prober {
+        let end = |number: usize| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let SocketAddr::V4(address) = socket.local_addr().unwrap() else {
+                unreachable!("bound to IPv4")
+            };
+            End {
+                id: format!("n{number}"),
+                address,
+                socket,
+            }
+        };
+        Prober {
+            ends: (1..=n).map(end).collect(),
+            nonce: 0,
+        }
+    }
+
+    #[test]
+    fn every_pair_passes_where_nothing_is_cut() {
+        let report = prober(5).prove(&Cuts::new(), BOUND).unwrap();
+        assert!(report.ok && report.dead.is_empty() && report.leaked.is_empty(), "{report:?}");
+    }
+
+    #[test]
+    fn a_cut_that_does_not_cut_is_a_leak() {
+        let pair = ("n1".to_string(), "n2".to_string());
+        let report = prober(3).prove(&Cuts::from([pair.clone()]), Duration::from_millis(20)).unwrap();
+        assert_eq!((report.ok, report.leaked, report.dead), (false, vec![pair], vec![]));
+    }
+
+    #[test]
+    fn rubbish_old_and_forged_datagrams_prove_nothing() {
+        let mut prober = prober(2);
+        prober.nonce = 7;
+        let valid = [&MAGIC[..], &7u64.to_be_bytes(), &[0, 0, 0, 1]].concat();
+        let old = [&MAGIC[..], &6u64.to_be_bytes(), &[0, 0, 0, 1]].concat();
+        let to_another = [&MAGIC[..], &7u64.to_be_bytes(), &[0, 0, 0, 0]].concat();
+        let from_nobody = [&MAGIC[..], &7u64.to_be_bytes(), &[255, 255, 0, 1]].concat();
+        let too_long = [&valid[..], &[0]].concat();
+        let receiver = prober.ends[1].address;
+        let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+        stranger.send_to(&valid, receiver).unwrap();
+        for datagram in [&b""[..], b"rubbish", &old, &to_another, &from_nobody, &too_long] {
+            prober.ends[0].socket.send_to(datagram, receiver).unwrap();
+        }
+        let mut arrived = Places::new();
+        prober
+            .receive(&mut arrived, &Places::from([(0, 1)]), Instant::now() + Duration::from_millis(20))
+            .unwrap();
+        assert_eq!(arrived, Places::new());
+        prober.ends[0].socket.send_to(&valid, receiver).unwrap();
+        prober
+            .receive(&mut arrived, &Places::from([(0, 1)]), Instant::now() + BOUND)
+            .unwrap();
+        assert_eq!(arrived, Places::from([(0, 1)]));
+    }
+
+    #[test]
+    fn a_matrix_is_drawn_one_line_per_sender() {
+        let passed = BTreeSet::from([("n1".to_string(), "n2".to_string())]);
+        insta::assert_snapshot!(Matrix { nodes: vec!["n1".into(), "n2".into()], passed }, @r"
+        #. n1
+        x# n2
+        ");
+    }
+}

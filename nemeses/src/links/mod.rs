@@ -12,8 +12,8 @@
 //!
 //! All three drop silently: a peer sees a stall, never a reset or an ICMP error.
 //!
-//! - [`choose`]: which back ends work here, found by doing
-//! - [`router`]: the thread that lives in the router's namespace
+//! - `choose`: which back ends work here, found by doing
+//! - `router`: the thread that lives in the router's namespace
 
 mod choose;
 mod iptables;

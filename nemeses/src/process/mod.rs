@@ -3,8 +3,8 @@
 //! A node is a pid namespace with an init of ours as its pid 1. The kernel kills everything in a namespace whose pid 1 dies, so one
 //! signal kills a node with however many processes; and nothing that ever started in it can leave, so they can be found.
 //!
-//! - [`kill`]: the whole namespace dies, and is seen to be dead
-//! - [`pause`]: everything but the init stops, and is seen to have stopped
+//! - [`mod@kill`]: the whole namespace dies, and is seen to be dead
+//! - [`mod@pause`]: everything but the init stops, and is seen to have stopped
 
 pub mod kill;
 pub mod pause;
