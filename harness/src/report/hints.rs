@@ -6,6 +6,7 @@ use anstyle::AnsiColor;
 use squall_checker::verdict::Verdict;
 
 use super::Report;
+use super::text::set_off;
 use super::words::shown;
 use crate::results::RunFolder;
 
@@ -21,12 +22,13 @@ pub enum Done {
     },
 }
 
-/// The hints, one line each, styled for [`super::stdout::print`].
+/// The hints, one line each, set off by an empty line, styled for [`super::stdout::print`].
 ///
-/// `typed` is what the reader typed, or may type, to name the run or the file; `folder` is there if it is a run folder.
+/// `typed` is what the reader typed to name the input. A run folder is named by its path instead: what was typed may be short for one in a
+/// results folder that another option named.
 pub fn text(report: &Report, done: Done, typed: &Path, folder: Option<&RunFolder>) -> String {
     let mut hints = Vec::new();
-    let named = pasted(typed);
+    let named = pasted(&folder.map_or_else(|| typed.to_path_buf(), RunFolder::typed));
     let verdict = report.judgement.verdict;
     if verdict == Verdict::Invalid
         && let Some(folder) = folder.filter(|folder| folder.plan().exists())
@@ -45,10 +47,8 @@ pub fn text(report: &Report, done: Done, typed: &Path, folder: Option<&RunFolder
         Done::Check { numbers: true } => {}
     }
     let style = AnsiColor::Cyan.on_default();
-    hints
-        .iter()
-        .map(|hint| format!("{style}hint:{style:#} {}\n", shown(hint)))
-        .collect()
+    let lines: Vec<String> = hints.iter().map(|hint| format!("{style}hint:{style:#} {}", shown(hint))).collect();
+    set_off(&lines)
 }
 
 /// A path as a shell takes it: quoted only where it must be.

@@ -97,9 +97,9 @@ impl Report {
         text::verdict(self, witness, &Limits::COMPACT)
     }
 
-    /// The operator's numbers as a compact block; ends with a line end unless there is nothing to count.
+    /// The operator's numbers as a compact block, set off by an empty line; empty if there is nothing to count.
     pub fn numbers_text(&self) -> String {
-        text::block(&numbers_text::lines(&self.numbers, &Limits::COMPACT))
+        text::set_off(&numbers_text::lines(&self.numbers, &Limits::COMPACT))
     }
 
     /// The files that go into the run folder. They depend on the history alone.
@@ -107,10 +107,10 @@ impl Report {
         let witness = self.judgement.witness.as_ref();
         let at = WitnessAt::File("witness.txt".into());
         let verdict = text::verdict(self, &at, &Limits::FULL);
-        let numbers = text::block(&numbers_text::lines(&self.numbers, &Limits::FULL));
+        let numbers = text::set_off(&numbers_text::lines(&self.numbers, &Limits::FULL));
         JudgementFiles {
             verdict: json::verdict(self),
-            report: anstream::adapter::strip_str(&format!("{verdict}\n{numbers}")).to_string(),
+            report: anstream::adapter::strip_str(&(verdict + &numbers)).to_string(),
             // Lines of a history are JSON and so UTF-8; what is not could not have been read.
             witness: witness.map(|witness| (witness.text(), String::from_utf8_lossy(&witness.history_lines()).into_owned())),
         }

@@ -26,7 +26,7 @@ fn printed(story: &Story) -> String {
     std::fs::write(folder.plan(), "{}").unwrap();
     let witness_at = WitnessAt::File(folder.as_typed(&folder.witness_text()).display().to_string());
     let hints = hints::text(&report, Done::Run, &folder.typed(), Some(&folder));
-    let text = format!("{}\n{}\n{hints}", report.verdict_text(&witness_at), report.numbers_text());
+    let text = format!("{}{}{hints}", report.verdict_text(&witness_at), report.numbers_text());
     plain(&text).replace(results.path().to_str().unwrap(), "results")
 }
 
@@ -59,7 +59,7 @@ fn an_invalid_file_prints_its_witness_where_there_is_no_folder_for_it() {
     let report = report(&story);
     let text = report.verdict_text(&WitnessAt::Inline);
     let hints = hints::text(&report, Done::Check { numbers: false }, Path::new("my file.jsonl"), None);
-    insta::assert_snapshot!(plain(&format!("{text}\n{hints}")));
+    insta::assert_snapshot!(plain(&format!("{text}{hints}")));
 }
 
 #[test]

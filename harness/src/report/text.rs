@@ -42,6 +42,15 @@ pub(super) fn block(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
+/// Lines as text after an empty line; nothing for no lines.
+pub(super) fn set_off(lines: &[String]) -> String {
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("\n{}", block(lines))
+    }
+}
+
 /// `quorum N=3 R=1 W=1, 5 nodes, register, 10 clients, seed 7`.
 fn subject(header: Option<&Header>, numbers: &Numbers) -> String {
     let Some(header) = header else {
