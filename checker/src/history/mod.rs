@@ -28,6 +28,8 @@ mod pairing;
 pub mod read;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod values;
 pub mod write;
 

@@ -13,6 +13,7 @@ use super::line::{ErrorNote, Line, Text};
 use super::operation::{Function, KeyId, NEVER_NS, Operation, Outcome, SmallId};
 use super::values::{DEPTH_MAX, ValueId};
 use super::{History, Names};
+use crate::escape::visible;
 
 /// Times past this are refused, so that sums of two times fit everywhere. 2^62 ns are 146 years.
 const TIME_NS_MAX: u64 = 1 << 62;
@@ -21,6 +22,9 @@ const TIME_NS_MAX: u64 = 1 << 62;
 const ERROR_KINDS_MAX: usize = 1_000;
 const ERROR_KIND_BYTES_MAX: usize = 100;
 const OTHER_ERROR: &str = "other";
+
+/// Longest name that a message shows, in characters.
+const NAME_CHARS_MAX: usize = 60;
 
 /// What each process is doing.
 #[derive(Default)]
@@ -53,12 +57,12 @@ impl Pairing {
             }
             (EventType::Invoke, State::Open(place)) => Err(ReadErrorKind::TwoOpenOperations {
                 process,
-                f: line.f.as_str().to_owned(),
+                f: shown(line.f.as_str()),
                 open_line: history.operations[place].invoke_line(),
             }),
             (EventType::Invoke, State::Retired(retired_line)) => Err(ReadErrorKind::RetiredProcess {
                 process,
-                f: line.f.as_str().to_owned(),
+                f: shown(line.f.as_str()),
                 retired_line,
             }),
             (kind, State::Open(place)) => {
@@ -137,8 +141,8 @@ fn check_same_operation(history: &History, operation: &Operation, line: &Line<'_
     let other = |field, found: &str, expected: &str| ReadErrorKind::OtherOperation {
         process: operation.process,
         field,
-        found: found.to_owned(),
-        expected: expected.to_owned(),
+        found: shown(found),
+        expected: shown(expected),
         invoke_line: operation.invoke_line(),
     };
     let f = history.function(operation);
@@ -160,6 +164,11 @@ fn check_same_operation(history: &History, operation: &Operation, line: &Line<'_
         });
     }
     Ok(())
+}
+
+/// A name of the file in a message.
+fn shown(name: &str) -> String {
+    visible(name, NAME_CHARS_MAX)
 }
 
 fn line_number(number: u64) -> Result<u32, ReadErrorKind> {

@@ -12,9 +12,13 @@ use super::line::{Actor, Line};
 use super::mark::Header;
 use super::pairing::Pairing;
 use super::{CutLine, History, Mark};
+use crate::escape::visible;
 
 /// Longest line: a value of 16 MiB is far past what a store under test holds in one key.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// Longest message about a line in characters: it may quote the line.
+const ERROR_CHARS_MAX: usize = 200;
 
 /// The format version we read and write.
 pub const FORMAT_VERSION: u32 = 1;
@@ -35,7 +39,7 @@ impl History {
                 column: None,
                 kind,
             };
-            // One byte more than the bound, and one for the line's end.
+            // Two bytes more than the bound, for the line's end.
             let bound = LINE_BYTES_MAX as u64 + 2;
             source
                 .by_ref()
@@ -45,15 +49,11 @@ impl History {
             if line.is_empty() {
                 break;
             }
-            reader.history.lines = number;
-            let ended = line.last() == Some(&b'\n');
-            let text = line.trim_ascii();
-            if text.len() > LINE_BYTES_MAX {
+            if line.len() as u64 == bound && line.last() != Some(&b'\n') {
                 return Err(at_line(ReadErrorKind::LineTooLong { limit: LINE_BYTES_MAX }));
             }
-            if !text.is_empty() {
-                reader.take(text, ended)?;
-            }
+            reader.history.lines = number;
+            reader.take(&line)?;
         }
         Ok(reader.pairing.finish(reader.history))
     }
@@ -68,28 +68,35 @@ struct Reader {
 }
 
 impl Reader {
-    fn take(&mut self, text: &[u8], ended: bool) -> Result<(), ReadError> {
-        let number = self.history.lines;
+    fn take(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        let text = line.trim_ascii();
+        if text.is_empty() {
+            return Ok(());
+        }
         let first = !std::mem::replace(&mut self.begun, true);
         let result = if first && is_header(text) {
             self.take_header(text)
         } else {
             self.take_event(text)
         };
+        let number = self.history.lines;
         match result {
             // Only the last line has no end. What is wrong with it before its bytes run out is still an error.
-            Err(Fault { cut: true, .. }) if !ended => {
+            Err(Fault { cut: true, .. }) if line.last() != Some(&b'\n') => {
                 self.history.cut_line = Some(CutLine {
                     line: number,
-                    bytes: text.len(),
+                    bytes: line.len(),
                 });
                 Ok(())
             }
-            Err(Fault { column, kind, .. }) => Err(ReadError {
-                line: number,
-                column,
-                kind,
-            }),
+            Err(Fault { column, kind, .. }) => {
+                let indent = line.len() - line.trim_ascii_start().len();
+                Err(ReadError {
+                    line: number,
+                    column: column.map(|column| column + indent),
+                    kind,
+                })
+            }
             Ok(()) => Ok(()),
         }
     }
@@ -108,6 +115,14 @@ impl Reader {
     }
 
     fn take_event(&mut self, text: &[u8]) -> Result<(), Fault> {
+        if !text.starts_with(b"{") {
+            // serde would also take a list for the fields in order.
+            return Err(Fault {
+                column: Some(1),
+                cut: false,
+                kind: ReadErrorKind::Json("expected a JSON object".into()),
+            });
+        }
         let line: Line<'_> = serde_json::from_slice(text)?;
         let number = self.history.lines;
         match line.process {
@@ -154,7 +169,7 @@ impl From<serde_json::Error> for Fault {
         Fault {
             column,
             cut: error.is_eof(),
-            kind: ReadErrorKind::Json(reason.to_owned()),
+            kind: ReadErrorKind::Json(visible(reason, ERROR_CHARS_MAX)),
         }
     }
 }

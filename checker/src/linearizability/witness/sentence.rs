@@ -62,7 +62,7 @@ fn edges(history: &History, certificate: &Certificate) -> Vec<Edge> {
     .collect();
     edges.sort_by_key(|edge| {
         let then = &history.operations[edge.then];
-        (then.f == Function::Read, then.invoked_ns, edge.then)
+        (edge.first != Place::INITIAL, then.f == Function::Read, then.invoked_ns, edge.then)
     });
     edges
 }
@@ -75,7 +75,7 @@ impl Words<'_> {
             Certificate::Overlap { .. } => {
                 return edges(self.history, certificate)
                     .last()
-                    .map(|&edge| self.order(edge))
+                    .map(|&edge| self.order(edge, "still saw"))
                     .unwrap_or_default();
             }
         };
@@ -100,7 +100,7 @@ impl Words<'_> {
             if earlier.first == Place::INITIAL {
                 because.push(format!("{value} is the value before any write"));
             } else {
-                because.push(format!("{value} came first: {}", self.order(earlier)));
+                because.push(format!("{value} came first: {}", self.order(earlier, "saw")));
             }
         }
         let clock_error_ns = self.history.clock_error_ns();
@@ -111,7 +111,7 @@ impl Words<'_> {
     }
 
     /// "write 17 by process 3 returned at 1.203 s, before process 5 began the read at 1.207 s that still saw 16".
-    fn order(&self, Edge { first, then }: Edge) -> String {
+    fn order(&self, Edge { first, then }: Edge, saw: &str) -> String {
         let first = match self.operation(first) {
             None => "nothing was written at first,".to_owned(),
             Some(write) if write.f == Function::Write => {
@@ -133,7 +133,7 @@ impl Words<'_> {
         let (process, at, value) = (then.process, seconds(then.invoked_ns, self.digits), self.value(then));
         match then.f {
             Function::Write => format!("{first} before process {process} began write {value} at {at}"),
-            _ => format!("{first} before process {process} began the read at {at} that still saw {value}"),
+            _ => format!("{first} before process {process} began the read at {at} that {saw} {value}"),
         }
     }
 

@@ -1,0 +1,5 @@
+//! The reader on good, cut and broken files, and against the writer.
+
+mod broken;
+mod good;
+mod round_trip;
