@@ -3,7 +3,7 @@
 //! Every end of a node process is recorded, with what was known about it: asked for by a fault, or not.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ const TAIL_LINES: usize = 10;
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// How long a process may take from its start to having a pid 1: generous, as only a broken sandbox ever exceeds it.
 const LAUNCH_BOUND: Duration = Duration::from_secs(10);
+/// Room on the disk below which a run ends: less than a second's worth of history and traces.
+const FREE_BYTES_MIN: u64 = 1 << 20;
 /// Pause between two questions to a node that is not ready yet: short against a start, long against a question.
 const ASK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -36,6 +38,8 @@ pub struct Cluster {
     members: Vec<Member>,
     places: BTreeMap<String, Place>,
     running: Mutex<BTreeMap<String, Running>>,
+    /// How each node's last process ended.
+    ends: Mutex<BTreeMap<String, String>>,
     /// The last incarnation each node told.
     incarnations: Mutex<BTreeMap<String, u64>>,
     pen: Pen,
@@ -70,20 +74,35 @@ impl Cluster {
         for node in &star.nodes {
             let paths = folder.node(&node.id);
             paths.create()?;
-            let member = Member { id: node.id.clone(), address: node.address };
+            let member = Member {
+                id: node.id.clone(),
+                address: node.address,
+            };
             let place = Place {
                 namespace: node.namespace.clone(),
                 interface: node.interface.clone(),
                 folder: paths.root().to_owned(),
                 run_folder: folder.root().to_owned(),
-                files: NodeFiles { data: paths.data(), trace: paths.trace() },
+                files: NodeFiles {
+                    data: paths.data(),
+                    trace: paths.trace(),
+                },
                 log: paths.log(),
                 tail: Arc::default(),
             };
             places.insert(node.id.clone(), place);
             members.push(member);
         }
-        let cluster = Arc::new(Cluster { system, members, places, running: Mutex::default(), incarnations: Mutex::default(), pen, clock });
+        let cluster = Arc::new(Cluster {
+            system,
+            members,
+            places,
+            running: Mutex::default(),
+            ends: Mutex::default(),
+            incarnations: Mutex::default(),
+            pen,
+            clock,
+        });
         for member in &cluster.members {
             let command = cluster.system.command(member, &cluster.members, &cluster.places[&member.id].files);
             let path = folder.node(&member.id).command();
@@ -153,7 +172,14 @@ impl Cluster {
             bail!("{node} was not launched ({heard:?}): {}", self.log_tail(node).join("; "));
         };
         let watcher = tokio::spawn(Arc::clone(self).watch(node.to_owned(), child, pump));
-        self.running().insert(node.to_owned(), Running { init_pid, exit_expected: false, watcher });
+        self.running().insert(
+            node.to_owned(),
+            Running {
+                init_pid,
+                exit_expected: false,
+                watcher,
+            },
+        );
         Ok(())
     }
 
@@ -188,7 +214,7 @@ impl Cluster {
         let member = self.member(node);
         loop {
             if !self.is_running(node) {
-                return Err("its process ended".into());
+                return Err(self.how_it_ended(node));
             }
             let said = match self.system.status(member).await {
                 Ok(status) if status.ready => return Ok(status),
@@ -233,7 +259,10 @@ impl Cluster {
         let stopping: Vec<(u32, JoinHandle<()>)> = {
             let mut running = self.running();
             running.values_mut().for_each(|node| node.exit_expected = true);
-            std::mem::take(&mut *running).into_values().map(|node| (node.init_pid, node.watcher)).collect()
+            std::mem::take(&mut *running)
+                .into_values()
+                .map(|node| (node.init_pid, node.watcher))
+                .collect()
         };
         for (init_pid, _) in &stopping {
             // A node that ended this moment is as good as a killed one.
@@ -246,11 +275,28 @@ impl Cluster {
 
     /// The last lines of a node's log.
     pub fn log_tail(&self, node: &str) -> Vec<String> {
-        self.places[node].tail.lock().expect("no holder of this lock panics").iter().cloned().collect()
+        self.places[node]
+            .tail
+            .lock()
+            .expect("no holder of this lock panics")
+            .iter()
+            .cloned()
+            .collect()
     }
 
     fn member(&self, node: &str) -> &Member {
-        self.members.iter().find(|member| member.id == node).expect("nodes are named by validated plans")
+        self.members
+            .iter()
+            .find(|member| member.id == node)
+            .expect("nodes are named by validated plans")
+    }
+
+    fn how_it_ended(&self, node: &str) -> String {
+        let ends = self.ends.lock().expect("no holder of this lock panics");
+        ends.get(node).map_or_else(
+            || "its process does not run".into(),
+            |status| format!("its process ended with {status}"),
+        )
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Running>> {
@@ -264,22 +310,41 @@ impl Cluster {
         };
         // The log ends with the process; its tail belongs to the finding.
         let _ = tokio::time::timeout(Duration::from_millis(500), pump).await;
+        self.ends
+            .lock()
+            .expect("no holder of this lock panics")
+            .insert(node.clone(), describe_exit(code));
         let ended = self.running().remove(&node);
         // After `stop_all` the map is empty and nobody asks any more.
         let Some(ended) = ended else { return };
-        let expected = ended.exit_expected;
+        // Nodes share the disk with the recording. One that ends for want of room on it says nothing about the system.
+        let no_room = !ended.exit_expected && is_full(&self.places[&node].run_folder);
+        let expected = ended.exit_expected || no_room;
+        let status = describe_exit(code)
+            + if no_room {
+                ", for want of room on the disk of the run folder"
+            } else {
+                ""
+            };
         self.pen.finding(Finding::Exit {
             log_tail: if expected { Vec::new() } else { self.log_tail(&node) },
             node,
             expected,
-            status: describe_exit(code),
+            status,
         });
     }
 }
 
+/// Whether the disk has too little room for anybody to go on.
+pub(crate) fn is_full(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_BYTES_MIN)
+}
+
 /// Copies a node's output to its log, each line stamped with the time of the run: a skewed node's own stamps cannot be joined.
 async fn pump_log(from: impl AsyncRead + Unpin, log: PathBuf, tail: Arc<Mutex<VecDeque<String>>>, clock: RunClock) {
-    let Ok(mut file) = tokio::fs::OpenOptions::new().create(true).append(true).open(&log).await else { return };
+    let Ok(mut file) = tokio::fs::OpenOptions::new().create(true).append(true).open(&log).await else {
+        return;
+    };
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     loop {

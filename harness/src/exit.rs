@@ -35,7 +35,11 @@ pub fn of_verdict(verdict: Verdict, interrupted: bool) -> u8 {
 
 /// The exit code of an error: 254 if the user can mend it by typing something else, 255 otherwise.
 pub fn of_error(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<UsageError>().is_some() { USAGE } else { HARNESS_ERROR }
+    if error.downcast_ref::<UsageError>().is_some() {
+        USAGE
+    } else {
+        HARNESS_ERROR
+    }
 }
 
 /// What the user typed or handed over is wrong.
@@ -62,5 +66,9 @@ impl std::error::Error for UsageError {}
 
 /// A [`UsageError`] with a hint, as the error type of the program.
 pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-    UsageError { message: message.into(), hint: hint.into() }.into()
+    UsageError {
+        message: message.into(),
+        hint: hint.into(),
+    }
+    .into()
 }

@@ -149,7 +149,14 @@ const SLOT_MS: u64 = 1_700;
 impl Plan {
     /// Draws a plan.
     pub fn draw(options: Options) -> Plan {
-        let Options { seed, system, workload, bind, timing, faults } = options;
+        let Options {
+            seed,
+            system,
+            workload,
+            bind,
+            timing,
+            faults,
+        } = options;
         let schedule = draw_schedule(seed, &system, &timing, &faults);
         Plan {
             squall_plan: FORMAT,
@@ -209,9 +216,16 @@ impl Plan {
         let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
             let id = injection.id;
-            injection.fault.validate(&nodes).map_err(|error| format!("injection {id}: {error}"))?;
+            injection
+                .fault
+                .validate(&nodes)
+                .map_err(|error| format!("injection {id}: {error}"))?;
             if !storm.contains(&injection.at_ms) || !storm.contains(&injection.at_ms.saturating_add(injection.for_ms)) {
-                return Err(format!("injection {id}: it must begin and end within the storm, {} to {} ms", storm.start(), storm.end()));
+                return Err(format!(
+                    "injection {id}: it must begin and end within the storm, {} to {} ms",
+                    storm.start(),
+                    storm.end()
+                ));
             }
             if self.schedule[..position].iter().any(|earlier| earlier.id == id) {
                 return Err(format!("injection {id}: the number is used twice"));
@@ -295,7 +309,12 @@ fn draw_schedule(seed: u64, system: &SystemPlan, timing: &Timing, faults: &[Stri
             let kind = round.pop().expect("a round was just dealt");
             let at_ms = timing.warm_up_ms + id * slot_ms + times.random_range(0..=slot_ms * 3 / 10);
             let for_ms = times.random_range(slot_ms * 45 / 100..=slot_ms).min(end_ms - at_ms);
-            Injection { id, at_ms, for_ms, fault: Fault::draw(kind, &nodes, &capabilities, &mut targets) }
+            Injection {
+                id,
+                at_ms,
+                for_ms,
+                fault: Fault::draw(kind, &nodes, &capabilities, &mut targets),
+            }
         })
         .collect()
 }

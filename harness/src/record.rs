@@ -11,6 +11,7 @@
 mod clock;
 mod line;
 mod pen;
+mod seal;
 mod writer;
 
 use std::fs::OpenOptions;
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 pub use self::clock::RunClock;
 use self::pen::{Entry, QUEUE_LINES};
 pub use self::pen::{Open, Pen, RecorderGone, Slot};
+pub use self::seal::seal;
 use self::writer::{Disk, Writer};
 
 /// What was recorded.

@@ -35,12 +35,12 @@ const NAME_CHARS_MAX: usize = 40;
 #[non_exhaustive]
 pub enum ResultsError {
     /// The place exists but may not be written.
-    #[error("cannot write `{path}`: {source}", path = path.display())]
+    #[error("cannot write `{path}`: {cause}", path = path.display())]
     NotWritable {
         /// What was to be written.
         path: PathBuf,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Neither a run folder nor a history file.
     #[error("no run at `{path}`", path = path.display())]
@@ -57,25 +57,28 @@ pub enum ResultsError {
         path: PathBuf,
     },
     /// Anything else the file system may answer: disk full, an I/O error.
-    #[error("cannot write `{path}`: {source}", path = path.display())]
+    #[error("cannot write `{path}`: {cause}", path = path.display())]
     Io {
         /// What was to be written or read.
         path: PathBuf,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
 impl ResultsError {
-    fn new(path: &Path, source: io::Error) -> ResultsError {
+    fn new(path: &Path, cause: io::Error) -> ResultsError {
         let path = path.to_path_buf();
-        match source.kind() {
-            // AlreadyExists and NotADirectory: a file stands where the folder should be.
+        match cause.kind() {
+            // Missing, although its parents are made: /proc and its like. Already there: a file in the place of the folder.
             io::ErrorKind::PermissionDenied
             | io::ErrorKind::ReadOnlyFilesystem
             | io::ErrorKind::NotADirectory
-            | io::ErrorKind::AlreadyExists => ResultsError::NotWritable { path, source },
-            _ => ResultsError::Io { path, source },
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidFilename => ResultsError::NotWritable { path, cause },
+            _ => ResultsError::Io { path, cause },
         }
     }
 
@@ -144,11 +147,11 @@ impl RunFolder {
     }
 
     fn create_at(out_dir: &Path, system: &str, seed: u64, started: DateTime<Utc>) -> Result<RunFolder, ResultsError> {
-        fs::create_dir_all(out_dir).map_err(|source| ResultsError::new(out_dir, source))?;
+        fs::create_dir_all(out_dir).map_err(|cause| ResultsError::new(out_dir, cause))?;
         let name = format!("{}-{}-seed{seed}", started.format("%Y%m%dT%H%M%SZ"), safe_name(system));
         let root = take_free_name(out_dir, &name)?;
         let folder = RunFolder { root };
-        fs::create_dir(folder.nodes()).map_err(|source| ResultsError::new(&folder.nodes(), source))?;
+        fs::create_dir(folder.nodes()).map_err(|cause| ResultsError::new(&folder.nodes(), cause))?;
         if let Err(error) = folder.become_latest(out_dir) {
             tracing::warn!(%error, "`latest` still names an older run");
         }
@@ -173,9 +176,9 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::create`]; a folder that exists is [`ResultsError::NotWritable`].
     pub fn create_exactly(path: &Path) -> Result<RunFolder, ResultsError> {
-        fs::create_dir(path).map_err(|source| ResultsError::new(path, source))?;
+        fs::create_dir(path).map_err(|cause| ResultsError::new(path, cause))?;
         let folder = RunFolder { root: path.to_path_buf() };
-        fs::create_dir(folder.nodes()).map_err(|source| ResultsError::new(&folder.nodes(), source))?;
+        fs::create_dir(folder.nodes()).map_err(|cause| ResultsError::new(&folder.nodes(), cause))?;
         Ok(folder)
     }
 
@@ -285,7 +288,7 @@ impl NodeFolder {
     /// # Errors
     /// As [`RunFolder::create`].
     pub fn create(&self) -> Result<(), ResultsError> {
-        fs::create_dir_all(self.data()).map_err(|source| ResultsError::new(&self.data(), source))
+        fs::create_dir_all(self.data()).map_err(|cause| ResultsError::new(&self.data(), cause))
     }
 
     /// The folder itself.
@@ -392,26 +395,26 @@ fn take_free_name(out_dir: &Path, name: &str) -> Result<PathBuf, ResultsError> {
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => path = out_dir.join(format!("{name}-{attempt}")),
-            Err(source) => return Err(ResultsError::new(&path, source)),
+            Err(cause) => return Err(ResultsError::new(&path, cause)),
         }
     }
-    fs::create_dir(&path).map_err(|source| ResultsError::new(&path, source))?;
+    fs::create_dir(&path).map_err(|cause| ResultsError::new(&path, cause))?;
     Ok(path)
 }
 
 fn replace(path: &Path, text: &str) -> Result<(), ResultsError> {
     let beside = path.with_extension("new");
     let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|source| {
+    written.map_err(|cause| {
         // Best effort: the error that matters is the one above.
         let _ = fs::remove_file(&beside);
-        ResultsError::new(path, source)
+        ResultsError::new(path, cause)
     })
 }
 
 fn remove(path: &Path) -> Result<(), ResultsError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ResultsError::new(path, source)),
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(ResultsError::new(path, cause)),
         _ => Ok(()),
     }
 }
@@ -498,12 +501,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_place_of_the_results_folder_is_a_usage_error_with_a_hint() {
+    fn a_place_that_cannot_hold_results_is_a_usage_error_with_a_hint() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("results");
         fs::write(&file, "").unwrap();
+        for place in [
+            file.as_path(),
+            &file.join("below"),
+            Path::new("/proc/nope"),
+            &dir.path().join("x".repeat(300)),
+        ] {
+            let error = RunFolder::create_at(place, "quorum", 7, noon()).unwrap_err();
+            assert!(error.is_usage(), "{error:?}");
+        }
         let error = RunFolder::create_at(&file, "quorum", 7, noon()).unwrap_err();
-        assert!(error.is_usage(), "{error:?}");
         assert!(error.to_string().contains("results"), "{error}");
         assert!(error.hint().contains("--out DIR"));
     }

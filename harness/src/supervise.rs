@@ -33,7 +33,9 @@ impl Signals {
     pub fn take() -> Result<Signals> {
         let watched = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD]);
         watched.thread_block().context("block signals")?;
-        Ok(Signals(SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("open a signalfd")?))
+        Ok(Signals(
+            SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("open a signalfd")?,
+        ))
     }
 
     /// Waits for `child`. The first signal is told to `ask`, the second kills the child, and so does a child that does not heed.
@@ -44,7 +46,10 @@ impl Signals {
         let mut asked_at: Option<Instant> = None;
         loop {
             if let Some(status) = child.try_wait().context("wait for the child process")? {
-                return Ok(Ended { status, interrupted: asked_at.is_some() });
+                return Ok(Ended {
+                    status,
+                    interrupted: asked_at.is_some(),
+                });
             }
             if asked_at.is_some_and(|at| at.elapsed() > STOP_GRACE) {
                 child.kill().context("kill the child process")?;

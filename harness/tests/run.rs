@@ -14,7 +14,11 @@ fn a_strict_quorum_under_every_fault_is_valid_and_judged_alike_again() {
     let Some(squall) = sandbox_or_skip() else { return };
     let run = squall.run(&["run", "--seed", "7", "--time", "8s"]);
     assert_eq!(exit_code(&run), 0, "{}", run.text());
-    assert!(run.stderr.lines().next().is_some_and(|line| line == "seed 7"), "the seed comes first: {}", run.stderr);
+    assert!(
+        run.stderr.lines().next().is_some_and(|line| line == "seed 7"),
+        "the seed comes first: {}",
+        run.stderr
+    );
     assert!(run.stdout.contains("VALID"), "{}", run.stdout);
     let folder = squall.latest();
     let history = fs::read_to_string(folder.join("history.jsonl")).expect("the run left a history");
@@ -22,10 +26,19 @@ fn a_strict_quorum_under_every_fault_is_valid_and_judged_alike_again() {
         assert!(history.contains(&format!(r#""f":"{kind}""#)), "{kind} was injected");
     }
     let checked = squall.run(&["check", "latest"]);
-    assert_eq!((exit_code(&checked), checked.stdout.contains("VALID")), (0, true), "{}", checked.text());
+    assert_eq!(
+        (exit_code(&checked), checked.stdout.contains("VALID")),
+        (0, true),
+        "{}",
+        checked.text()
+    );
     let bare = squall.run(&["check", &folder.join("history.jsonl").display().to_string()]);
     assert_eq!(exit_code(&bare), 0, "{}", bare.text());
-    assert!(bare.stdout.contains("trace"), "a bare file says that the traces were not judged: {}", bare.stdout);
+    assert!(
+        bare.stdout.contains("trace"),
+        "a bare file says that the traces were not judged: {}",
+        bare.stdout
+    );
 }
 
 #[test]
@@ -49,7 +62,17 @@ fn one_reply_and_one_acknowledgement_are_too_few_and_a_small_witness_shows_it() 
 #[test]
 fn versions_of_the_coordinators_own_lose_updates() {
     let Some(squall) = sandbox_or_skip() else { return };
-    let run = squall.run(&["run", "--versions", "coordinator-local", "--faults", "none", "--seed", "3", "--time", "4s"]);
+    let run = squall.run(&[
+        "run",
+        "--versions",
+        "coordinator-local",
+        "--faults",
+        "none",
+        "--seed",
+        "3",
+        "--time",
+        "4s",
+    ]);
     assert_eq!(exit_code(&run), 1, "{}", run.text());
 }
 
@@ -74,7 +97,11 @@ fn killing_the_controller_at_any_moment_leaves_nothing_behind() {
         child.wait().expect("the controller can be reaped");
         let deadline = Instant::now() + Duration::from_secs(5);
         while !squall.processes().is_empty() {
-            assert!(Instant::now() < deadline, "killed after {delay_ms} ms, still there: {:?}", squall.processes());
+            assert!(
+                Instant::now() < deadline,
+                "killed after {delay_ms} ms, still there: {:?}",
+                squall.processes()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -112,10 +139,26 @@ fn a_plan_can_be_printed_changed_and_run() {
 #[test]
 fn many_runs_stop_at_the_first_violation() {
     let Some(squall) = sandbox_or_skip() else { return };
-    let broken = ["run", "--versions", "coordinator-local", "--faults", "none", "--time", "3s", "--seed", "4", "--runs", "5"];
+    let broken = [
+        "run",
+        "--versions",
+        "coordinator-local",
+        "--faults",
+        "none",
+        "--time",
+        "3s",
+        "--seed",
+        "4",
+        "--runs",
+        "5",
+    ];
     let run = squall.run(&broken);
     assert_eq!(exit_code(&run), 1, "{}", run.text());
-    assert!(run.stderr.contains("run 1 of 5") && !run.stderr.contains("run 5 of 5"), "{}", run.text());
+    assert!(
+        run.stderr.contains("run 1 of 5") && !run.stderr.contains("run 5 of 5"),
+        "{}",
+        run.text()
+    );
 }
 
 #[test]
@@ -126,7 +169,17 @@ fn etcd_keeps_its_promise_for_linearizable_reads_and_breaks_it_for_serializable_
     }
     let strict = squall.run(&["run", "etcd", "--faults", "partition,kill", "--seed", "7", "--time", "12s"]);
     assert_eq!(exit_code(&strict), 0, "{}", strict.text());
-    let loose = squall.run(&["run", "etcd", "--serializable", "--faults", "partition", "--seed", "7", "--time", "12s"]);
+    let loose = squall.run(&[
+        "run",
+        "etcd",
+        "--serializable",
+        "--faults",
+        "partition",
+        "--seed",
+        "7",
+        "--time",
+        "12s",
+    ]);
     assert_eq!(exit_code(&loose), 1, "{}", loose.text());
 }
 

@@ -6,23 +6,87 @@ use std::path::{Path, PathBuf};
 
 /// Crate folder, our crates it may use, packages it may use (ARCHITECTURE.md, "The folders"). Development dependencies count too.
 const ALLOWED: &[(&str, &[&str], &[&str])] = &[
-    ("checker", &[], &["divan", "insta", "rand", "rand_chacha", "rustc-hash", "serde", "serde_json", "thiserror"]),
-    ("nemeses", &[], &["insta", "libc", "nix", "rand", "rand_chacha", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tracing"]),
+    (
+        "checker",
+        &[],
+        &[
+            "divan",
+            "insta",
+            "rand",
+            "rand_chacha",
+            "rustc-hash",
+            "serde",
+            "serde_json",
+            "thiserror",
+        ],
+    ),
+    (
+        "nemeses",
+        &[],
+        &[
+            "insta",
+            "libc",
+            "nix",
+            "rand",
+            "rand_chacha",
+            "rustix",
+            "serde",
+            "serde_json",
+            "tempfile",
+            "thiserror",
+            "tracing",
+        ],
+    ),
     (
         "node",
         &[],
         &[
-            "anyhow", "clap", "crc32fast", "insta", "rand", "rand_chacha", "serde", "serde_json", "tempfile", "thiserror", "tokio",
-            "tracing", "tracing-subscriber",
+            "anyhow",
+            "clap",
+            "crc32fast",
+            "insta",
+            "rand",
+            "rand_chacha",
+            "serde",
+            "serde_json",
+            "tempfile",
+            "thiserror",
+            "tokio",
+            "tracing",
+            "tracing-subscriber",
         ],
     ),
-    ("workloads", &["squall-checker"], &["insta", "rand", "rand_chacha", "serde", "serde_json"]),
+    (
+        "workloads",
+        &["squall-checker"],
+        &["insta", "rand", "rand_chacha", "serde", "serde_json"],
+    ),
     (
         "harness",
         &["squall-checker", "squall-nemeses", "squall-node", "squall-workloads"],
         &[
-            "anstream", "anstyle", "anyhow", "base64", "chrono", "clap", "clap_complete", "divan", "hdrhistogram", "indicatif", "insta",
-            "libc", "nix", "rand", "rand_chacha", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio", "tracing",
+            "anstream",
+            "anstyle",
+            "anyhow",
+            "base64",
+            "chrono",
+            "clap",
+            "clap_complete",
+            "divan",
+            "hdrhistogram",
+            "indicatif",
+            "insta",
+            "libc",
+            "nix",
+            "rand",
+            "rand_chacha",
+            "rustix",
+            "serde",
+            "serde_json",
+            "tempfile",
+            "thiserror",
+            "tokio",
+            "tracing",
             "tracing-subscriber",
         ],
     ),
@@ -35,7 +99,10 @@ const FORBIDDEN_IN_CHECKER: &[&str] = &["std::fs", "std::net", "std::process", "
 const TOP_FOLDERS: &[&str] = &["harness", "workloads", "nemeses", "checker", "node", "results", "target"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness stands in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the harness stands in the workspace")
+        .to_owned()
 }
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -93,9 +160,15 @@ fn crates_depend_only_on_what_the_architecture_lets_them_know() {
         let found = dependencies(&read(&root().join(folder).join("Cargo.toml")));
         assert!(!found.is_empty(), "{folder}: the test must see dependencies to judge them");
         for name in found {
-            let (kind, allowed) = if name.starts_with("squall") { ("crate", ours) } else { ("package", packages) };
+            let (kind, allowed) = if name.starts_with("squall") {
+                ("crate", ours)
+            } else {
+                ("package", packages)
+            };
             if !allowed.contains(&name.as_str()) {
-                wrong.push(format!("{folder}/Cargo.toml: {kind} `{name}` is not allowed there (harness/tests/tidy.rs, ALLOWED)"));
+                wrong.push(format!(
+                    "{folder}/Cargo.toml: {kind} `{name}` is not allowed there (harness/tests/tidy.rs, ALLOWED)"
+                ));
             }
         }
     }
@@ -127,7 +200,9 @@ fn only_the_command_line_and_the_report_print_to_stdout() {
         let text = read(&path);
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         // The links of the sandbox's chain answer each other through their standard output, which is a pipe there.
-        let may_print = ["harness/src/cli", "harness/src/report", "harness/src/sandbox"].iter().any(|place| name.starts_with(place));
+        let may_print = ["harness/src/cli", "harness/src/report", "harness/src/sandbox"]
+            .iter()
+            .any(|place| name.starts_with(place));
         if !may_print && ["println!", "print!(", "stdout()"].iter().any(|word| code.contains(word)) {
             wrong.push(format!("{name}: prints; only harness/src/cli and harness/src/report may"));
         }
@@ -181,9 +256,10 @@ fn paths_named_in(text: &str) -> Vec<String> {
 /// `a/{b,c}/d` as `a/b/d`, `a/c/d`.
 fn expand(path: &str) -> Vec<String> {
     match (path.find('{'), path.find('}')) {
-        (Some(open), Some(close)) if open < close => {
-            path[open + 1..close].split(',').flat_map(|middle| expand(&format!("{}{middle}{}", &path[..open], &path[close + 1..]))).collect()
-        }
+        (Some(open), Some(close)) if open < close => path[open + 1..close]
+            .split(',')
+            .flat_map(|middle| expand(&format!("{}{middle}{}", &path[..open], &path[close + 1..])))
+            .collect(),
         _ => vec![path.to_owned()],
     }
 }
@@ -192,7 +268,10 @@ fn expand(path: &str) -> Vec<String> {
 fn documents_name_only_files_that_exist() {
     let mut wrong: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let documents = files(&root(), "md");
-    assert!(documents.iter().any(|path| path.ends_with("README.md")), "the test must see the README");
+    assert!(
+        documents.iter().any(|path| path.ends_with("README.md")),
+        "the test must see the README"
+    );
     for document in documents {
         let beside = document.parent().expect("files have folders").to_owned();
         for path in paths_named_in(&read(&document)).iter().flat_map(|path| expand(path)) {
@@ -210,5 +289,8 @@ fn documents_name_only_files_that_exist() {
 fn finds_a_path_that_does_not_exist_in_a_document() {
     let text = "see `checker/src/{history,nowhere}.rs`, [this](./node/none.md#part) and `cargo test`, `GONE.md`";
     let named: Vec<String> = paths_named_in(text).iter().flat_map(|path| expand(path)).collect();
-    assert_eq!(named, ["checker/src/history.rs", "checker/src/nowhere.rs", "GONE.md", "node/none.md"]);
+    assert_eq!(
+        named,
+        ["checker/src/history.rs", "checker/src/nowhere.rs", "GONE.md", "node/none.md"]
+    );
 }

@@ -44,7 +44,12 @@ fn names_line_column_and_word_of_a_mistake_in_a_plan() {
     assert_eq!(exit_code(&plan), 0, "{}", plan.text());
     let path = squall.folder().join("typo.json");
     fs::write(&path, plan.stdout.replace("\"warm_up_ms\"", "\"warmup_ms\"")).expect("the plan can be saved");
-    let line = plan.stdout.lines().position(|line| line.contains("warm_up_ms")).expect("a plan has a warm-up") + 1;
+    let line = plan
+        .stdout
+        .lines()
+        .position(|line| line.contains("warm_up_ms"))
+        .expect("a plan has a warm-up")
+        + 1;
     let said = squall.run(&["run", "--plan", &path.display().to_string()]);
     assert_eq!(exit_code(&said), 254, "{}", said.text());
     for word in ["typo.json", &format!("line {line}"), "column", "warmup_ms"] {
@@ -87,14 +92,24 @@ fn judges_a_history_with_a_cut_last_line_and_refuses_garbage_with_its_line() {
     assert_eq!(exit_code(&garbage), 254, "{}", garbage.text());
     assert!(garbage.stderr.contains("line 3"), "{}", garbage.text());
 
-    let double = check("double.jsonl", &good.replace(r#""time":4,"type":"ok""#, r#""time":4,"type":"invoke""#));
+    let double = check(
+        "double.jsonl",
+        &good.replace(r#""time":4,"type":"ok""#, r#""time":4,"type":"invoke""#),
+    );
     assert_eq!(exit_code(&double), 254, "{}", double.text());
     assert!(double.stderr.contains("line 4"), "{}", double.text());
 
-    let stale = check("stale.jsonl", &good.replace(r#""f":"read","key":"x","value":1"#, r#""f":"read","key":"x","value":null"#));
+    let stale = check(
+        "stale.jsonl",
+        &good.replace(r#""f":"read","key":"x","value":1"#, r#""f":"read","key":"x","value":null"#),
+    );
     assert_eq!(exit_code(&stale), 1, "{}", stale.text());
 
-    let repeated = format!("{good}{}", good.replace(r#""process":0"#, r#""process":1"#).replace(r#""time":"#, r#""time":1"#));
+    let repeated = format!(
+        "{good}{}",
+        good.replace(r#""process":0"#, r#""process":1"#)
+            .replace(r#""time":"#, r#""time":1"#)
+    );
     let repeated = check("repeated.jsonl", &repeated);
     assert_eq!(exit_code(&repeated), 2, "a value written twice is left open: {}", repeated.text());
 

@@ -43,9 +43,17 @@ pub(super) fn check(args: &CheckArgs) -> Result<u8> {
 pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done) -> Result<u8> {
     let path = input.history();
     let file = File::open(&path).map_err(|error| usage(format!("cannot read `{}`: {error}", path.display()), ""))?;
-    let history = History::read(BufReader::with_capacity(READ_BYTES, file))
-        .map_err(|error| usage(format!("{}: {error}", path.display()), "each line must be one event; see checker/src/history"))?;
-    let traces = if input.folder().is_some() { Traces::AtHand } else { Traces::Missing };
+    let history = History::read(BufReader::with_capacity(READ_BYTES, file)).map_err(|error| {
+        usage(
+            format!("{}: {error}", path.display()),
+            "each line must be one event; see checker/src/history",
+        )
+    })?;
+    let traces = if input.folder().is_some() {
+        Traces::AtHand
+    } else {
+        Traces::Missing
+    };
     let report = Report::of(&history, traces);
     let witness_at = store(input, &report)?;
     stdout::print(&report.verdict_text(&witness_at));
@@ -58,7 +66,9 @@ pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done) -> Result
 
 /// Writes the judgement into the run's folder; a folder that may only be read is judged all the same.
 fn store(input: &Input, report: &Report) -> Result<WitnessAt> {
-    let Some(folder) = input.folder() else { return Ok(WitnessAt::Inline) };
+    let Some(folder) = input.folder() else {
+        return Ok(WitnessAt::Inline);
+    };
     match folder.write_judgement(&report.files()) {
         Ok(()) => Ok(WitnessAt::File(folder.typed().join("witness.txt").display().to_string())),
         Err(error) => {
@@ -70,5 +80,9 @@ fn store(input: &Input, report: &Report) -> Result<WitnessAt> {
 
 /// A results error as the program's error: what the user can mend by typing is a usage error.
 pub(super) fn results_error(error: ResultsError) -> anyhow::Error {
-    if error.is_usage() { usage(error.to_string(), error.hint()) } else { anyhow::Error::new(error).context("use the results folder") }
+    if error.is_usage() {
+        usage(error.to_string(), error.hint())
+    } else {
+        anyhow::Error::new(error).context("use the results folder")
+    }
 }

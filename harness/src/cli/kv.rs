@@ -59,7 +59,10 @@ pub(super) fn talk(args: &KvArgs) -> Result<u8> {
         Question::Status { whom } => (Request::Status {}, whom),
     };
     let address = resolve(&whom.node)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start a runtime")?;
     let reply = runtime
         .block_on(ask(address, &request, Duration::from_millis(whom.timeout_ms)))
         .with_context(|| format!("ask the node at {address}"))?;
@@ -83,6 +86,10 @@ pub(super) fn talk(args: &KvArgs) -> Result<u8> {
 }
 
 fn resolve(node: &str) -> Result<SocketAddr> {
-    let mut addresses = node.to_socket_addrs().map_err(|error| exit::usage(format!("--node {node}: {error}"), "write it as HOST:PORT"))?;
-    addresses.next().ok_or_else(|| exit::usage(format!("--node {node}: the name has no address"), "write it as HOST:PORT"))
+    let mut addresses = node
+        .to_socket_addrs()
+        .map_err(|error| exit::usage(format!("--node {node}: {error}"), "write it as HOST:PORT"))?;
+    addresses
+        .next()
+        .ok_or_else(|| exit::usage(format!("--node {node}: the name has no address"), "write it as HOST:PORT"))
 }

@@ -49,13 +49,20 @@ fn systems() -> String {
 }
 
 fn workloads() -> String {
-    squall_workloads::WORKLOADS.iter().map(|info| format!("{:<12}{}\n{:<14}judged as: {}\n", info.name, info.about, "", info.model)).collect()
+    squall_workloads::WORKLOADS
+        .iter()
+        .map(|info| format!("{:<12}{}\n{:<14}judged as: {}\n", info.name, info.about, "", info.model))
+        .collect()
 }
 
 fn faults() -> String {
     let line = |info: &squall_nemeses::FaultInfo| {
         let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).collect();
-        let needs = if needs.is_empty() { "nothing of the system".into() } else { needs.join(", ") };
+        let needs = if needs.is_empty() {
+            "nothing of the system".into()
+        } else {
+            needs.join(", ")
+        };
         format!("{:<12}{}\n{:<14}needs: {needs}\n", info.name, info.about, "")
     };
     squall_nemeses::FAULTS.iter().map(line).collect()

@@ -19,7 +19,14 @@ use crate::report::stdout;
 
 /// Puts a distributed store through a storm and says, with proof, whether it kept its promises.
 #[derive(Debug, Parser)]
-#[command(name = "squall", version, propagate_version = true, max_term_width = 100, help_expected = true, disable_help_subcommand = true)]
+#[command(
+    name = "squall",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    help_expected = true,
+    disable_help_subcommand = true
+)]
 #[command(after_help = "Exit codes: 0 valid, 1 invalid, 2 unknown, 3 vacuous, 130 interrupted, 254 usage error, 255 harness error.")]
 struct Cli {
     #[command(subcommand)]
@@ -157,7 +164,10 @@ fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {
 /// The child's side of a probe: one line of JSON, before any thread starts.
 fn probe(name: &str) -> anyhow::Result<u8> {
     let outcome = doctor::run_probe(name);
-    stdout::print(&format!("{}\n", serde_json::to_string(&outcome).expect("an outcome has string keys")));
+    stdout::print(&format!(
+        "{}\n",
+        serde_json::to_string(&outcome).expect("an outcome has string keys")
+    ));
     Ok(exit::VALID)
 }
 

@@ -142,15 +142,26 @@ pub(super) fn print(args: &PlanArgs) -> Result<u8> {
 /// A usage error that names file, line, column and word.
 pub(super) fn read(path: &Path) -> Result<Plan> {
     let mut text = String::new();
-    let opened: std::io::Result<Box<dyn Read>> =
-        if path == Path::new("-") { Ok(Box::new(std::io::stdin())) } else { File::open(path).map(|file| Box::new(file) as Box<dyn Read>) };
+    let opened: std::io::Result<Box<dyn Read>> = if path == Path::new("-") {
+        Ok(Box::new(std::io::stdin()))
+    } else {
+        File::open(path).map(|file| Box::new(file) as Box<dyn Read>)
+    };
     opened
         .and_then(|file| file.take(PLAN_BYTES_MAX + 1).read_to_string(&mut text))
         .map_err(|error| usage(format!("cannot read the plan `{}`: {error}", path.display()), ""))?;
     if text.len() as u64 > PLAN_BYTES_MAX {
-        return Err(usage(format!("{}: longer than {PLAN_BYTES_MAX} bytes", path.display()), "a plan has a few lines per fault"));
+        return Err(usage(
+            format!("{}: longer than {PLAN_BYTES_MAX} bytes", path.display()),
+            "a plan has a few lines per fault",
+        ));
     }
-    Plan::from_json(&text).map_err(|error| usage(format!("{}: {error}", path.display()), "print a plan to compare with by `squall plan`"))
+    Plan::from_json(&text).map_err(|error| {
+        usage(
+            format!("{}: {error}", path.display()),
+            "print a plan to compare with by `squall plan`",
+        )
+    })
 }
 
 /// A seed from the machine's chance: 32 bits, so that a person can type it.
@@ -168,7 +179,10 @@ impl PlanArgs {
     pub(super) fn plan(&self, seed: u64) -> Result<Plan> {
         let system = self.system_plan()?;
         if self.workload != "register" {
-            return Err(usage(format!("--workload {}: there is no such workload", self.workload), "see `squall list workloads`"));
+            return Err(usage(
+                format!("--workload {}: there is no such workload", self.workload),
+                "see `squall list workloads`",
+            ));
         }
         let workload = WorkloadPlan::Register(register::Options {
             clients: self.clients,
@@ -180,7 +194,14 @@ impl PlanArgs {
             seed,
         });
         let timing = Timing::of(self.time, self.operation_timeout);
-        let plan = Plan::draw(Options { seed, faults: self.fault_kinds(&system)?, system, workload, bind: self.bind, timing });
+        let plan = Plan::draw(Options {
+            seed,
+            faults: self.fault_kinds(&system)?,
+            system,
+            workload,
+            bind: self.bind,
+            timing,
+        });
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
         Ok(plan)
     }
@@ -211,7 +232,10 @@ impl PlanArgs {
                     ("--clock-offset", !self.clock_offset.is_empty()),
                 ];
                 self.refuse("etcd", &foreign)?;
-                SystemPlan::Etcd(etcd::Settings { nodes: self.nodes.unwrap_or(3), serializable: self.serializable })
+                SystemPlan::Etcd(etcd::Settings {
+                    nodes: self.nodes.unwrap_or(3),
+                    serializable: self.serializable,
+                })
             }
             other => {
                 let known: Vec<&str> = SYSTEMS.iter().map(|system| system.name).collect();
@@ -224,7 +248,10 @@ impl PlanArgs {
 
     fn refuse(&self, system: &str, flags: &[(&str, bool)]) -> Result<()> {
         match flags.iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(usage(format!("{flag} is no setting of {system}"), "see `squall run --help`, \"System\"")),
+            Some((flag, _)) => Err(usage(
+                format!("{flag} is no setting of {system}"),
+                "see `squall run --help`, \"System\"",
+            )),
             None => Ok(()),
         }
     }
@@ -234,7 +261,12 @@ impl PlanArgs {
         let capabilities = system.capabilities();
         let missing = |name: &str| -> Result<Vec<String>> {
             let info = fault_info(name).map_err(|error| usage(format!("--faults: {error}"), ""))?;
-            Ok(info.needs.iter().filter(|need| !capabilities.contains(need)).map(ToString::to_string).collect())
+            Ok(info
+                .needs
+                .iter()
+                .filter(|need| !capabilities.contains(need))
+                .map(ToString::to_string)
+                .collect())
         };
         match self.faults.as_str() {
             "none" => Ok(Vec::new()),
@@ -245,7 +277,12 @@ impl PlanArgs {
                     if missing.is_empty() {
                         kinds.push(info.name.to_owned());
                     } else {
-                        stdout::note(&format!("left out fault {}: {} cannot {}", info.name, system.name(), missing.join(", ")));
+                        stdout::note(&format!(
+                            "left out fault {}: {} cannot {}",
+                            info.name,
+                            system.name(),
+                            missing.join(", ")
+                        ));
                     }
                 }
                 Ok(kinds)
@@ -255,7 +292,10 @@ impl PlanArgs {
                 for name in list.split(',').map(str::trim) {
                     let missing = missing(name)?;
                     if !missing.is_empty() {
-                        return Err(usage(format!("--faults {name}: {} cannot {}", system.name(), missing.join(", ")), ""));
+                        return Err(usage(
+                            format!("--faults {name}: {} cannot {}", system.name(), missing.join(", ")),
+                            "",
+                        ));
                     }
                     if !kinds.iter().any(|kind| kind == name) {
                         kinds.push(name.to_owned());
@@ -278,8 +318,13 @@ fn parse_time_ms(text: &str) -> Result<u64, String> {
         "h" => 3_600_000,
         _ => return Err(format!("`{unit}` is no unit of time; write 500ms, 15s, 2m or 1h")),
     };
-    let number: u64 = number.parse().map_err(|_| String::from("write a whole number and a unit: 500ms, 15s, 2m or 1h"))?;
-    number.checked_mul(factor).filter(|ms| (1..=86_400_000).contains(ms)).ok_or_else(|| String::from("between 1ms and 24h"))
+    let number: u64 = number
+        .parse()
+        .map_err(|_| String::from("write a whole number and a unit: 500ms, 15s, 2m or 1h"))?;
+    number
+        .checked_mul(factor)
+        .filter(|ms| (1..=86_400_000).contains(ms))
+        .ok_or_else(|| String::from("between 1ms and 24h"))
 }
 
 fn parse_offset(text: &str) -> Result<(String, i64), String> {

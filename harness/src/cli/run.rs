@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
+use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
 
 use super::check;
 use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, read};
 use crate::exit::{self, usage};
 use crate::plan::Plan;
+use crate::record::seal;
 use crate::report::hints::Done;
 use crate::report::stdout;
 use crate::results::{Input, RunFolder};
@@ -65,17 +67,31 @@ fn one(plan: &Plan, out: &Path) -> Result<u8> {
     let folder = RunFolder::create(out, plan.system.name(), plan.seed).map_err(check::results_error)?;
     let root = std::fs::canonicalize(folder.root()).with_context(|| format!("find {}", folder.root().display()))?;
     if root.to_str().is_none() {
-        return Err(usage(format!("the path `{}` is not UTF-8", root.display()), "choose another folder with `--out DIR`"));
+        return Err(usage(
+            format!("the path `{}` is not UTF-8", root.display()),
+            "choose another folder with `--out DIR`",
+        ));
     }
     std::fs::write(folder.plan(), plan.to_json()).with_context(|| format!("write {}", folder.plan().display()))?;
     let guardian = Guardian::launch(&root)?;
     let doctor = examine_machine(&folder);
-    guardian.wait()?;
+    let left = guardian.wait()?;
     finish_examination(doctor);
+    let why = if left.last_words.is_empty() {
+        format!("the inside of the sandbox ended with {}", left.ended.status)
+    } else {
+        left.last_words
+    };
     if !folder.history().exists() {
-        anyhow::bail!("the run ended before anything was recorded; see {}", folder.log().display());
+        anyhow::bail!("the run ended before anything was recorded: {why}; see {}", folder.log().display());
     }
-    // How the inside ended says nothing that its history does not: a missing last word is in the verdict.
+    // An inside that could not write its own end left a prefix, which is judged for what it is.
+    let reason = if left.ended.interrupted {
+        EndReason::Interrupted
+    } else {
+        EndReason::HarnessError
+    };
+    seal(&folder.history(), reason, &why).context("end the history")?;
     let typed = folder.typed();
     check::judge_and_print(&Input::Folder(folder), &typed, Done::Run)
 }
@@ -83,7 +99,13 @@ fn one(plan: &Plan, out: &Path) -> Result<u8> {
 /// Starts `squall doctor` for the run's records; it takes a tenth of a second beside the start of the cluster.
 fn examine_machine(folder: &RunFolder) -> Option<Child> {
     let file = std::fs::File::create(folder.doctor()).ok()?;
-    Command::new("/proc/self/exe").args(["doctor", "--json", "--of-run"]).stdin(Stdio::null()).stdout(file).stderr(Stdio::null()).spawn().ok()
+    Command::new("/proc/self/exe")
+        .args(["doctor", "--json", "--of-run"])
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()
 }
 
 fn finish_examination(doctor: Option<Child>) {
@@ -143,5 +165,9 @@ fn supervise_one(plan: &Plan, out: &Path, signals: &Signals) -> Result<ExitStatu
 /// Seed of run `number`: the first is the given one, the others follow from it by SplitMix64's increment, so that neighbouring
 /// first seeds share no run. Kept to 53 bits: every JSON reader can hold it.
 fn derived_seed(first: u64, number: u32) -> u64 {
-    if number == 0 { first } else { first.wrapping_add(u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)) & ((1 << 53) - 1) }
+    if number == 0 {
+        first
+    } else {
+        first.wrapping_add(u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)) & ((1 << 53) - 1)
+    }
 }

@@ -19,7 +19,10 @@ pub(super) struct Activity {
 impl Activity {
     /// For so many clients.
     pub(super) fn new(clients: u32) -> Arc<Activity> {
-        Arc::new(Activity { keys: (0..clients).map(|_| Mutex::default()).collect(), completed: AtomicU64::new(0) })
+        Arc::new(Activity {
+            keys: (0..clients).map(|_| Mutex::default()).collect(),
+            completed: AtomicU64::new(0),
+        })
     }
 
     /// Operations that came to an end of any kind.
@@ -35,8 +38,11 @@ impl Activity {
 
     /// The key at place `pick`, modulo their number, in alphabetical order.
     pub(super) fn pick(&self, pick: u32) -> Option<Arc<str>> {
-        let keys: BTreeSet<Arc<str>> =
-            self.keys.iter().filter_map(|slot| slot.lock().expect("no holder of this lock panics").clone()).collect();
+        let keys: BTreeSet<Arc<str>> = self
+            .keys
+            .iter()
+            .filter_map(|slot| slot.lock().expect("no holder of this lock panics").clone())
+            .collect();
         let place = (pick as usize).checked_rem(keys.len())?;
         keys.into_iter().nth(place)
     }
@@ -61,11 +67,24 @@ impl BoundClient {
     pub(super) fn new(system: Arc<dyn System>, members: Arc<[Member]>, bind: Bind, number: u32, activity: Arc<Activity>) -> BoundClient {
         let at = number as usize % members.len();
         let current = system.client(&members[at], &format!("c{number}"));
-        BoundClient { system, members, bind, number, activity, at, current, failed: bind == Bind::Leader }
+        BoundClient {
+            system,
+            members,
+            bind,
+            number,
+            activity,
+            at,
+            current,
+            failed: bind == Bind::Leader,
+        }
     }
 
     async fn move_on(&mut self) {
-        let leader = if self.bind == Bind::Leader { find_leader(&*self.system, &self.members).await } else { None };
+        let leader = if self.bind == Bind::Leader {
+            find_leader(&*self.system, &self.members).await
+        } else {
+            None
+        };
         let next = leader.unwrap_or((self.at + 1) % self.members.len());
         if next != self.at {
             self.at = next;

@@ -59,7 +59,10 @@ impl Figures {
 
 /// Records what the clients counted.
 pub(super) fn record_clients(pen: &Pen, retries: u64) {
-    pen.finding(Finding::Counters { node: "clients".into(), counters: BTreeMap::from([("retries".into(), retries)]) });
+    pen.finding(Finding::Counters {
+        node: "clients".into(),
+        counters: BTreeMap::from([("retries".into(), retries)]),
+    });
 }
 
 /// Every figure of a node is a maximum or only grows, within one life of its process; over several lives the largest is kept.

@@ -25,8 +25,12 @@ pub(super) async fn read_everything(
     timeout: Duration,
     bound: Duration,
 ) {
-    let live: Vec<String> =
-        cluster.members().iter().map(|member| member.id.clone()).filter(|node| cluster.is_running(node)).collect();
+    let live: Vec<String> = cluster
+        .members()
+        .iter()
+        .map(|member| member.id.clone())
+        .filter(|node| cluster.is_running(node))
+        .collect();
     if live.is_empty() {
         return; // every node exited by itself, which is recorded
     }
@@ -38,10 +42,22 @@ pub(super) async fn read_everything(
     let readers: Vec<_> = (first.number..)
         .zip(by_node)
         .map(|(number, (node, operations))| {
-            let member = cluster.members().iter().find(|member| member.id == node).expect("reads were spread over members");
+            let member = cluster
+                .members()
+                .iter()
+                .find(|member| member.id == node)
+                .expect("reads were spread over members");
             let client = cluster.system().client(member, &format!("final-{node}"));
             let seat = Seat { number, of: first.of };
-            let driver = Driver::new(client, pen.clone(), seat, Settings { operation_timeout: timeout, seed: 0 });
+            let driver = Driver::new(
+                client,
+                pen.clone(),
+                seat,
+                Settings {
+                    operation_timeout: timeout,
+                    seed: 0,
+                },
+            );
             tokio::spawn(read_all(driver, operations, deadline))
         })
         .collect();

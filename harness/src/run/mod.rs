@@ -4,6 +4,7 @@
 //! code of `squall check`.
 
 mod binding;
+pub mod client_thread;
 pub mod clients;
 mod figures;
 mod final_reads;
@@ -41,6 +42,9 @@ use crate::results::RunFolder;
 use crate::sandbox::{Star, enter};
 use crate::systems::{Member, System};
 
+/// Between two looks at the room on the disk.
+const DISK_PAUSE: Duration = Duration::from_millis(200);
+
 /// Runs the plan in `folder` as pid 1 of a fresh sandbox (`squall __inside`).
 ///
 /// # Errors
@@ -57,10 +61,17 @@ pub fn inside(folder: &Path) -> Result<i32> {
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
     let network = Arc::new(Network::open(&star, &folder)?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     let done = runtime.block_on(record(plan, system, star, network, folder, switch));
     // Tasks that still wait for something die with the process: everything worth waiting for was waited for.
     runtime.shutdown_background();
+    if let Err(error) = &done {
+        enter::say_last_words(&format!("{error:#}"));
+    }
     done.map(|()| 0)
 }
 
@@ -78,11 +89,23 @@ async fn record(
     let recorder = Recorder::create(&folder.history(), &header, clock.clone()).context("create the history")?;
     let pen = recorder.pen();
     watch_recorder(&recorder, switch.clone());
+    watch_disk(&folder, switch.clone());
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
     let cluster = Cluster::new(system, &star, &folder, pen.clone(), clock.clone())?;
     let WorkloadPlan::Register(options) = &plan.workload;
-    let workload = Register::new(options.clone()).map_err(|error| anyhow!(error)).context("set up the workload")?;
-    let run = Run { plan, workload, cluster, network, pen: pen.clone(), clock, switch, stall };
+    let workload = Register::new(options.clone())
+        .map_err(|error| anyhow!(error))
+        .context("set up the workload")?;
+    let run = Run {
+        plan,
+        workload,
+        cluster,
+        network,
+        pen: pen.clone(),
+        clock,
+        switch,
+        stall,
+    };
 
     let ended = run.play().await;
     run.cluster.stop_all().await;
@@ -95,7 +118,9 @@ async fn record(
     };
     info!(?reason, ?detail, "end");
     pen.finding(Finding::End { reason, detail });
-    let recorded = tokio::task::spawn_blocking(move || recorder.close()).await.context("close the history")?;
+    let recorded = tokio::task::spawn_blocking(move || recorder.close())
+        .await
+        .context("close the history")?;
     recorded.context("write the history")?;
     Ok(())
 }
@@ -107,13 +132,19 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
         seed: plan.seed,
         clock: Default::default(),
         requested: plan.requested.clone(),
-        system: system.describe(),
+        system: format!("{}, {} nodes", system.describe(), plan.system.nodes()),
         nodes: node_names(plan.system.nodes()),
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: system.traces(),
-        extra: Default::default(),
+        // The stride of process numbers: by it a reader tells which processes are the same client.
+        extra: serde_json::Map::from_iter([("seats".into(), seats(plan).into())]),
     }
+}
+
+/// Every process of the run gets a seat of its own: clients first, then one final reader per node.
+fn seats(plan: &Plan) -> u32 {
+    plan.workload.clients() + plan.system.nodes()
 }
 
 fn watch_recorder(recorder: &Recorder, switch: StopSwitch) {
@@ -122,6 +153,17 @@ fn watch_recorder(recorder: &Recorder, switch: StopSwitch) {
         if let Ok(reason) = failed.wait_for(Option::is_some).await {
             switch.stop(Stop::RecordingFailed(reason.clone().unwrap_or_default()));
         }
+    });
+}
+
+/// Ends the run while there is still room for its end, and before the nodes fail for want of room.
+fn watch_disk(folder: &RunFolder, switch: StopSwitch) {
+    let root = folder.root().to_owned();
+    tokio::spawn(async move {
+        while !crate::cluster::is_full(&root) {
+            tokio::time::sleep(DISK_PAUSE).await;
+        }
+        switch.stop(Stop::RecordingFailed("the disk of the run folder is full".into()));
     });
 }
 
@@ -193,7 +235,10 @@ impl Run {
             let (cluster, node) = (Arc::clone(&self.cluster), member.id.clone());
             tokio::spawn(async move {
                 cluster.start(&node).await?;
-                cluster.wait_ready(&node, "start", bound).await.ok_or_else(|| anyhow!("{node} never became ready"))
+                cluster
+                    .wait_ready(&node, "start", bound)
+                    .await
+                    .ok_or_else(|| anyhow!("{node} never became ready"))
             })
         };
         let starts: Vec<_> = self.cluster.members().iter().map(start).collect();
@@ -214,19 +259,33 @@ impl Run {
         let began_ns = self.clock.now_ns();
         let clients = (0..self.plan.workload.clients())
             .map(|number| {
-                let client =
-                    BoundClient::new(Arc::clone(self.cluster.system()), Arc::clone(&members), self.plan.bind, number, Arc::clone(activity));
-                let settings = Settings { operation_timeout: self.operation_timeout(), seed: self.plan.seed };
+                let client = BoundClient::new(
+                    Arc::clone(self.cluster.system()),
+                    Arc::clone(&members),
+                    self.plan.bind,
+                    number,
+                    Arc::clone(activity),
+                );
+                let settings = Settings {
+                    operation_timeout: self.operation_timeout(),
+                    seed: self.plan.seed,
+                };
                 let driver = Driver::new(Box::new(client), self.pen.clone(), self.seat(number), settings);
                 tokio::spawn(drive_client(driver, self.workload.generator(number), began_ns, stop.subscribe()))
             })
             .collect();
-        Load { began: Instant::now(), stop, clients }
+        Load {
+            began: Instant::now(),
+            stop,
+            clients,
+        }
     }
 
-    /// Every process of the run gets a seat of its own: clients first, then one final reader per node.
     fn seat(&self, number: u32) -> Seat {
-        Seat { number, of: self.plan.workload.clients() + self.plan.system.nodes() }
+        Seat {
+            number,
+            of: seats(&self.plan),
+        }
     }
 
     fn operation_timeout(&self) -> Duration {
@@ -236,7 +295,8 @@ impl Run {
     /// Warm-up and storm: the schedule, played to its end.
     async fn storm(&self, load: &Load, nemesis: &Arc<Nemesis>) -> Result<(), Stop> {
         let timing = self.plan.timing;
-        self.unless_stopped(tokio::time::sleep_until(load.began + Duration::from_millis(timing.warm_up_ms))).await?;
+        self.unless_stopped(tokio::time::sleep_until(load.began + Duration::from_millis(timing.warm_up_ms)))
+            .await?;
         self.enter_phase("storm");
         let played = self.unless_stopped(nemesis.play(&self.plan.schedule, load.began)).await?;
         played.map_err(|error| Stop::HarnessError(format!("{error:#}")))?;
@@ -301,7 +361,12 @@ impl Run {
                 let elapsed = began.elapsed();
                 let phase = timing.phase_at(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
                 let (operations, faults) = (activity.completed(), network.faults_in_force.load(Ordering::Relaxed));
-                progress.tick(Tick { elapsed, operations, faults, phase });
+                progress.tick(Tick {
+                    elapsed,
+                    operations,
+                    faults,
+                    phase,
+                });
             }
         })
     }

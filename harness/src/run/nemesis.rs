@@ -47,7 +47,14 @@ impl Nemesis {
     /// A nemesis that has done nothing yet.
     pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, activity: Arc<Activity>) -> Arc<Nemesis> {
         let nodes = cluster.members().iter().map(|member| member.id.clone()).collect();
-        Arc::new(Nemesis { cluster, network, pen, activity, nodes, world: Mutex::default() })
+        Arc::new(Nemesis {
+            cluster,
+            network,
+            pen,
+            activity,
+            nodes,
+            world: Mutex::default(),
+        })
     }
 
     /// Plays the whole schedule. Dropping the future leaves faults in force: call [`Nemesis::heal_all`] afterwards, always.
@@ -84,7 +91,8 @@ impl Nemesis {
         let ok = resumed.iter().all(|proof| proof.ok);
         self.network.faults_in_force.store(0, Ordering::Relaxed);
         for id in active {
-            self.pen.fault("heal-all", stage(id, Stage::Healed).probe(&json!({"ok": ok, "proofs": resumed})));
+            self.pen
+                .fault("heal-all", stage(id, Stage::Healed).probe(&json!({"ok": ok, "proofs": resumed})));
         }
         Ok(())
     }
@@ -92,7 +100,9 @@ impl Nemesis {
     /// One injection from its hour to its heal.
     async fn live(self: Arc<Self>, injection: Injection, began: Instant) -> Result<()> {
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
-        let Some(resolved) = self.inject(&injection).await? else { return Ok(()) };
+        let Some(resolved) = self.inject(&injection).await? else {
+            return Ok(());
+        };
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms + injection.for_ms)).await;
         self.heal(&injection, &resolved).await
     }
@@ -100,12 +110,19 @@ impl Nemesis {
     async fn inject(&self, injection: &Injection) -> Result<Option<Resolved>> {
         let (id, kind) = (injection.id, injection.fault.kind());
         let mut world = self.world.lock().await;
+        self.count_drops(&injection.fault).await?;
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
         let resolved = match self.resolve(&injection.fault, &world).await {
             Ok(resolved) => resolved,
             Err(why) => {
                 info!(why, "skipped");
-                self.pen.fault(kind, FaultStage { reason: Some(why), ..stage(id, Stage::Skipped) });
+                self.pen.fault(
+                    kind,
+                    FaultStage {
+                        reason: Some(why),
+                        ..stage(id, Stage::Skipped)
+                    },
+                );
                 return Ok(None);
             }
         };
@@ -120,12 +137,21 @@ impl Nemesis {
             None => None,
         };
         let mut proofs = self.change_processes(&change).await?;
-        self.pen.fault(kind, stage(id, Stage::Applied).resolved(&Receipt { resolved: resolved.clone(), links }));
+        self.pen.fault(
+            kind,
+            stage(id, Stage::Applied).resolved(&Receipt {
+                resolved: resolved.clone(),
+                links,
+            }),
+        );
         if matches!(injection.fault, Fault::Partition { .. }) {
             proofs.push(self.prove_links(after.cuts.clone()).await?);
         }
         // A fault that changed nothing (its node was down already) proved nothing.
-        let probe = proofs.into_iter().reduce(worse).map_or(json!({"ok": false, "reason": "nothing changed"}), value);
+        let probe = proofs
+            .into_iter()
+            .reduce(worse)
+            .map_or(json!({"ok": false, "reason": "nothing changed"}), value);
         info!(%probe, "probed");
         self.pen.fault(kind, stage(id, Stage::Probed).probe(&probe));
         Ok(Some(resolved))
@@ -134,6 +160,7 @@ impl Nemesis {
     async fn heal(&self, injection: &Injection, resolved: &Resolved) -> Result<()> {
         let (id, kind) = (injection.id, injection.fault.kind());
         let mut world = self.world.lock().await;
+        self.count_drops(&injection.fault).await?;
         self.pen.fault(kind, stage(id, Stage::HealAsked));
         let before = world.desired();
         if world.heal(id).is_none() {
@@ -150,7 +177,10 @@ impl Nemesis {
             Fault::Pause { .. } => {
                 let proofs = self.change(&change, &after.cuts).await?;
                 // Continued by nobody: it was killed meanwhile, or another pause still holds it.
-                proofs.into_iter().reduce(worse).map_or(json!({"ok": true, "reason": "not paused by this fault any more"}), value)
+                proofs
+                    .into_iter()
+                    .reduce(worse)
+                    .map_or(json!({"ok": true, "reason": "not paused by this fault any more"}), value)
             }
             Fault::Kill { .. } => {
                 self.change(&change, &after.cuts).await?;
@@ -178,7 +208,8 @@ impl Nemesis {
 
     async fn resolve(&self, fault: &Fault, world: &World) -> Result<Resolved, String> {
         let mut now = world.desired();
-        now.down.extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
+        now.down
+            .extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
         let roles = self.find_roles(fault.asks(), &now.down).await;
         fault.resolve(&self.nodes, &now, &roles).map_err(|skipped| skipped.to_string())
     }
@@ -189,7 +220,11 @@ impl Nemesis {
         for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {
             let (system, member, key) = (Arc::clone(self.cluster.system()), member.clone(), key.clone());
             questions.spawn(async move {
-                let leads = if asks.leader { system.is_leader(&member).await.ok().flatten().unwrap_or(false) } else { false };
+                let leads = if asks.leader {
+                    system.is_leader(&member).await.ok().flatten().unwrap_or(false)
+                } else {
+                    false
+                };
                 let replicas = match &key {
                     Some(key) => system.replicas(&member, key).await.ok().flatten(),
                     None => None,
@@ -205,7 +240,11 @@ impl Nemesis {
                 roles.leader = Some(node);
             }
             if let (Some(key), Some(replicas)) = (&key, replicas) {
-                roles.key = Some(KeyRoles { key: key.to_string(), coordinator: None, replicas });
+                roles.key = Some(KeyRoles {
+                    key: key.to_string(),
+                    coordinator: None,
+                    replicas,
+                });
             }
             let key_known = roles.key.is_some() || key.is_none();
             if key_known && (roles.leader.is_some() || !asks.leader) {
@@ -226,7 +265,9 @@ impl Nemesis {
     async fn change_processes(&self, change: &Change) -> Result<Vec<Proof>> {
         let mut proofs = Vec::new();
         for node in &change.kill {
-            let Some(init_pid) = self.cluster.target(node).init_pid else { continue };
+            let Some(init_pid) = self.cluster.target(node).init_pid else {
+                continue;
+            };
             self.cluster.expect_exit(node);
             let killed = blocking(move || Ok(process::kill(init_pid, SIGNAL_BOUND)?)).await?;
             self.cluster.wait_gone(node, SIGNAL_BOUND).await?;
@@ -245,7 +286,9 @@ impl Nemesis {
     }
 
     async fn signal_node(&self, node: &str, act: fn(u32, Duration) -> squall_nemeses::Result<Paused>) -> Result<Option<Proof>> {
-        let Some(init_pid) = self.cluster.target(node).init_pid else { return Ok(None) };
+        let Some(init_pid) = self.cluster.target(node).init_pid else {
+            return Ok(None);
+        };
         match blocking(move || Ok(act(init_pid, SIGNAL_BOUND)?)).await {
             Ok(paused) => Ok(Some(Proof::from(paused))),
             // It ended by itself between the look and the signal: that is the watcher's finding, not ours.
@@ -261,7 +304,22 @@ impl Nemesis {
 
     async fn prove_links(&self, cuts: Cuts) -> Result<Proof> {
         let network = Arc::clone(&self.network);
-        blocking(move || network.prove(&cuts)).await.map(Proof::from).context("probe the links")
+        blocking(move || network.prove(&cuts))
+            .await
+            .map(Proof::from)
+            .context("probe the links")
+    }
+
+    async fn count_drops(&self, fault: &Fault) -> Result<()> {
+        if matches!(fault, Fault::Partition { .. }) {
+            let network = Arc::clone(&self.network);
+            blocking(move || {
+                network.count_drops();
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     fn show_in_force(&self, world: &World) {
@@ -288,7 +346,14 @@ fn value(data: impl Serialize) -> Value {
 
 /// A stage with nothing but its number.
 fn stage(id: u64, stage: Stage) -> FaultStage {
-    FaultStage { id, stage, asked: None, resolved: None, probe: None, reason: None }
+    FaultStage {
+        id,
+        stage,
+        asked: None,
+        resolved: None,
+        probe: None,
+        reason: None,
+    }
 }
 
 /// Fills one field of a stage.
@@ -300,14 +365,23 @@ trait Fill {
 
 impl Fill for FaultStage {
     fn asked(self, fault: &Fault) -> FaultStage {
-        FaultStage { asked: Some(value(fault)), ..self }
+        FaultStage {
+            asked: Some(value(fault)),
+            ..self
+        }
     }
 
     fn resolved(self, receipt: &Receipt) -> FaultStage {
-        FaultStage { resolved: Some(value(receipt)), ..self }
+        FaultStage {
+            resolved: Some(value(receipt)),
+            ..self
+        }
     }
 
     fn probe(self, probe: &Value) -> FaultStage {
-        FaultStage { probe: Some(probe.clone()), ..self }
+        FaultStage {
+            probe: Some(probe.clone()),
+            ..self
+        }
     }
 }

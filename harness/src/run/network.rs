@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::atomic::AtomicU64;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -43,12 +43,17 @@ impl Network {
     /// Opens cuts and probes for a star, and writes down which mechanism was taken and why no better one.
     pub(super) fn open(star: &Star, folder: &RunFolder) -> Result<Network> {
         let router = netns::open(&star.router.namespace)?;
-        let links = Links::open(&router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
+        let n_nodes = u8::try_from(star.nodes.len()).context("too many nodes")?;
+        let links = Links::open_for(n_nodes, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
         let resolved = Resolved {
             squall_resolved: 1,
             network: "kernel",
             partitions_by: links.back_end().name(),
-            refused: links.refused().iter().map(|(back_end, why)| (back_end.name().to_owned(), why.clone())).collect(),
+            refused: links
+                .refused()
+                .iter()
+                .map(|(back_end, why)| (back_end.name().to_owned(), why.clone()))
+                .collect(),
         };
         let text = serde_json::to_string_pretty(&resolved).expect("string keys only") + "\n";
         std::fs::write(folder.resolved(), text).context("write resolved.json")?;
@@ -65,7 +70,6 @@ impl Network {
 
     /// Makes `cuts` the whole set of cuts.
     pub(super) fn apply(&self, cuts: &Cuts) -> Result<Applied> {
-        self.count_drops();
         let address = |id: &str| self.nodes.iter().find(|node| node.id == id).map(|node| node.address);
         let pairs: AddressCuts = cuts.iter().filter_map(|(from, to)| Some((address(from)?, address(to)?))).collect();
         Ok(self.links.apply(&pairs)?)
@@ -73,7 +77,11 @@ impl Network {
 
     /// Proves that exactly `cuts` are cut: every other pair passes, and these are silent.
     pub(super) fn prove(&self, cuts: &Cuts) -> Result<ProbeReport> {
-        Ok(self.prober.lock().expect("no holder of this lock panics").prove(cuts, PROBE_BOUND)?)
+        Ok(self
+            .prober
+            .lock()
+            .expect("no holder of this lock panics")
+            .prove(cuts, PROBE_BOUND)?)
     }
 
     /// TCP segments each node sent again, and packets to it that cuts dropped.
@@ -89,8 +97,9 @@ impl Network {
         self.nodes.iter().map(of_node).collect()
     }
 
-    /// Adds up what the standing cuts dropped; called before they change, as their counters go with them.
-    fn count_drops(&self) {
+    /// Adds up what the standing cuts dropped. To be called before they change, as their counters go with them, and before the change is
+    /// asked for, as reading them may take a program's start.
+    pub(super) fn count_drops(&self) {
         let Ok(standing) = self.links.standing() else { return };
         let mut dropped = self.dropped.lock().expect("no holder of this lock panics");
         for ((_, to), packets) in standing {
@@ -107,7 +116,9 @@ impl Network {
 
 fn retransmits(node: &Address) -> Option<u64> {
     let namespace = netns::open(&node.namespace).ok()?;
-    let table = netns::in_namespace(&namespace, || std::fs::read_to_string("/proc/thread-self/net/snmp")).ok()?.ok()?;
+    let table = netns::in_namespace(&namespace, || std::fs::read_to_string("/proc/thread-self/net/snmp"))
+        .ok()?
+        .ok()?;
     column(&table, "Tcp:", "RetransSegs")
 }
 

@@ -5,11 +5,11 @@
 //! `stop` (ctrl-C); end of file means that the outside is dead. The process in between writes `unshared` or `refused`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::sched::CloneFlags;
@@ -21,12 +21,24 @@ use crate::supervise::{Ended, Signals};
 /// Ids mapped for root: enough for every system account, and for databases that insist on a user of their own.
 const MAPPED_IDS: u64 = 65_536;
 
+/// Longest explanation that the inside may leave, in bytes.
+const LAST_WORDS_BYTES_MAX: u64 = 4096;
+
 /// The outside of a running sandbox.
 pub struct Guardian {
     child: Child,
     /// Kept open: its end tells the inside that we are dead.
     lifeline: ChildStdin,
+    answers: BufReader<ChildStdout>,
     signals: Signals,
+}
+
+/// How the inside ended.
+pub struct Left {
+    /// Its status, and whether it was asked to stop.
+    pub ended: Ended,
+    /// What it said last: why it failed.
+    pub last_words: String,
 }
 
 impl Guardian {
@@ -36,32 +48,52 @@ impl Guardian {
     /// When no namespaces can be had; the text names what refuses and what to type.
     pub fn launch(folder: &Path) -> Result<Guardian> {
         let signals = Signals::take()?;
-        let (child, lifeline) = match start(folder, true)? {
-            Start::Entered(child, lifeline) => (child, lifeline),
+        let chain = match start(folder, true)? {
+            Start::Entered(chain) => chain,
             Start::Refused(why) if geteuid().is_root() => match start(folder, false)? {
-                Start::Entered(child, lifeline) => (child, lifeline),
+                Start::Entered(chain) => chain,
                 Start::Refused(again) => bail!("no namespaces to run in: {why}; without a user namespace: {again}"),
             },
             Start::Refused(why) => bail!("no user namespace to run in: {why}"),
         };
-        Ok(Guardian { child, lifeline, signals })
+        let Chain { child, lifeline, answers } = chain;
+        Ok(Guardian {
+            child,
+            lifeline,
+            answers,
+            signals,
+        })
     }
 
     /// Waits for the inside to end. The first SIGINT, SIGTERM or SIGHUP asks it to stop, the second kills it.
     ///
     /// # Errors
     /// Only if waiting itself fails.
-    pub fn wait(mut self) -> Result<Ended> {
+    pub fn wait(mut self) -> Result<Left> {
         let lifeline = &mut self.lifeline;
-        self.signals.wait_for(&mut self.child, |_| {
+        let ended = self.signals.wait_for(&mut self.child, |_| {
             // A broken pipe means that the inside is ending by itself.
             let _ = lifeline.write_all(b"stop\n");
+        })?;
+        let mut last_words = String::new();
+        // Whatever was said before the end is in the pipe; a killed inside said nothing.
+        let _ = self.answers.take(LAST_WORDS_BYTES_MAX).read_to_string(&mut last_words);
+        Ok(Left {
+            ended,
+            last_words: last_words.trim().to_owned(),
         })
     }
 }
 
+/// The started process in between, and the pipes to it.
+struct Chain {
+    child: Child,
+    lifeline: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
 enum Start {
-    Entered(Child, ChildStdin),
+    Entered(Chain),
     Refused(String),
 }
 
@@ -87,11 +119,15 @@ fn start(folder: &Path, user_namespace: bool) -> Result<Start> {
                 map_root_ids(child.id())?;
             }
             lifeline.write_all(b"go\n").context("let the sandbox process go on")?;
-            Ok(Start::Entered(child, lifeline))
+            Ok(Start::Entered(Chain { child, lifeline, answers }))
         }
         (_, why) => {
             child.wait().context("wait for the refused sandbox process")?;
-            Ok(Start::Refused(if why.is_empty() { "the sandbox process died".into() } else { why.into() }))
+            Ok(Start::Refused(if why.is_empty() {
+                "the sandbox process died".into()
+            } else {
+                why.into()
+            }))
         }
     }
 }
@@ -100,7 +136,11 @@ fn start(folder: &Path, user_namespace: bool) -> Result<Start> {
 fn map_root_ids(pid: u32) -> Result<()> {
     for map in ["uid_map", "gid_map"] {
         let own = fs::read_to_string(format!("/proc/self/{map}")).with_context(|| format!("read own {map}"))?;
-        let available = own.lines().next().and_then(|line| line.split_whitespace().nth(2)).and_then(|count| count.parse().ok());
+        let available = own
+            .lines()
+            .next()
+            .and_then(|line| line.split_whitespace().nth(2))
+            .and_then(|count| count.parse().ok());
         let count = available.unwrap_or(1u64).min(MAPPED_IDS);
         fs::write(format!("/proc/{pid}/{map}"), format!("0 0 {count}\n")).with_context(|| format!("write {map} of the sandbox"))?;
     }
@@ -113,11 +153,8 @@ fn map_root_ids(pid: u32) -> Result<()> {
 /// When a step fails; a refused namespace is no error but the answer `refused` to the outside.
 pub fn enter(folder: &Path, user_namespace: bool) -> Result<i32> {
     seal_descriptors().context("seal inherited descriptors")?;
-    let mut flags = CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWIPC;
+    let mut flags =
+        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
     let (uid, gid) = (geteuid(), getegid());
     if user_namespace {
         flags |= CloneFlags::CLONE_NEWUSER;
@@ -141,7 +178,11 @@ pub fn enter(folder: &Path, user_namespace: bool) -> Result<i32> {
     if !heard_go() {
         return Ok(1); // the outside died before it could map our ids
     }
-    let mut inside = Command::new("/proc/self/exe").arg("__inside").arg(folder).spawn().context("start pid 1 of the sandbox")?;
+    let mut inside = Command::new("/proc/self/exe")
+        .arg("__inside")
+        .arg(folder)
+        .spawn()
+        .context("start pid 1 of the sandbox")?;
     let status = inside.wait().context("wait for pid 1 of the sandbox")?;
     Ok(super::place::mirror(status))
 }
@@ -154,7 +195,11 @@ fn heard_go() -> bool {
 
 fn answer(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()).context("answer the outside")
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush())
+        .context("answer the outside")
 }
 
 /// Marks every descriptor but the standard three close-on-exec: what a careless parent left open (a CI's pipe, an editor's socket) must not
@@ -163,7 +208,11 @@ fn answer(text: &str) -> Result<()> {
 fn seal_descriptors() -> std::io::Result<()> {
     // SAFETY: with CLOSE_RANGE_CLOEXEC the call closes nothing and touches no memory; it only sets a flag on descriptors.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }
 
 /// Makes the kernel kill this process when the one that started it dies.
@@ -174,6 +223,12 @@ pub fn die_with_parent() -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).context("set the parent death signal")
 }
 
+/// Tells the outside why the inside fails; one line.
+pub fn say_last_words(words: &str) {
+    // An outside that is gone needs no explanation.
+    let _ = answer(&words.replace('\n', " "));
+}
+
 /// First steps of pid 1 (`squall __inside`), before it starts a thread: dies with its parent and closes the file tree.
 ///
 /// # Errors
@@ -181,5 +236,10 @@ pub fn die_with_parent() -> Result<()> {
 pub fn settle(folder: &Path, binaries: &[std::path::PathBuf]) -> Result<()> {
     die_with_parent()?;
     let squall = fs::read_link("/proc/self/exe").context("find the running binary")?;
-    mounts::build(&Tree { writable: folder, squall: &squall, files: binaries, close: None })
+    mounts::build(&Tree {
+        writable: folder,
+        squall: &squall,
+        files: binaries,
+        close: None,
+    })
 }

@@ -39,10 +39,21 @@ pub(super) fn build(tree: &Tree<'_>) -> Result<()> {
     mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).context("make the mount tree private")?;
     let folder = detach(tree.writable)?;
     let squall = detach(tree.squall)?;
-    let files = tree.files.iter().filter(|file| covered(file)).map(|file| Ok((file, detach(file)?))).collect::<Result<Vec<_>>>()?;
+    let files = tree
+        .files
+        .iter()
+        .filter(|file| covered(file))
+        .map(|file| Ok((file, detach(file)?)))
+        .collect::<Result<Vec<_>>>()?;
 
-    mount::mount("proc", "/proc", "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None)
-        .context("mount a fresh /proc")?;
+    mount::mount(
+        "proc",
+        "/proc",
+        "proc",
+        MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+        None,
+    )
+    .context("mount a fresh /proc")?;
     for path in SCRATCH.iter().filter(|path| Path::new(path).is_dir()) {
         mount::mount("tmpfs", *path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777"))
             .with_context(|| format!("mount a tmpfs on {path}"))?;
@@ -51,7 +62,12 @@ pub(super) fn build(tree: &Tree<'_>) -> Result<()> {
         set_read_only(closed, true, true)?;
     }
     set_read_only(Path::new("/"), true, true)?;
-    for path in SCRATCH.iter().map(Path::new).filter(|path| path.is_dir()).chain([Path::new("/proc")]) {
+    for path in SCRATCH
+        .iter()
+        .map(Path::new)
+        .filter(|path| path.is_dir())
+        .chain([Path::new("/proc")])
+    {
         set_read_only(path, false, false)?;
     }
 
@@ -141,5 +157,9 @@ fn mount_setattr(path: &Path, flags: libc::c_int, attributes: &libc::mount_attr)
             size_of::<libc::mount_attr>(),
         )
     };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }

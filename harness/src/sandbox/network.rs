@@ -51,9 +51,12 @@ impl Star {
     pub fn build(ids: &[String]) -> Result<Star> {
         std::fs::create_dir_all(NAMES).with_context(|| format!("create {NAMES}"))?;
         // Reverse path filtering would drop what a one-way cut lets through; redirects would tell nodes of shorter ways.
-        for (name, value) in
-            [("conf/all/rp_filter", "0"), ("conf/default/rp_filter", "0"), ("conf/all/send_redirects", "0"), ("ip_forward", "1")]
-        {
+        for (name, value) in [
+            ("conf/all/rp_filter", "0"),
+            ("conf/default/rp_filter", "0"),
+            ("conf/all/send_redirects", "0"),
+            ("ip_forward", "1"),
+        ] {
             let path = format!("/proc/sys/net/ipv4/{name}");
             std::fs::write(&path, value).with_context(|| format!("write {value} to {path}"))?;
         }
@@ -65,15 +68,29 @@ impl Star {
         let mut nodes = Vec::with_capacity(ids.len());
         for (number, id) in (1u16..).zip(ids) {
             // 250 to a subnet, which leaves out 0 and 255; the clients' and the router's subnet is past the last of them.
-            let address = Ipv4Addr::new(10, 77, u8::try_from(number / 250).context("too many nodes")?, (number % 250 + 1) as u8);
+            let address = Ipv4Addr::new(
+                10,
+                77,
+                u8::try_from(number / 250).context("too many nodes")?,
+                (number % 250 + 1) as u8,
+            );
             let interface = format!("v-{id}");
             let (namespace, _) = arm(&mut netlink, id, &interface, address)?;
-            nodes.push(Address { id: id.clone(), address, namespace, interface });
+            nodes.push(Address {
+                id: id.clone(),
+                address,
+                namespace,
+                interface,
+            });
         }
         let (clients, clients_ns) = arm(&mut netlink, "clients", "v-clients", CLIENTS)?;
         let router_name = name(&router, "router")?;
         netns::enter(&clients_ns).context("enter the clients' namespace")?;
-        Ok(Star { router: Router { namespace: router_name }, clients, nodes })
+        Ok(Star {
+            router: Router { namespace: router_name },
+            clients,
+            nodes,
+        })
     }
 }
 

@@ -52,12 +52,19 @@ pub struct NodeCommand {
 impl NodeCommand {
     /// `squall ARGS`, run from the binary of this very run.
     pub fn squall(args: Vec<String>) -> NodeCommand {
-        NodeCommand { program: SQUALL.into(), args, env: BTreeMap::new() }
+        NodeCommand {
+            program: SQUALL.into(),
+            args,
+            env: BTreeMap::new(),
+        }
     }
 
     /// The command as a person would type it, without the environment.
     pub fn line(&self) -> String {
-        std::iter::once(self.program.display().to_string()).chain(self.args.iter().cloned()).collect::<Vec<_>>().join(" ")
+        std::iter::once(self.program.display().to_string())
+            .chain(self.args.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -66,7 +73,9 @@ impl Launch {
     /// log of the node (both streams), its exit status is the node's.
     pub fn command(&self) -> Result<Command> {
         let mut command = Command::new(SQUALL);
-        command.arg("__launch").arg(serde_json::to_string(self).context("describe the launch")?);
+        command
+            .arg("__launch")
+            .arg(serde_json::to_string(self).context("describe the launch")?);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)
     }
@@ -83,9 +92,17 @@ pub fn launch(spec: &str) -> Result<i32> {
     nix::sched::unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
         .context("make the node's namespaces")?;
     let log = std::io::stderr().as_fd().try_clone_to_owned().context("share the log")?;
-    let mut init = Command::new(SQUALL).arg("__init").arg(spec).stdin(Stdio::null()).stdout(log).spawn().context("start the node's pid 1")?;
+    let mut init = Command::new(SQUALL)
+        .arg("__init")
+        .arg(spec)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .spawn()
+        .context("start the node's pid 1")?;
     let mut status = std::io::stdout().lock();
-    writeln!(status, "init {}", init.id()).and_then(|()| status.flush()).context("tell the pid")?;
+    writeln!(status, "init {}", init.id())
+        .and_then(|()| status.flush())
+        .context("tell the pid")?;
     let ended = init.wait().context("wait for the node's pid 1")?;
     Ok(mirror(ended))
 }
@@ -101,8 +118,16 @@ pub fn init(spec: &str) -> Result<i32> {
     signals.thread_block().context("block signals")?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("open a signalfd")?;
     nix::unistd::sethostname(&launch.node).context("set the host name")?;
-    let files = [launch.command.program.clone()].into_iter().filter(|program| !program.starts_with("/run/squall")).collect::<Vec<_>>();
-    mounts::build(&Tree { writable: &launch.folder, squall: SQUALL.as_ref(), files: &files, close: Some(&launch.run_folder) })?;
+    let files = [launch.command.program.clone()]
+        .into_iter()
+        .filter(|program| !program.starts_with("/run/squall"))
+        .collect::<Vec<_>>();
+    mounts::build(&Tree {
+        writable: &launch.folder,
+        squall: SQUALL.as_ref(),
+        files: &files,
+        close: Some(&launch.run_folder),
+    })?;
     mounts::guard_sysctls()?;
 
     let node = Command::new(&launch.command.program)

@@ -24,7 +24,10 @@ pub(super) const INFO: SystemInfo = SystemInfo {
         ("(default: --n 3 --r 2 --w 2)", "valid"),
         ("--r 1 --w 1", "invalid"),
         ("--versions coordinator-local", "invalid"),
-        ("--versions wall-clock", "valid while clocks agree, invalid as soon as they differ (--clock-offset)"),
+        (
+            "--versions wall-clock",
+            "valid while clocks agree, invalid as soon as they differ (--clock-offset)",
+        ),
         ("--no-write-back", "invalid within some runs"),
     ],
     fault_model: "crash, pause, any network fault, honest power loss, disk errors (the node exits), any wall clock but with wall-clock versions",
@@ -84,14 +87,27 @@ impl Settings {
         let Settings { nodes, n, r, w, .. } = *self;
         let rules = [
             (nodes == 0 || nodes > 100, format!("--nodes {nodes}: a cluster has 1 to 100 nodes")),
-            (n == 0 || n > nodes, format!("--n {n}: a key has at least 1 replica and at most one on each of the {nodes} nodes")),
-            (r == 0 || r > n, format!("--r {r}: a read waits for at least 1 and at most N={n} replies")),
-            (w == 0 || w > n, format!("--w {w}: a write waits for at least 1 and at most N={n} acknowledgements")),
+            (
+                n == 0 || n > nodes,
+                format!("--n {n}: a key has at least 1 replica and at most one on each of the {nodes} nodes"),
+            ),
+            (
+                r == 0 || r > n,
+                format!("--r {r}: a read waits for at least 1 and at most N={n} replies"),
+            ),
+            (
+                w == 0 || w > n,
+                format!("--w {w}: a write waits for at least 1 and at most N={n} acknowledgements"),
+            ),
         ];
         if let Some((_, message)) = rules.into_iter().find(|(broken, _)| *broken) {
             return Err(message);
         }
-        match self.clock_offset_ms.keys().find(|name| !(1..=nodes).any(|k| **name == format!("n{k}"))) {
+        match self
+            .clock_offset_ms
+            .keys()
+            .find(|name| !(1..=nodes).any(|k| **name == format!("n{k}")))
+        {
             Some(name) => Err(format!("--clock-offset: there is no node `{name}`; the nodes are n1 to n{nodes}")),
             None => Ok(()),
         }
@@ -115,7 +131,15 @@ fn endpoint(address: Ipv4Addr) -> SocketAddr {
 
 impl System for Quorum {
     fn describe(&self) -> String {
-        let Settings { n, r, w, write_back, versions, clock_offset_ms, .. } = &self.settings;
+        let Settings {
+            n,
+            r,
+            w,
+            write_back,
+            versions,
+            clock_offset_ms,
+            ..
+        } = &self.settings;
         let mut text = format!("quorum N={n} R={r} W={w}");
         if !write_back {
             text.push_str(" no write-back");
@@ -136,7 +160,12 @@ impl System for Quorum {
         for peer in members {
             args.extend(["--peer".into(), format!("{}={}", peer.id, endpoint(peer.address))]);
         }
-        args.extend(["--data".into(), files.data.display().to_string(), "--trace".into(), files.trace.display().to_string()]);
+        args.extend([
+            "--data".into(),
+            files.data.display().to_string(),
+            "--trace".into(),
+            files.trace.display().to_string(),
+        ]);
         for (flag, value) in [("--n", settings.n), ("--r", settings.r), ("--w", settings.w)] {
             args.extend([flag.into(), value.to_string()]);
         }
@@ -160,12 +189,20 @@ impl System for Quorum {
     }
 
     fn client(&self, member: &Member, name: &str) -> Box<dyn Client> {
-        Box::new(QuorumClient { node: member.id.clone(), address: endpoint(member.address), name: name.to_owned(), connection: None })
+        Box::new(QuorumClient {
+            node: member.id.clone(),
+            address: endpoint(member.address),
+            name: name.to_owned(),
+            connection: None,
+        })
     }
 
     fn replicas<'a>(&'a self, member: &'a Member, key: &'a str) -> Ask<'a, Result<Option<Vec<String>>>> {
         Box::pin(async move {
-            match ask(endpoint(member.address), &Request::Replicas { key }, ASK_TIMEOUT).await.context("ask for replicas")? {
+            match ask(endpoint(member.address), &Request::Replicas { key }, ASK_TIMEOUT)
+                .await
+                .context("ask for replicas")?
+            {
                 Reply::Replicas { nodes } => Ok(Some(nodes)),
                 other => bail!("{} answered a question for replicas with {other:?}", member.id),
             }
@@ -178,7 +215,10 @@ impl System for Quorum {
 }
 
 fn node_status(fields: &serde_json::Map<String, serde_json::Value>) -> NodeStatus {
-    let figures: BTreeMap<String, u64> = fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_u64()?))).collect();
+    let figures: BTreeMap<String, u64> = fields
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
+        .collect();
     NodeStatus {
         ready: fields.get("ready").and_then(serde_json::Value::as_bool).unwrap_or(false),
         said: serde_json::Value::Object(fields.clone()).to_string(),
@@ -211,7 +251,13 @@ impl Client for QuorumClient {
             let node_deadline = deadline * 9 / 10;
             match operation.value {
                 None => connection.encode(&Request::Get { key }, node_deadline),
-                Some(value) => connection.encode(&Request::Put { key, value: &value.to_string() }, node_deadline),
+                Some(value) => connection.encode(
+                    &Request::Put {
+                        key,
+                        value: &value.to_string(),
+                    },
+                    node_deadline,
+                ),
             }
             Ok(())
         })

@@ -129,9 +129,17 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects within `timeout`.
     pub(crate) async fn open(address: SocketAddr, client: &str, timeout: Duration) -> Result<Connection, WireError> {
-        let stream = tokio::time::timeout(timeout, TcpStream::connect(address)).await.map_err(|_| timed_out("connect"))??;
+        let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
+            .await
+            .map_err(|_| timed_out("connect"))??;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, client: client.to_owned(), next_id: 0, out: Vec::new(), input: Vec::new() })
+        Ok(Connection {
+            stream,
+            client: client.to_owned(),
+            next_id: 0,
+            out: Vec::new(),
+            input: Vec::new(),
+        })
     }
 
     /// Encodes a request; [`Connection::exchange`] sends it.
@@ -143,7 +151,14 @@ impl Connection {
             seq: self.next_id,
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
         };
-        encode_frame(&RequestFrame { v: 1, header, body: request }, &mut self.out);
+        encode_frame(
+            &RequestFrame {
+                v: 1,
+                header,
+                body: request,
+            },
+            &mut self.out,
+        );
     }
 
     /// Sends the encoded request and awaits its reply. Replies to earlier, abandoned requests are skipped by their id.
@@ -160,7 +175,9 @@ impl Connection {
     async fn read_reply(&mut self) -> Result<ReplyFrame, WireError> {
         let length = self.stream.read_u32().await? as usize;
         if length == 0 || length > FRAME_BYTES_MAX {
-            return Err(WireError::Malformed(format!("frame of {length} bytes, the bound is {FRAME_BYTES_MAX}")));
+            return Err(WireError::Malformed(format!(
+                "frame of {length} bytes, the bound is {FRAME_BYTES_MAX}"
+            )));
         }
         self.input.resize(length, 0);
         self.stream.read_exact(&mut self.input).await?;
@@ -194,7 +211,10 @@ fn encode_frame(frame: &impl Serialize, out: &mut Vec<u8>) {
 fn decode_reply(payload: &[u8]) -> Result<ReplyFrame, WireError> {
     let frame: ReplyFrame = serde_json::from_slice(payload).map_err(|error| WireError::Malformed(error.to_string()))?;
     if frame.v == 0 || frame.v > 2 {
-        return Err(WireError::Malformed(format!("format version {}, this reader knows 1 and 2", frame.v)));
+        return Err(WireError::Malformed(format!(
+            "format version {}, this reader knows 1 and 2",
+            frame.v
+        )));
     }
     Ok(frame)
 }
@@ -214,12 +234,18 @@ mod tests {
     fn golden(kind: &str) -> Vec<Golden> {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/tests/golden/frames.jsonl");
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let frames: Vec<Golden> = text.lines().map(|line| serde_json::from_str(line).expect("golden frames are JSON lines")).collect();
+        let frames: Vec<Golden> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("golden frames are JSON lines"))
+            .collect();
         frames.into_iter().filter(|frame| frame.kind == kind).collect()
     }
 
     fn named<'a>(frames: &'a [Golden], name: &str) -> &'a Golden {
-        frames.iter().find(|frame| frame.name == name).unwrap_or_else(|| panic!("no golden frame `{name}`"))
+        frames
+            .iter()
+            .find(|frame| frame.name == name)
+            .unwrap_or_else(|| panic!("no golden frame `{name}`"))
     }
 
     #[test]
@@ -228,15 +254,37 @@ mod tests {
         let requests = [
             ("get", Request::Get { key: "k1" }),
             ("put", Request::Put { key: "k1", value: "17" }),
-            ("put of text outside ASCII", Request::Put { key: "schlüssel", value: "\"\\\n値" }),
+            (
+                "put of text outside ASCII",
+                Request::Put {
+                    key: "schlüssel",
+                    value: "\"\\\n値",
+                },
+            ),
             ("status", Request::Status {}),
             ("replicas", Request::Replicas { key: "k1" }),
         ];
         for (name, request) in requests {
-            let header = RequestHeader { id: 7, client: "c3", seq: 9, deadline_ms: 1000 };
+            let header = RequestHeader {
+                id: 7,
+                client: "c3",
+                seq: 9,
+                deadline_ms: 1000,
+            };
             let mut written = Vec::new();
-            encode_frame(&RequestFrame { v: 1, header, body: &request }, &mut written);
-            assert_eq!(u32::from_be_bytes(written[..4].try_into().expect("four bytes")) as usize, written.len() - 4, "{name}");
+            encode_frame(
+                &RequestFrame {
+                    v: 1,
+                    header,
+                    body: &request,
+                },
+                &mut written,
+            );
+            assert_eq!(
+                u32::from_be_bytes(written[..4].try_into().expect("four bytes")) as usize,
+                written.len() - 4,
+                "{name}"
+            );
             let ours: Value = serde_json::from_slice(&written[4..]).expect("we write JSON");
             let mut theirs: Value = serde_json::from_str(&named(&frames, name).payload).expect("golden payloads are JSON");
             // We keep no Lamport clock, and the member may be left out.
@@ -250,26 +298,54 @@ mod tests {
         let frames = golden("reply");
         let read = |name: &str| {
             let frame = named(&frames, name);
-            let bytes: Vec<u8> =
-                (0..frame.hex.len()).step_by(2).map(|at| u8::from_str_radix(&frame.hex[at..at + 2], 16).expect("hex")).collect();
+            let bytes: Vec<u8> = (0..frame.hex.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&frame.hex[at..at + 2], 16).expect("hex"))
+                .collect();
             let reply = decode_reply(&bytes[4..]).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(reply.header.id, 7, "{name}");
             reply.body
         };
         let version = serde_json::json!([5, "n1", 1, 9]);
-        assert_eq!(read("value"), Reply::Value { value: Some("17".into()), version: version.clone() });
-        assert_eq!(read("value of a key never written"), Reply::Value { value: None, version: Value::Null });
+        assert_eq!(
+            read("value"),
+            Reply::Value {
+                value: Some("17".into()),
+                version: version.clone()
+            }
+        );
+        assert_eq!(
+            read("value of a key never written"),
+            Reply::Value {
+                value: None,
+                version: Value::Null
+            }
+        );
         assert_eq!(read("stored"), Reply::Stored { version });
         assert!(matches!(read("failed"), Reply::Failed(note) if note.kind == "no-quorum"));
         assert!(matches!(read("unknown"), Reply::Unknown(note) if note.kind == "timeout"));
-        assert_eq!(read("replicas"), Reply::Replicas { nodes: ["n1", "n4", "n2"].map(String::from).to_vec() });
+        assert_eq!(
+            read("replicas"),
+            Reply::Replicas {
+                nodes: ["n1", "n4", "n2"].map(String::from).to_vec()
+            }
+        );
         assert!(matches!(read("status"), Reply::Status(fields) if fields["ready"] == Value::Bool(true)));
     }
 
     #[test]
     fn refuses_what_is_no_reply() {
-        for payload in ["", "{}", "[]", r#"{"v":9,"header":{"id":1},"body":{"status":{}}}"#, r#"{"v":1,"header":{"id":1},"body":{"other":{}}}"#] {
-            assert!(matches!(decode_reply(payload.as_bytes()), Err(WireError::Malformed(_))), "{payload}");
+        for payload in [
+            "",
+            "{}",
+            "[]",
+            r#"{"v":9,"header":{"id":1},"body":{"status":{}}}"#,
+            r#"{"v":1,"header":{"id":1},"body":{"other":{}}}"#,
+        ] {
+            assert!(
+                matches!(decode_reply(payload.as_bytes()), Err(WireError::Malformed(_))),
+                "{payload}"
+            );
         }
         let future = r#"{"v":2,"new":1,"header":{"id":1,"new":2},"body":{"stored":{"version":null,"new":3}}}"#;
         assert!(decode_reply(future.as_bytes()).is_ok(), "unknown members are skipped");

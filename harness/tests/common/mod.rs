@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the program under test, a folder of its own, and looks at the host.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+#![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses its own part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -35,7 +36,10 @@ impl Said {
 impl Squall {
     pub fn new() -> Squall {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        Squall { folder: tempfile::tempdir().expect("a temporary folder"), _turn: turn }
+        Squall {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            _turn: turn,
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -48,8 +52,13 @@ impl Squall {
     }
 
     pub fn spawn(&self, args: &[&str]) -> Child {
+        self.spawn_with(args, &[])
+    }
+
+    pub fn spawn_with(&self, args: &[&str], env: &[(&str, &str)]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_squall"))
             .args(args)
+            .envs(env.iter().copied())
             .current_dir(self.folder())
             // How the test finds the processes of its own runs among all others.
             .env("SQUALL_TEST", self.mark())
@@ -77,7 +86,9 @@ impl Squall {
             .expect("/proc can be read")
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| path.join("stat").exists() && path.file_name().is_some_and(|name| name != std::process::id().to_string().as_str()))
+            .filter(|path| {
+                path.join("stat").exists() && path.file_name().is_some_and(|name| name != std::process::id().to_string().as_str())
+            })
             .filter(|path| carries(path.join("cmdline")) || carries(path.join("environ")))
             .map(|path| String::from_utf8_lossy(&std::fs::read(path.join("cmdline")).unwrap_or_default()).replace('\0', " "))
             .collect()
@@ -96,7 +107,11 @@ impl Squall {
 pub fn finish(child: Child) -> Said {
     let output = child.wait_with_output().expect("the program can be awaited");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    Said {
+        status: output.status,
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
 }
 
 pub fn exit_code(said: &Said) -> i32 {
@@ -133,7 +148,10 @@ pub fn have(program: &str) -> bool {
 /// What a run could leave on the host: links, mounts, cgroups.
 pub fn host() -> (Vec<String>, String, Vec<PathBuf>) {
     let links = std::fs::read_dir("/sys/class/net").map(|entries| {
-        let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     });
