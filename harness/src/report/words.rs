@@ -20,10 +20,11 @@ pub fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// Microseconds as milliseconds with three figures or so: `0.42`, `4.2`, `42`, `4 200`.
+/// Microseconds as milliseconds with three figures or so: `0.420`, `4.20`, `42.0`, `4 200`.
 pub fn millis(time_us: u64) -> String {
     match time_us {
-        0..10_000 => format!("{:.2}", time_us as f64 / 1_000.0),
+        0..1_000 => format!("{:.3}", time_us as f64 / 1_000.0),
+        1_000..10_000 => format!("{:.2}", time_us as f64 / 1_000.0),
         10_000..100_000 => format!("{:.1}", time_us as f64 / 1_000.0),
         _ => count((time_us + 500) / 1_000),
     }
@@ -88,8 +89,8 @@ mod tests {
     #[test]
     fn milliseconds_keep_their_figures() {
         for (time_us, expected) in [
-            (0, "0.00"),
-            (420, "0.42"),
+            (0, "0.000"),
+            (420, "0.420"),
             (4_212, "4.21"),
             (42_120, "42.1"),
             (421_200, "421"),
