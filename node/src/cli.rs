@@ -138,3 +138,65 @@ fn quorum_config(args: &QuorumArgs) -> Result<(QuorumConfig, DriverConfig), Stri
     };
     Ok((config, driver_config))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    #[command(name = "squall-node")]
+    struct Program {
+        #[command(flatten)]
+        command: NodeCommand,
+    }
+
+    fn parse(options: &str) -> Result<(QuorumConfig, DriverConfig), String> {
+        let fixed = "squall-node quorum --id n2 --listen 127.0.0.1:2 --peer n2=127.0.0.1:2 --peer n1=127.0.0.1:1 --data d --trace t";
+        let words = fixed.split(' ').chain(options.split_whitespace());
+        let program = Program::try_parse_from(words).map_err(|error| error.to_string())?;
+        let Store::Quorum(args) = &program.command.store;
+        quorum_config(args)
+    }
+
+    #[test]
+    fn options_reach_the_core() {
+        let (config, driver_config) = parse("--n 2 --r 1 --w 2 --no-write-back --versions wall-clock --clock-offset-ms -5").unwrap();
+        assert_eq!((config.n, config.r, config.w, config.write_back), (2, 1, 2, false));
+        assert_eq!((config.versions, config.clock_offset_ms), (VersionScheme::WallClock, -5));
+        assert_eq!(config.members.name(config.me).as_ref(), "n2");
+        assert_eq!(
+            driver_config.peers,
+            [(crate::members::NodeIndex(0), "127.0.0.1:1".parse().unwrap())]
+        );
+        assert!(parse("--n 2").unwrap().0.write_back);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        assert!(
+            parse("")
+                .unwrap_err()
+                .contains("--n 3 is not between 1 and the number of members, 2")
+        );
+        assert!(parse("--n 2 --peer n3").unwrap_err().contains("NAME=IP:PORT"));
+        assert!(
+            parse("--n 2 --peer n3=host:x")
+                .unwrap_err()
+                .contains("`host:x` is not an IP address and a port")
+        );
+        assert!(
+            parse("--n 2 --versions lamport")
+                .unwrap_err()
+                .contains("quorum, wall-clock, coordinator-local")
+        );
+    }
+
+    #[test]
+    fn the_help_says_what_every_option_is() {
+        let mut command = <Program as clap::CommandFactory>::command().term_width(100);
+        let quorum = command.find_subcommand_mut("quorum").unwrap();
+        insta::assert_snapshot!(quorum.render_help());
+    }
+}

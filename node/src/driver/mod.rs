@@ -133,7 +133,8 @@ async fn serve<C: Core>(
         _ = interrupt.recv() => Ok(()),
         outcome = node.run(inbox) => outcome,
         () = listener::serve(listener, Rc::clone(&shared)) => Ok(()),
-        Some(_) = dialers.join_next() => Ok(()),
+        // A dialer never returns, so this is a broken rule of our own: loud.
+        Some(Err(panic)) = dialers.join_next() => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 

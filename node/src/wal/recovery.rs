@@ -59,6 +59,11 @@ pub(super) fn recover(
         what,
     };
     let length = storage.length().map_err(io_error)?;
+    if length > 0 {
+        // A process that was killed between its write and its fsync leaves whole batches that are only cached. They are loaded, and what
+        // is loaded is shown; so they must be durable first. After a failed fsync the cache may even hold what the disk never will.
+        storage.settle().map_err(io_error)?;
+    }
     let mut recovered = Recovered::default();
     let mut payload = Vec::new();
     let mut offset = 0;
