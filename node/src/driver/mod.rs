@@ -2,7 +2,7 @@
 //!
 //! One thread does all but the log: connections, core and trace take turns on a current-thread runtime, so a turn is never interrupted and
 //! no lock is needed. The log has a thread of its own, because an fsync blocks. A turn is: take what arrived, step the core, write the
-//! trace, hand the log's batch over, and only then let bytes out ([`node::Node`]). Not taken: a task per operation. Its order of effects
+//! trace, hand the log's batch over, and only then let bytes out (`driver/node.rs`). Not taken: a task per operation. Its order of effects
 //! would be the scheduler's, and the simulator could not repeat it.
 
 mod backoff;
