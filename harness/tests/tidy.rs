@@ -47,6 +47,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "insta",
             "rand",
             "rand_chacha",
+            "rustix",
             "serde",
             "serde_json",
             "tempfile",
