@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use self::binding::{Activity, BoundClient};
+use self::client_thread::ClientThread;
 use self::clients::{ClientReport, Driver, Seat, Settings, drive_client};
 use self::figures::Figures;
 use self::lifeline::{Stop, StopSwitch};
@@ -96,9 +97,11 @@ async fn record(
     let workload = Register::new(options.clone())
         .map_err(|error| anyhow!(error))
         .context("set up the workload")?;
+    let clients = ClientThread::start().context("start the clients' thread")?;
     let run = Run {
         plan,
         workload,
+        clients,
         cluster,
         network,
         pen: pen.clone(),
@@ -170,6 +173,7 @@ fn watch_disk(folder: &RunFolder, switch: StopSwitch) {
 struct Run {
     plan: Plan,
     workload: Register,
+    clients: ClientThread,
     cluster: Arc<Cluster>,
     network: Arc<Network>,
     pen: Pen,
@@ -271,7 +275,8 @@ impl Run {
                     seed: self.plan.seed,
                 };
                 let driver = Driver::new(Box::new(client), self.pen.clone(), self.seat(number), settings);
-                tokio::spawn(drive_client(driver, self.workload.generator(number), began_ns, stop.subscribe()))
+                self.clients
+                    .spawn(drive_client(driver, self.workload.generator(number), began_ns, stop.subscribe()))
             })
             .collect();
         Load {
