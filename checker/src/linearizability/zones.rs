@@ -27,6 +27,7 @@ use rustc_hash::FxHashMap;
 
 use super::certificate::{Best, Certificate, Side};
 use super::time::{Place, Times};
+use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Function, Outcome};
 use crate::history::values::ValueId;
@@ -87,6 +88,9 @@ pub(super) struct Zones {
     /// The smallest contradiction that needs no order of values.
     best: Best,
 }
+
+/// Longest name of a function in a reason, in characters.
+const NAME_CHARS_MAX: usize = 60;
 
 /// Contradictory pairs whose smallest form is computed. A key that is broken all over has one per operation; the smallest of the first
 /// four thousand is small enough, and the answer stays linear.
@@ -195,7 +199,7 @@ impl ByValue {
                 }
                 (Function::Write, _) => by_value.add_write(times, Place::of(place), operation.argument),
                 _ => {
-                    let f = history.function(operation);
+                    let f = visible(history.function(operation), NAME_CHARS_MAX);
                     return Err(format!("`{f}` on line {} is neither a read nor a write", operation.invoke_line()));
                 }
             }

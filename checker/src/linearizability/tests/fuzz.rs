@@ -52,7 +52,11 @@ fn check_one(operations: Vec<Operation>, values: Values, tally: &mut Tally) {
             );
             assert_eq!(linearization(&history, result.key), None);
             check_witness(&history, &certificate);
-            check_lines(&Witness::of(&history, result).expect("an invalid key has a witness"));
+            let witness = Witness::of(&history, result).expect("an invalid key has a witness");
+            // Through JSON and back costs more than all the rest.
+            if tally.invalid.is_multiple_of(10) {
+                check_lines(&witness);
+            }
         }
         _ => {
             tally.unknown += 1;

@@ -14,7 +14,7 @@ use crate::verdict::Verdict;
 fn a_certificate_made_up_is_believed_only_where_brute_force_agrees() {
     let mut chance = ChaCha8Rng::seed_from_u64(5);
     let (mut believed, mut rejected) = (0, 0);
-    for round in 0..40_000 {
+    for round in 0..20_000 {
         let operations = chaos(&mut chance, if round % 2 == 0 { Values::Unique } else { Values::Repeated });
         let history = of_operations(operations);
         let key = history.operations[0].key;
@@ -97,7 +97,7 @@ fn a_true_certificate_with_one_place_changed_is_believed_only_if_it_still_holds(
 fn an_order_made_up_is_believed_only_where_brute_force_agrees() {
     let mut chance = ChaCha8Rng::seed_from_u64(7);
     let (mut believed, mut rejected) = (0, 0);
-    for round in 0..20_000 {
+    for round in 0..10_000 {
         let operations = match round % 2 {
             0 => chaos(&mut chance, Values::Unique),
             _ => atomic(&mut chance, 2 + round % 4, 2, Values::Unique),
