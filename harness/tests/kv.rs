@@ -22,7 +22,10 @@ fn a_person_starts_nodes_and_talks_to_them() {
     let squall = Squall::new();
     // Ports that were free a moment ago; all are held until the last is known, so that they differ.
     let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    let addresses: Vec<String> = held.iter().map(|port| port.local_addr().expect("its address").to_string()).collect();
+    let addresses: Vec<String> = held
+        .iter()
+        .map(|port| port.local_addr().expect("its address").to_string())
+        .collect();
     drop(held);
     let _nodes: Vec<Node> = (1..=3)
         .map(|number| {
@@ -69,7 +72,18 @@ fn a_node_that_cannot_be_reached_is_named() {
 fn a_node_refuses_quorums_that_cannot_be() {
     let squall = Squall::new();
     let folder = squall.folder().display().to_string();
-    let base = ["node", "quorum", "--id", "n1", "--listen", "127.0.0.1:0", "--peer", "n1=127.0.0.1:1", "--data", &folder];
+    let base = [
+        "node",
+        "quorum",
+        "--id",
+        "n1",
+        "--listen",
+        "127.0.0.1:0",
+        "--peer",
+        "n1=127.0.0.1:1",
+        "--data",
+        &folder,
+    ];
     let said = squall.run(&[&base[..], &["--trace", "/dev/null", "--n", "3"]].concat());
     assert_eq!(exit_code(&said), 254, "{}", said.text());
 }
