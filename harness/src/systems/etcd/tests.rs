@@ -278,6 +278,20 @@ impl Node {
         }
     }
 
+    /// SIGSTOP is taken when a thread is next scheduled, which a loaded machine puts off.
+    async fn wait_until_stopped(&self) {
+        let began = Instant::now();
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let runs = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('T'))
+        };
+        while std::fs::read_dir(&tasks).expect("it has threads").flatten().any(runs) {
+            assert!(began.elapsed() < Duration::from_secs(10), "etcd is not stopped after 10 s");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().expect("a pid fits 31 bits"));
         kill(pid, signal).expect("the node is our child");
@@ -352,6 +366,7 @@ async fn a_real_etcd_is_started_asked_paused_and_killed() {
     }
 
     node.signal(Signal::SIGSTOP);
+    node.wait_until_stopped().await;
     assert_eq!(
         ask(&mut *client, Operation::write("k", 8), Duration::from_millis(200)).await,
         "unknown timeout"
