@@ -77,12 +77,13 @@ impl Writer {
     /// Writes until the recorder is closed or the disk fails. Either way no operation begins afterwards.
     pub(super) fn run(mut self) -> io::Result<Recorded> {
         let result = self.write_all();
-        self.room.close();
+        // The reason first: whoever finds the room closed may ask for it at once.
         if let Err(error) = &result {
             tracing::error!(%error, "the history cannot be written any more");
             // Nobody listens if the run is over.
             let _ = self.failing.send(Some(error.to_string()));
         }
+        self.room.close();
         result.map(|()| self.recorded)
     }
 
