@@ -39,6 +39,24 @@ fn a_strict_quorum_under_every_fault_is_valid_and_judged_alike_again() {
         "a bare file says that the traces were not judged: {}",
         bare.stdout
     );
+    let trace = folder.join("nodes/n1/trace.jsonl");
+    let told = fs::read_to_string(&trace).expect("n1 wrote a trace");
+    fs::write(&trace, told.replace(r#""value_id":""#, r#""value_id":"other than "#)).expect("the trace can be changed");
+    let lied = squall.run(&["check", "latest"]);
+    assert_eq!(
+        (exit_code(&lied), lied.stdout.contains("stands for two values")),
+        (1, true),
+        "{}",
+        lied.text()
+    );
+    fs::remove_file(&trace).expect("the trace can be removed");
+    let missed = squall.run(&["check", "latest"]);
+    assert_eq!(
+        (exit_code(&missed), missed.stdout.contains("the trace of n1 is missing")),
+        (2, true),
+        "{}",
+        missed.text()
+    );
 }
 
 #[test]

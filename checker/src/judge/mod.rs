@@ -12,6 +12,7 @@ mod readiness;
 #[cfg(test)]
 mod tests;
 pub mod timeline;
+mod traces;
 mod vacuity;
 
 pub use self::finding::{Class, RuleFinding};
@@ -20,13 +21,14 @@ use self::timeline::Timeline;
 pub use self::vacuity::{OPERATIONS_MIN, is_conclusive};
 use crate::history::History;
 use crate::linearizability::Witness;
+use crate::trace::NodeTraces;
 use crate::verdict::Verdict;
 
 /// What was at hand beside the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Traces {
+#[derive(Debug, Clone, Copy)]
+pub enum Traces<'a> {
     /// The run folder, with the nodes' traces if they wrote any.
-    AtHand,
+    AtHand(&'a NodeTraces),
     /// Only the history.
     Missing,
 }
@@ -40,7 +42,7 @@ pub struct Judgement {
     pub interrupted: bool,
     /// What the rules found, strongest first; rules that have nothing to say are absent.
     pub findings: Vec<RuleFinding>,
-    /// The proof, if a safety rule is broken.
+    /// The proof, if clients saw what must never be seen. What only traces show is proved by its finding's evidence.
     pub witness: Option<Witness>,
     /// What a reader must know to weigh the verdict, one sentence each.
     pub notes: Vec<String>,
@@ -54,9 +56,12 @@ impl Judgement {
 }
 
 /// Judges a history by every rule that applies to it.
-pub fn judge(history: &History, traces: Traces) -> Judgement {
+pub fn judge(history: &History, traces: Traces<'_>) -> Judgement {
     let timeline = Timeline::of(history);
     let (mut findings, witness) = linearizable::findings(history);
+    if let Traces::AtHand(at_hand) = traces {
+        findings.extend(traces::findings(history, &timeline, at_hand));
+    }
     findings.extend(crash::findings(&timeline));
     findings.extend(readiness::findings(&timeline));
     findings.extend(heal::findings(&timeline));
@@ -76,11 +81,11 @@ pub fn judge(history: &History, traces: Traces) -> Judgement {
         interrupted: ending::interrupted(&timeline),
         findings,
         witness,
-        notes: notes(history, traces),
+        notes: notes(history, &timeline, traces),
     }
 }
 
-fn notes(history: &History, traces: Traces) -> Vec<String> {
+fn notes(history: &History, timeline: &Timeline, traces: Traces<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(cut) = history.cut_line {
         notes.push(format!(
@@ -88,8 +93,16 @@ fn notes(history: &History, traces: Traces) -> Vec<String> {
             cut.line, cut.bytes
         ));
     }
-    if traces == Traces::Missing && history.header.as_ref().is_some_and(|header| header.traces) {
-        notes.push("judged without the trace rules: the nodes' traces are not at hand".into());
+    if traces::expected(history).is_some() {
+        match traces {
+            Traces::Missing => notes.push("judged without the trace rules: the nodes' traces are not at hand".into()),
+            Traces::AtHand(_) if timeline.end.is_none() => {
+                let note = "without an end of the recording, nodes may have run on while their traces were read: \
+                            no rule asked for events that are missing";
+                notes.push(note.into());
+            }
+            Traces::AtHand(_) => {}
+        }
     }
     notes
 }

@@ -1,17 +1,18 @@
 //! `squall check`: judges a saved history; also the last step of every run, so that both say the same.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use squall_checker::history::History;
 use squall_checker::judge::Traces;
+use squall_checker::trace::NodeTraces;
 
 use crate::exit::usage;
 use crate::report::hints::{self, Done};
 use crate::report::{Report, WitnessAt, stdout};
-use crate::results::{self, Input, ResultsError};
+use crate::results::{self, Input, ResultsError, RunFolder};
 
 /// Bytes read at once: histories are read front to back.
 const READ_BYTES: usize = 1 << 20;
@@ -49,12 +50,8 @@ pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done) -> Result
             "each line must be one event; see checker/src/history",
         )
     })?;
-    let traces = if input.folder().is_some() {
-        Traces::AtHand
-    } else {
-        Traces::Missing
-    };
-    let report = Report::of(&history, traces);
+    let traces = input.folder().map(|folder| read_traces(folder, &history));
+    let report = Report::of(&history, traces.as_ref().map_or(Traces::Missing, Traces::AtHand));
     let witness_at = store(input, &report)?;
     stdout::print(&report.verdict_text(&witness_at));
     if done != (Done::Check { numbers: false }) {
@@ -62,6 +59,20 @@ pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done) -> Result
     }
     stdout::print(&hints::text(&report, done, typed, input.folder()));
     Ok(report.exit_code())
+}
+
+/// The traces of the run's nodes. One that does not exist is left out; what else is wrong with one, the judge says. Read after the
+/// history: if that has an end, the nodes had ended by then, and the traces are whole.
+fn read_traces(folder: &RunFolder, history: &History) -> NodeTraces {
+    let mut traces = NodeTraces::default();
+    let header = history.header.as_ref().filter(|header| header.traces);
+    for node in header.iter().flat_map(|header| &header.nodes) {
+        match File::open(folder.node(node).trace()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => traces.add(node, opened.map(|file| BufReader::with_capacity(READ_BYTES, file))),
+        }
+    }
+    traces
 }
 
 /// Writes the judgement into the run's folder; a folder that may only be read is judged all the same.

@@ -1,7 +1,7 @@
 //! What a person or a program reads about a run, and the only code beside the command line that prints.
 //!
 //! [`Report`] holds a judgement with the numbers of its history; [`text`] says it to a person, [`json`] to a program. Everything
-//! follows from the history, so that `squall check` says what `squall run` said.
+//! follows from the history and the nodes' traces, so that `squall check` says what `squall run` said.
 
 pub mod hints;
 mod json;
@@ -78,8 +78,8 @@ impl Limits {
 }
 
 impl Report {
-    /// Judges a history and counts it.
-    pub fn of(history: &History, traces: Traces) -> Report {
+    /// Judges a history with its traces and counts it.
+    pub fn of(history: &History, traces: Traces<'_>) -> Report {
         Report {
             header: history.header.clone(),
             judgement: judge(history, traces),
@@ -102,7 +102,7 @@ impl Report {
         text::set_off(&numbers_text::lines(&self.numbers, &Limits::COMPACT))
     }
 
-    /// The files that go into the run folder. They depend on the history alone.
+    /// The files that go into the run folder. They depend on the history and the traces alone.
     pub fn files(&self) -> JudgementFiles {
         let witness = self.judgement.witness.as_ref();
         let at = WitnessAt::File("witness.txt".into());

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use squall_checker::history::History;
 use squall_checker::judge::Traces;
+use squall_checker::trace::NodeTraces;
 
 use super::hints::{self, Done};
 use super::numbers::FirstSuccess;
@@ -15,7 +16,10 @@ use crate::results::RunFolder;
 use story::Story;
 
 fn report(story: &Story) -> Report {
-    Report::of(&History::read(story.text().as_bytes()).unwrap(), Traces::AtHand)
+    Report::of(
+        &History::read(story.text().as_bytes()).unwrap(),
+        Traces::AtHand(&NodeTraces::default()),
+    )
 }
 
 /// What `squall run` prints, without styles, as if its results folder were `results`.
@@ -206,7 +210,7 @@ fn quantiles_are_of_successes_only_and_exact_to_a_thousandth() {
             text.push_str(&format!("{line}\n"));
         }
     }
-    let numbers = Report::of(&History::read(text.as_bytes()).unwrap(), Traces::AtHand).numbers;
+    let numbers = Report::of(&History::read(text.as_bytes()).unwrap(), Traces::AtHand(&NodeTraces::default())).numbers;
     let [row] = numbers.latency.as_slice() else {
         panic!("{:?}", numbers.latency)
     };
@@ -226,7 +230,7 @@ fn a_file_of_a_thousand_kinds_gets_a_bounded_table() {
             text.push_str(&format!("{line}\n"));
         }
     }
-    let numbers = Report::of(&History::read(text.as_bytes()).unwrap(), Traces::AtHand).numbers;
+    let numbers = Report::of(&History::read(text.as_bytes()).unwrap(), Traces::AtHand(&NodeTraces::default())).numbers;
     assert_eq!(numbers.latency.len(), 201);
     assert_eq!(numbers.latency.iter().map(|row| row.outcomes.ok).sum::<u64>(), 1_000);
 }

@@ -3,13 +3,18 @@
 mod merge;
 mod rules;
 mod story;
+mod traces;
 
 use super::{Judgement, Traces, judge};
 use crate::history::History;
+use crate::trace::NodeTraces;
 use story::Story;
 
 fn judged(story: &Story) -> Judgement {
-    judge(&History::read(story.text().as_bytes()).unwrap(), Traces::AtHand)
+    judge(
+        &History::read(story.text().as_bytes()).unwrap(),
+        Traces::AtHand(&NodeTraces::default()),
+    )
 }
 
 /// A story that differs from a good run in one thing.

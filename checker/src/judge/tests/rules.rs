@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Story, good_but, judged};
 use crate::history::History;
 use crate::judge::{Class, Traces, judge};
+use crate::trace::NodeTraces;
 use crate::verdict::Verdict::{self, *};
 
 /// The story's verdict, and that the finding which decides it says `words`.
@@ -333,20 +334,9 @@ fn a_foreign_history_is_vacuous_only_if_nothing_in_it_concludes() {
 }
 
 #[test]
-fn a_bare_file_of_a_run_with_traces_says_what_it_was_judged_without() {
-    let story = good_but(|story| story.header.as_mut().unwrap()["traces"] = json!(true));
-    let history = History::read(story.text().as_bytes()).unwrap();
-    assert_eq!(judge(&history, Traces::AtHand).notes, Vec::<String>::new());
-    assert_eq!(
-        judge(&history, Traces::Missing).notes,
-        ["judged without the trace rules: the nodes' traces are not at hand"]
-    );
-}
-
-#[test]
 fn a_cut_last_line_is_counted_and_said() {
     let text = Story::good().text() + r#"{"index":9999,"ti"#;
-    let judgement = judge(&History::read(text.as_bytes()).unwrap(), Traces::AtHand);
+    let judgement = judge(&History::read(text.as_bytes()).unwrap(), Traces::AtHand(&NodeTraces::default()));
     assert_eq!(judgement.verdict, Valid);
     assert_eq!(judgement.notes.len(), 1);
     assert!(
