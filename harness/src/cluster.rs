@@ -13,6 +13,7 @@ use squall_checker::history::mark::Finding;
 use squall_nemeses::Target;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::record::{Pen, RunClock};
@@ -29,6 +30,8 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 const LAUNCH_BOUND: Duration = Duration::from_secs(10);
 /// Room on the disk below which a run ends: less than a second's worth of history and traces.
 const FREE_BYTES_MIN: u64 = 1 << 20;
+/// How long the rest of an ended process's log may take to be copied.
+const LOG_BOUND: Duration = Duration::from_millis(500);
 /// Pause between two questions to a node that is not ready yet: short against a start, long against a question.
 const ASK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -38,6 +41,8 @@ pub struct Cluster {
     members: Vec<Member>,
     places: BTreeMap<String, Place>,
     running: Mutex<BTreeMap<String, Running>>,
+    /// Why the harness cannot go on, once a process of its own has failed.
+    failure: watch::Sender<Option<String>>,
     /// How each node's last process ended.
     ends: Mutex<BTreeMap<String, String>>,
     /// The last incarnation each node told.
@@ -98,6 +103,7 @@ impl Cluster {
             members,
             places,
             running: Mutex::default(),
+            failure: watch::Sender::new(None),
             ends: Mutex::default(),
             incarnations: Mutex::default(),
             pen,
@@ -119,6 +125,11 @@ impl Cluster {
     /// The system under test.
     pub fn system(&self) -> &Arc<dyn System> {
         &self.system
+    }
+
+    /// Tells when a process of the harness itself has failed, and how.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.subscribe()
     }
 
     /// Whether a node's process runs (a paused one does).
@@ -164,12 +175,16 @@ impl Cluster {
         let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
         let stderr = child.stderr.take().expect("stderr was asked to be a pipe");
         let pump = tokio::spawn(pump_log(stderr, place.log.clone(), Arc::clone(&place.tail), self.clock.clone()));
-        let mut line = String::new();
-        let mut status = BufReader::new(stdout.take(64));
-        let heard = tokio::time::timeout(LAUNCH_BOUND, status.read_line(&mut line)).await;
-        let Some(init_pid) = line.trim().strip_prefix("init ").and_then(|pid| pid.parse().ok()) else {
+        let mut said = BufReader::new(stdout.take(64)).lines();
+        let heard = tokio::time::timeout(LAUNCH_BOUND, async {
+            let init_pid = said.next_line().await.ok()??.strip_prefix("init ")?.parse::<u32>().ok()?;
+            (said.next_line().await.ok()?? == "started").then_some(init_pid)
+        });
+        let Some(init_pid) = heard.await.ok().flatten() else {
+            // Before its own program runs, whatever fails is ours and not the system's.
             let _ = child.kill().await;
-            bail!("{node} was not launched ({heard:?}): {}", self.log_tail(node).join("; "));
+            let _ = tokio::time::timeout(LOG_BOUND, pump).await;
+            bail!("{node} was not launched: {}", self.log_tail(node).join("; "));
         };
         let watcher = tokio::spawn(Arc::clone(self).watch(node.to_owned(), child, pump));
         self.running().insert(
@@ -304,12 +319,15 @@ impl Cluster {
     }
 
     async fn watch(self: Arc<Self>, node: String, mut child: Child, pump: JoinHandle<()>) {
-        let code = match child.wait().await {
-            Ok(status) => status.code().unwrap_or(-1),
-            Err(_) => -1,
-        };
+        let status = child.wait().await.ok().and_then(|status| status.code());
         // The log ends with the process; its tail belongs to the finding.
-        let _ = tokio::time::timeout(Duration::from_millis(500), pump).await;
+        let _ = tokio::time::timeout(LOG_BOUND, pump).await;
+        let Some(code) = status else {
+            // The launcher mirrors its node's end in an exit code; killed itself, it says nothing about the node.
+            self.failure.send_replace(Some(format!("the launcher of {node} was killed")));
+            self.running().remove(&node);
+            return;
+        };
         self.ends
             .lock()
             .expect("no holder of this lock panics")

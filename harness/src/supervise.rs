@@ -1,7 +1,8 @@
 //! Waiting for a child process while signals ask it to stop.
 
+use std::io;
 use std::os::fd::AsFd;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -26,13 +27,19 @@ pub struct Ended {
 }
 
 impl Signals {
-    /// Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD for delivery. Children get an empty mask from `std`.
+    /// Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD for delivery; a SIGHUP that was ignored (`nohup`) stays so. SIGXFSZ is blocked too: a
+    /// file that may not grow is an error to report, no reason to die. Start children with [`spawn_unblocked`].
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn take() -> Result<Signals> {
-        let watched = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD]);
-        watched.thread_block().context("block signals")?;
+        let mut watched = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD]);
+        if !is_ignored(Signal::SIGHUP) {
+            watched.add(Signal::SIGHUP);
+        }
+        let mut blocked = watched;
+        blocked.add(Signal::SIGXFSZ);
+        blocked.thread_block().context("block signals")?;
         Ok(Signals(
             SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("open a signalfd")?,
         ))
@@ -71,4 +78,28 @@ impl Signals {
             }
         }
     }
+}
+
+/// Starts a child with no signal blocked: the mask is inherited, and a program that never hears SIGTERM cannot end in order.
+///
+/// For the moment of the start our own mask is empty, too: a signal that comes then ends us as it would have before.
+///
+/// # Errors
+/// Those of [`Command::spawn`].
+pub fn spawn_unblocked(command: &mut Command) -> io::Result<Child> {
+    let mask = SigSet::thread_get_mask()?;
+    SigSet::empty().thread_set_mask()?;
+    let child = command.spawn();
+    mask.thread_set_mask()?;
+    child
+}
+
+/// Whether this process was started with the signal ignored (proc(5), `SigIgn`).
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal as u32 - 1) & 1 == 1)
 }

@@ -37,10 +37,12 @@ fn shuffled(nodes: &[String], rng: &mut (impl Rng + ?Sized)) -> Vec<String> {
 /// One node alone is what happens most in practice, so it gets two cards of seven.
 fn draw_shape(nodes: &[String], capabilities: &[Capability], rng: &mut (impl Rng + ?Sized)) -> Shape {
     let order = shuffled(nodes, rng);
+    // Two nodes have no ring and no bridge.
+    let many = nodes.len() > 2;
     match rng.random_range(0..7) {
         0 => Shape::Halves { order },
-        1 => Shape::MajoritiesRing { order },
-        2 => Shape::Bridge { order },
+        1 if many => Shape::MajoritiesRing { order },
+        2 if many => Shape::Bridge { order },
         3 => Shape::OneWay {
             muted: draw_muted(order, rng),
         },

@@ -21,6 +21,8 @@ pub struct FaultInfo {
     pub about: &'static str,
     /// What the system must be able to do.
     pub needs: &'static [Capability],
+    /// Fewest nodes of a cluster that it can be done to.
+    pub nodes_min: u32,
 }
 
 /// Every kind of fault.
@@ -29,16 +31,19 @@ pub const FAULTS: &[FaultInfo] = &[
         name: "partition",
         about: "cut links between nodes: halves, majorities ring, bridge, one way, one node, a coordinator from its replicas",
         needs: &[],
+        nodes_min: 2,
     },
     FaultInfo {
         name: "kill",
         about: "kill -9 every process of a node at once; the heal starts it again",
         needs: &[Capability::Kill, Capability::Restart],
+        nodes_min: 1,
     },
     FaultInfo {
         name: "pause",
         about: "stop every process of a node; the heal continues it",
         needs: &[Capability::Pause],
+        nodes_min: 1,
     },
 ];
 

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use squall_nemeses::FaultInfo;
 use squall_workloads::register;
 
 use crate::exit::{self, usage};
@@ -258,31 +259,14 @@ impl PlanArgs {
 
     /// The kinds asked for; `all` leaves out, in one line each, what the system cannot take.
     fn fault_kinds(&self, system: &SystemPlan) -> Result<Vec<String>> {
-        let capabilities = system.capabilities();
-        let missing = |name: &str| -> Result<Vec<String>> {
-            let info = fault_info(name).map_err(|error| usage(format!("--faults: {error}"), ""))?;
-            Ok(info
-                .needs
-                .iter()
-                .filter(|need| !capabilities.contains(need))
-                .map(ToString::to_string)
-                .collect())
-        };
         match self.faults.as_str() {
             "none" => Ok(Vec::new()),
             "all" => {
                 let mut kinds = Vec::new();
                 for info in squall_nemeses::FAULTS {
-                    let missing = missing(info.name)?;
-                    if missing.is_empty() {
-                        kinds.push(info.name.to_owned());
-                    } else {
-                        stdout::note(&format!(
-                            "left out fault {}: {} cannot {}",
-                            info.name,
-                            system.name(),
-                            missing.join(", ")
-                        ));
+                    match impossible(info, system) {
+                        None => kinds.push(info.name.to_owned()),
+                        Some(why) => stdout::note(&format!("left out fault {}: {why}", info.name)),
                     }
                 }
                 Ok(kinds)
@@ -290,12 +274,9 @@ impl PlanArgs {
             list => {
                 let mut kinds: Vec<String> = Vec::new();
                 for name in list.split(',').map(str::trim) {
-                    let missing = missing(name)?;
-                    if !missing.is_empty() {
-                        return Err(usage(
-                            format!("--faults {name}: {} cannot {}", system.name(), missing.join(", ")),
-                            "",
-                        ));
+                    let info = fault_info(name).map_err(|error| usage(format!("--faults: {error}"), "`all` and `none` stand alone"))?;
+                    if let Some(why) = impossible(info, system) {
+                        return Err(usage(format!("--faults {name}: {why}"), ""));
                     }
                     if !kinds.iter().any(|kind| kind == name) {
                         kinds.push(name.to_owned());
@@ -305,6 +286,22 @@ impl PlanArgs {
             }
         }
     }
+}
+
+/// Why a fault cannot be done to a system, if so.
+fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
+    let capabilities = system.capabilities();
+    let missing: Vec<String> = info
+        .needs
+        .iter()
+        .filter(|need| !capabilities.contains(need))
+        .map(ToString::to_string)
+        .collect();
+    if !missing.is_empty() {
+        return Some(format!("{} cannot {}", system.name(), missing.join(", ")));
+    }
+    let nodes = system.nodes();
+    (nodes < info.nodes_min).then(|| format!("it takes at least {} nodes, and the cluster has {nodes}", info.nodes_min))
 }
 
 /// Reads `15s`, `2m`, `500ms`, `1h`; a bare number is seconds.

@@ -18,7 +18,7 @@ use crate::report::hints::Done;
 use crate::report::stdout;
 use crate::results::{Input, RunFolder};
 use crate::sandbox::enter::{self, Guardian};
-use crate::supervise::Signals;
+use crate::supervise::{Signals, spawn_unblocked};
 
 /// What `squall run` takes.
 #[derive(Debug, clap::Args)]
@@ -143,14 +143,14 @@ fn repeat(args: &RunArgs, first_seed: u64) -> Result<u8> {
 
 /// One run as a process of its own. A signal to us is passed on, and its orderly end awaited.
 fn supervise_one(plan: &Plan, out: &Path, signals: &Signals) -> Result<ExitStatus> {
-    let mut child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    command
         .args(["run", "--supervised", "--plan", "-", "--out"])
         .arg(out)
         .stdin(Stdio::piped())
         // A group of its own: a terminal's ctrl-C reaches us alone and is passed on once.
-        .process_group(0)
-        .spawn()
-        .context("start a run")?;
+        .process_group(0);
+    let mut child = spawn_unblocked(&mut command).context("start a run")?;
     let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
     stdin.write_all(plan.to_json().as_bytes()).context("hand over the plan")?;
     drop(stdin);

@@ -30,7 +30,7 @@ pub fn seal(path: &Path, reason: EndReason, detail: &str) -> io::Result<bool> {
         return Ok(false);
     }
     match append(&mut file, start, &tail[..complete], reason, detail) {
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge) => {
             let shorter = end_of_last_line(&tail[..complete.saturating_sub(ROOM_BYTES)]).ok_or(error)?;
             append(&mut file, start, &tail[..shorter], reason, detail)?;
         }

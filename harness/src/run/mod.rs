@@ -89,10 +89,11 @@ async fn record(
     let header = header(&plan, system.as_ref(), &folder);
     let recorder = Recorder::create(&folder.history(), &header, clock.clone()).context("create the history")?;
     let pen = recorder.pen();
-    watch_recorder(&recorder, switch.clone());
+    watch_for(recorder.failed(), switch.clone(), Stop::RecordingFailed);
     watch_disk(&folder, switch.clone());
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
     let cluster = Cluster::new(system, &star, &folder, pen.clone(), clock.clone())?;
+    watch_for(cluster.failure(), switch.clone(), Stop::HarnessError);
     let WorkloadPlan::Register(options) = &plan.workload;
     let workload = Register::new(options.clone())
         .map_err(|error| anyhow!(error))
@@ -150,11 +151,11 @@ fn seats(plan: &Plan) -> u32 {
     plan.workload.clients() + plan.system.nodes()
 }
 
-fn watch_recorder(recorder: &Recorder, switch: StopSwitch) {
-    let mut failed = recorder.failed();
+/// Throws the switch when something of the harness's own has failed.
+fn watch_for(mut failure: watch::Receiver<Option<String>>, switch: StopSwitch, stop: fn(String) -> Stop) {
     tokio::spawn(async move {
-        if let Ok(reason) = failed.wait_for(Option::is_some).await {
-            switch.stop(Stop::RecordingFailed(reason.clone().unwrap_or_default()));
+        if let Ok(reason) = failure.wait_for(Option::is_some).await {
+            switch.stop(stop(reason.clone().unwrap_or_default()));
         }
     });
 }

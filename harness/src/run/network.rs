@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use squall_nemeses::links::{AddressCuts, Applied, Links};
+use squall_nemeses::links::{AddressCuts, Applied, BackEnd, Links};
 use squall_nemeses::netns;
 use squall_nemeses::partition::Cuts;
 use squall_nemeses::probe::{ProbeReport, Prober};
@@ -89,8 +89,11 @@ impl Network {
         self.count_drops();
         let dropped = self.dropped.lock().expect("no holder of this lock panics");
         let of_node = |node: &Address| {
-            let mut counters = BTreeMap::from([("drops".to_owned(), dropped.get(&node.id).copied().unwrap_or(0))]);
-            // A figure that cannot be read is left out rather than shown as 0.
+            let mut counters = BTreeMap::new();
+            // A figure that cannot be had is left out rather than shown as 0.
+            if self.links.back_end() != BackEnd::PolicyRules {
+                counters.insert("drops".to_owned(), dropped.get(&node.id).copied().unwrap_or(0));
+            }
             counters.extend(retransmits(node).map(|count| ("retransmits".to_owned(), count)));
             (node.id.clone(), counters)
         };

@@ -16,7 +16,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::{getegid, geteuid};
 
 use super::mounts::{self, Tree};
-use crate::supervise::{Ended, Signals};
+use crate::supervise::{Ended, Signals, spawn_unblocked};
 
 /// Ids mapped for root: enough for every system account, and for databases that insist on a user of their own.
 const MAPPED_IDS: u64 = 65_536;
@@ -52,9 +52,11 @@ impl Guardian {
             Start::Entered(chain) => chain,
             Start::Refused(why) if geteuid().is_root() => match start(folder, false)? {
                 Start::Entered(chain) => chain,
-                Start::Refused(again) => bail!("no namespaces to run in: {why}; without a user namespace: {again}"),
+                Start::Refused(again) => {
+                    bail!("no namespaces to run in: {why}; without a user namespace: {again}; `squall doctor` says what to type")
+                }
             },
-            Start::Refused(why) => bail!("no user namespace to run in: {why}"),
+            Start::Refused(why) => bail!("no user namespace to run in: {why}; `squall doctor` says what to type"),
         };
         let Chain { child, lifeline, answers } = chain;
         Ok(Guardian {
@@ -99,16 +101,16 @@ enum Start {
 
 fn start(folder: &Path, user_namespace: bool) -> Result<Start> {
     let root = geteuid().is_root();
-    let mut child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    command
         .arg("__enter")
         .args(user_namespace.then_some("--user-namespace"))
         .arg(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         // A process group of its own: ctrl-C reaches us alone, and the nodes learn of it in order.
-        .process_group(0)
-        .spawn()
-        .context("start the sandbox process")?;
+        .process_group(0);
+    let mut child = spawn_unblocked(&mut command).context("start the sandbox process")?;
     let mut lifeline = child.stdin.take().expect("stdin was asked to be a pipe");
     let mut answers = BufReader::new(child.stdout.take().expect("stdout was asked to be a pipe"));
     let mut answer = String::new();
@@ -241,5 +243,6 @@ pub fn settle(folder: &Path, binaries: &[std::path::PathBuf]) -> Result<()> {
         squall: &squall,
         files: binaries,
         close: None,
+        bare_devices: false,
     })
 }

@@ -4,31 +4,38 @@
 //! path afterwards; so the run folder and the binaries may lie under `/tmp` and every path means the same inside and outside.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::fs::CWD;
 use rustix::mount::{self, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
 
-/// Where the running binary is bound inside: a rebuild during the run changes the file at its own path, never this one.
+/// Where the running binary is inside. A copy: what is bound can be mounted again only as long as its file has a name, and a rebuild
+/// during the run takes that away.
 pub(super) const SQUALL: &str = "/run/squall/squall";
 
 /// Private temporary file systems: processes of different nodes must not meet there, and none may write to the host's.
 const SCRATCH: [&str; 3] = ["/tmp", "/run", "/dev/shm"];
 
+/// Devices that programs expect and that hold nothing of the host.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
 /// What to make of the file tree.
 pub(super) struct Tree<'a> {
     /// The one writable folder of the host.
     pub(super) writable: &'a Path,
-    /// The binary to bind at [`SQUALL`].
+    /// The binary to copy to [`SQUALL`].
     pub(super) squall: &'a Path,
     /// Further files (binaries of systems) that must stay reachable at their own paths.
     pub(super) files: &'a [PathBuf],
     /// A folder that is writable now and shall be read-only but for `writable`.
     pub(super) close: Option<&'a Path>,
+    /// Whether `/dev` is left with [`DEVICES`] only. A read-only mount does not keep root from writing to a device.
+    pub(super) bare_devices: bool,
 }
 
 /// Makes the calling process's mount namespace private and read-only as [`Tree`] says, with a fresh `/proc` for its pid namespace.
@@ -38,7 +45,8 @@ pub(super) struct Tree<'a> {
 pub(super) fn build(tree: &Tree<'_>) -> Result<()> {
     mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).context("make the mount tree private")?;
     let folder = detach(tree.writable)?;
-    let squall = detach(tree.squall)?;
+    let mut squall = File::open(tree.squall).with_context(|| format!("open {}", tree.squall.display()))?;
+    let devices = if tree.bare_devices { detach_devices()? } else { Vec::new() };
     let files = tree
         .files
         .iter()
@@ -54,6 +62,9 @@ pub(super) fn build(tree: &Tree<'_>) -> Result<()> {
         None,
     )
     .context("mount a fresh /proc")?;
+    if tree.bare_devices {
+        attach_devices(&devices)?;
+    }
     for path in SCRATCH.iter().filter(|path| Path::new(path).is_dir()) {
         mount::mount("tmpfs", *path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777"))
             .with_context(|| format!("mount a tmpfs on {path}"))?;
@@ -73,17 +84,55 @@ pub(super) fn build(tree: &Tree<'_>) -> Result<()> {
 
     attach_folder(&folder, tree.writable)?;
     set_read_only(tree.writable, false, false)?;
-    attach_file(&squall, Path::new(SQUALL))?;
+    copy_program(&mut squall)?;
     for (path, detached) in &files {
         attach_file(detached, path)?;
     }
     guard_proc()
 }
 
+fn detach_devices() -> Result<Vec<(&'static str, OwnedFd)>> {
+    DEVICES
+        .iter()
+        .map(|name| Ok((*name, detach(&Path::new("/dev").join(name))?)))
+        .collect()
+}
+
+fn attach_devices(devices: &[(&str, OwnedFd)]) -> Result<()> {
+    mount::mount("tmpfs", "/dev", "tmpfs", MountFlags::NOSUID | MountFlags::NOEXEC, Some(c"mode=755")).context("mount a bare /dev")?;
+    for (name, device) in devices {
+        attach_file(device, &Path::new("/dev").join(name))?;
+    }
+    for (name, target) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+        std::os::unix::fs::symlink(target, Path::new("/dev").join(name)).with_context(|| format!("link /dev/{name}"))?;
+    }
+    fs::create_dir("/dev/shm").context("create /dev/shm")
+}
+
+fn copy_program(program: &mut File) -> Result<()> {
+    let to = Path::new(SQUALL);
+    fs::create_dir_all(to.parent().expect("the path has a folder")).with_context(|| format!("create the folder of {SQUALL}"))?;
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o755)
+        .open(to)
+        .with_context(|| format!("create {SQUALL}"))?;
+    std::io::copy(program, &mut copy).with_context(|| format!("copy the program to {SQUALL}"))?;
+    Ok(())
+}
+
 /// As real root is mapped to itself, ownership alone would let a node write the host's sysctls: the parts of `/proc` that
 /// reach beyond the namespaces are made read-only. (`/proc/sys/net` belongs to the network namespace and is set before.)
 fn guard_proc() -> Result<()> {
-    for path in ["/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"] {
+    for path in [
+        "/proc/sysrq-trigger",
+        "/proc/irq",
+        "/proc/bus",
+        "/proc/fs",
+        "/proc/acpi",
+        "/proc/scsi",
+    ] {
         if Path::new(path).exists() {
             mount::mount_bind(path, path).with_context(|| format!("bind {path}"))?;
             set_read_only(Path::new(path), true, false)?;

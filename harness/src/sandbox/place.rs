@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::enter::die_with_parent;
 use super::mounts::{self, SQUALL, Tree};
+use crate::supervise::spawn_unblocked;
 
 /// Everything needed to start one node in its place; travels as JSON in an argument.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,11 +70,14 @@ impl NodeCommand {
 }
 
 impl Launch {
-    /// The command that launches the node from inside the sandbox. Its standard output tells `init PID`, its standard error is the
-    /// log of the node (both streams), its exit status is the node's.
+    /// The command that launches the node from inside the sandbox. Its standard output tells `init PID` and then `started`, once the
+    /// node's own program runs; an end before that is a failure of the harness. Its standard error is the log of the node (both
+    /// streams), its exit status is the node's.
     pub fn command(&self) -> Result<Command> {
         let mut command = Command::new(SQUALL);
+        // A node can read its pid 1's environment, and the user's holds tokens.
         command
+            .env_clear()
             .arg("__launch")
             .arg(serde_json::to_string(self).context("describe the launch")?);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -91,18 +95,15 @@ pub fn launch(spec: &str) -> Result<i32> {
     nix::sched::setns(&network, CloneFlags::CLONE_NEWNET).context("join the node's network")?;
     nix::sched::unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
         .context("make the node's namespaces")?;
-    let log = std::io::stderr().as_fd().try_clone_to_owned().context("share the log")?;
     let mut init = Command::new(SQUALL)
         .arg("__init")
         .arg(spec)
-        .stdin(Stdio::null())
-        .stdout(log)
+        .stdin(Stdio::piped())
         .spawn()
         .context("start the node's pid 1")?;
-    let mut status = std::io::stdout().lock();
-    writeln!(status, "init {}", init.id())
-        .and_then(|()| status.flush())
-        .context("tell the pid")?;
+    tell(&format!("init {}", init.id()))?;
+    // Only now may it say `started`: the lines come in this order.
+    drop(init.stdin.take());
     let ended = init.wait().context("wait for the node's pid 1")?;
     Ok(mirror(ended))
 }
@@ -127,11 +128,15 @@ pub fn init(spec: &str) -> Result<i32> {
         squall: SQUALL.as_ref(),
         files: &files,
         close: Some(&launch.run_folder),
+        bare_devices: true,
     })?;
     mounts::guard_sysctls()?;
+    // Ends when our pid was told.
+    std::io::stdin().read_to_end(&mut Vec::new()).context("wait for the launcher")?;
 
-    let node = Command::new(&launch.command.program)
-        .args(&launch.command.args)
+    let log = std::io::stderr().as_fd().try_clone_to_owned().context("share the log")?;
+    let mut node = Command::new(&launch.command.program);
+    node.args(&launch.command.args)
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", &launch.folder)
@@ -139,8 +144,9 @@ pub fn init(spec: &str) -> Result<i32> {
         .envs(&launch.command.env)
         .current_dir(&launch.folder)
         .stdin(Stdio::null())
-        .spawn()
-        .with_context(|| format!("start {}", launch.command.program.display()))?;
+        .stdout(log);
+    let node = spawn_unblocked(&mut node).with_context(|| format!("start {}", launch.command.program.display()))?;
+    tell("started")?;
     let node = Pid::from_raw(i32::try_from(node.id()).context("a pid fits 31 bits")?);
     loop {
         if let Some(code) = reap(node)? {
@@ -152,6 +158,14 @@ pub fn init(spec: &str) -> Result<i32> {
             let _ = nix::sys::signal::kill(node, Signal::SIGTERM);
         }
     }
+}
+
+/// One line to whoever launches the node.
+fn tell(line: &str) -> Result<()> {
+    let mut status = std::io::stdout().lock();
+    writeln!(status, "{line}")
+        .and_then(|()| status.flush())
+        .with_context(|| format!("tell `{line}`"))
 }
 
 /// Reaps every dead child; the exit code to mirror once the node itself is among them.

@@ -185,15 +185,30 @@ impl Connection {
     }
 }
 
-/// Asks one question on a connection of its own.
+/// How long the first attempt to connect may take; each further one twice as long. The kernel accepts for a busy node, too; and a first
+/// packet lost on a link that is coming up is sent again by TCP only after a second, but by us at once.
+const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Asks one question on a connection of its own, all within `timeout`.
 pub(crate) async fn ask(address: SocketAddr, request: &Request<'_>, timeout: Duration) -> Result<Reply, WireError> {
     tokio::time::timeout(timeout, async {
-        let mut connection = Connection::open(address, "squall", timeout).await?;
+        let mut connection = connect_soon(address).await?;
         connection.encode(request, timeout);
         connection.exchange().await
     })
     .await
     .map_err(|_| timed_out("answer"))?
+}
+
+/// Connects, and does not wait for a lost packet. A refusal is final.
+async fn connect_soon(address: SocketAddr) -> Result<Connection, WireError> {
+    let mut patience = FIRST_CONNECT_TIMEOUT;
+    loop {
+        match Connection::open(address, "squall", patience).await {
+            Err(WireError::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => patience *= 2,
+            done => return done,
+        }
+    }
 }
 
 fn timed_out(what: &str) -> std::io::Error {
