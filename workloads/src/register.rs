@@ -181,6 +181,11 @@ impl Rotation {
         }
     }
 
+    /// Number of the group, as a stream of chance takes it.
+    fn number(&self) -> u32 {
+        u32::try_from(self.group).expect("there are fewer groups than clients")
+    }
+
     /// Number of the key that stands at `place` at `count`; every number belongs to one place of one group.
     fn key_number(&self, place: u64, count: u64) -> u64 {
         let places = self.ahead.len() as u64;

@@ -20,6 +20,8 @@ pub(super) struct Stream {
     functions: Draws,
     places: Draws,
     times: Draws,
+    /// The same for all clients of a group.
+    meetings: Draws,
     /// The name of the key last used at each place, with its number.
     names: Vec<Option<(u64, Arc<str>)>>,
     /// The smallest count that was not used.
@@ -36,10 +38,11 @@ impl Stream {
             reads_percent: u64::from(options.reads_percent),
             slot_ns: (clients * NS_PER_S).checked_div(u64::from(options.rate)),
             names: vec![None; rotation.ahead.len()],
-            rotation,
             functions: Draws::new(options.seed, "register.function", client),
             places: Draws::new(options.seed, "register.place", client),
             times: Draws::new(options.seed, "register.time", client),
+            meetings: Draws::new(options.seed, "register.meeting", rotation.number()),
+            rotation,
             next: 0,
         }
     }
@@ -77,9 +80,12 @@ impl Stream {
         }
     }
 
-    /// When the operation at `count` is due: anywhere in its slot, so that clients keep no step.
+    /// When the operation at `count` is due: in even slots anywhere, so that clients keep no step; in odd ones all clients of a group meet
+    /// at one moment of the slot. An operation takes a millisecond and its slot ten, so operations that never met would hardly ever
+    /// overlap, and what a store does wrong it does where they overlap: a read that sees a write in progress, and the next that does not.
     fn due_ns(&mut self, count: u64, slot_ns: u64) -> u64 {
-        count.saturating_mul(slot_ns).saturating_add(self.times.below(count, slot_ns))
+        let draws = if count % 2 == 0 { &mut self.times } else { &mut self.meetings };
+        count.saturating_mul(slot_ns).saturating_add(draws.below(count, slot_ns))
     }
 }
 

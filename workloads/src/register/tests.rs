@@ -101,7 +101,7 @@ fn the_first_operations_of_seed_7_stay_what_they_are() {
         .iter()
         .map(|(at_ns, _)| at_ns.to_string())
         .collect();
-    insta::assert_snapshot!(due.join(" "), @"4874335 17567464 24886673 38519089 46757966 56952661");
+    insta::assert_snapshot!(due.join(" "), @"4874335 19995104 24886673 39906450 46757966 59303205");
 }
 
 #[test]
@@ -306,4 +306,35 @@ fn names_the_unknown_word_in_a_plan() {
         .expect_err("`keys` is no option")
         .to_string();
     assert!(error.contains("unknown field `keys`"), "{error}");
+}
+
+#[test]
+fn the_clients_of_a_group_meet_in_every_other_slot() {
+    let options = Options {
+        clients: 10,
+        clients_per_key: 5,
+        rate: 1_000,
+        seed: 11,
+        ..Options::default()
+    };
+    let workload = Register::new(options).expect("the options fit");
+    let due: Vec<Vec<u64>> = (0..10)
+        .map(|client| {
+            drive(&mut *workload.generator(client), 1_000, 200_000_000)
+                .iter()
+                .map(|(due_ns, _)| *due_ns)
+                .collect()
+        })
+        .collect();
+    for group in [&due[..5], &due[5..]] {
+        let met = group[0]
+            .iter()
+            .filter(|moment| group.iter().all(|client| client.contains(moment)))
+            .count();
+        assert!((8..=11).contains(&met), "{met} of 20 slots");
+    }
+    assert!(
+        due[0].iter().filter(|moment| due[5].contains(moment)).count() < 3,
+        "groups keep no step with each other"
+    );
 }
