@@ -189,7 +189,10 @@ impl Plan {
             let what = error.to_string();
             format!("{place}: {}", what.split(" at line ").next().unwrap_or(&what))
         })?;
-        plan.validate()?;
+        plan.validate().map_err(|error| match place_of(text, &error) {
+            Some((line, column)) => format!("line {line}, column {column}: {error}"),
+            None => error,
+        })?;
         Ok(plan)
     }
 
@@ -233,6 +236,26 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Where in a plan's text the thing stands that an error is about: the first of the words in backticks that the text has as a string, the
+/// setting behind a flag, or an injection's number.
+fn place_of(text: &str, error: &str) -> Option<(usize, usize)> {
+    let quoted = error.split('`').skip(1).step_by(2).map(|word| format!("\"{word}\""));
+    let flags = error.split_whitespace().filter_map(|word| word.strip_prefix("--")).map(|flag| {
+        let key = flag.trim_end_matches([':', ',']).replace('-', "_");
+        format!("\"{key}\"")
+    });
+    let injections = error
+        .strip_prefix("injection ")
+        .and_then(|rest| rest.split(':').next())
+        .map(|id| format!("\"id\": {id}"));
+    let at = quoted.chain(injections).chain(flags).find_map(|needle| text.find(&needle))?;
+    let before = &text[..at];
+    Some((
+        before.matches('\n').count() + 1,
+        before.chars().rev().take_while(|char| *char != '\n').count() + 1,
+    ))
 }
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -322,5 +345,90 @@ fn draw_schedule(seed: u64, system: &SystemPlan, timing: &Timing, faults: &[Stri
 fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     for last in (1..items.len()).rev() {
         items.swap(last, rng.random_range(0..=last));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::systems::quorum::{Settings, Versions};
+
+    fn plan() -> Plan {
+        let system = SystemPlan::Quorum(Settings {
+            nodes: 5,
+            n: 3,
+            r: 2,
+            w: 2,
+            write_back: true,
+            versions: Versions::Quorum,
+            clock_offset_ms: Default::default(),
+        });
+        Plan::draw(Options {
+            seed: 7,
+            system,
+            workload: WorkloadPlan::Register(register::Options {
+                seed: 7,
+                ..Default::default()
+            }),
+            bind: Bind::Node,
+            timing: Timing::of(15_000, 1_000),
+            faults: ["partition", "kill", "pause"].map(String::from).to_vec(),
+        })
+    }
+
+    #[test]
+    fn what_was_drawn_can_be_read_again() {
+        let drawn = plan();
+        assert_eq!(Plan::from_json(&drawn.to_json()), Ok(drawn));
+    }
+
+    #[test]
+    fn every_requested_kind_is_in_the_schedule_and_ends_with_the_storm() {
+        for seed in 0..200 {
+            let mut options = plan();
+            options.schedule = draw_schedule(seed, &options.system, &options.timing, &options.requested);
+            assert_eq!(options.validate(), Ok(()), "seed {seed}");
+            for kind in &options.requested {
+                assert!(
+                    options.schedule.iter().any(|injection| injection.fault.kind() == kind),
+                    "seed {seed}: {kind}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_place() {
+        let text = plan().to_json();
+        let wrong = [
+            (text.replacen("\"partition\"", "\"partitoin\"", 1), "partitoin"),
+            (text.replacen("\"r\": 2", "\"r\": 9", 1), "--r 9"),
+            (text.replacen("\"at_ms\": ", "\"at_ms\": 9", 1), "injection 0"),
+            (text.replacen("\"squall_plan\": 1", "\"squall_plan\": 8", 1), "squall_plan"),
+        ];
+        for (text, word) in wrong {
+            let error = Plan::from_json(&text).expect_err("it is wrong");
+            assert!(
+                error.starts_with("line ") && error.contains("column ") && error.contains(word),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_draw_in_one_place_moves_nothing_elsewhere() {
+        let (all, fewer) = (plan(), {
+            let mut plan = plan();
+            plan.requested.truncate(1);
+            plan.schedule = draw_schedule(plan.seed, &plan.system, &plan.timing, &plan.requested);
+            plan
+        });
+        let times = |plan: &Plan| {
+            plan.schedule
+                .iter()
+                .map(|injection| (injection.at_ms, injection.for_ms))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(times(&all), times(&fewer), "kinds do not move times");
     }
 }

@@ -67,9 +67,8 @@ pub(super) fn talk(args: &KvArgs) -> Result<u8> {
         .block_on(ask(address, &request, Duration::from_millis(whom.timeout_ms)))
         .with_context(|| format!("ask the node at {address}"))?;
     match reply {
-        Reply::Value { value, .. } => {
-            value.inspect(|value| stdout::print(&format!("{value}\n")));
-        }
+        Reply::Value { value: Some(value), .. } => stdout::print_foreign(&value),
+        Reply::Value { value: None, .. } => stdout::note("the key was never written"),
         Reply::Stored { version } => stdout::print(&format!("stored as version {version}\n")),
         Reply::Status(fields) => stdout::print(&format!("{}\n", serde_json::Value::Object(fields))),
         Reply::Failed(note) => {

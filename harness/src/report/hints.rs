@@ -53,6 +53,8 @@ pub fn text(report: &Report, done: Done, typed: &Path, folder: Option<&RunFolder
 
 /// A path as a shell takes it: quoted only where it must be.
 fn pasted(path: &Path) -> String {
+    // `.` without its dot.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let text = path.to_string_lossy();
     let plain = |char: char| char.is_ascii_alphanumeric() || "_./-=:+@,%".contains(char);
     if !text.is_empty() && text.chars().all(plain) {
@@ -69,6 +71,7 @@ mod tests {
     #[test]
     fn a_path_is_quoted_only_where_a_shell_needs_it() {
         assert_eq!(pasted(Path::new("results/latest")), "results/latest");
+        assert_eq!(pasted(Path::new("")), ".");
         assert_eq!(pasted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A reader that closes the pipe early (`squall list faults | head -1`) is content, not an error: failed writes are passed over.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
@@ -17,6 +17,18 @@ const HINT: Style = AnsiColor::Cyan.on_default();
 pub fn print(text: &str) {
     let mut out = anstream::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a value that came from a node, and a line end: as it is into a pipe, where a program wants it whole; with control characters
+/// shown on a terminal.
+pub fn print_foreign(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let line = if out.is_terminal() {
+        format!("{}\n", shown(text))
+    } else {
+        format!("{text}\n")
+    };
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Writes one line to stderr that the user should know and need not act on.

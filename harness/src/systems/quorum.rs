@@ -23,6 +23,10 @@ pub(super) const INFO: SystemInfo = SystemInfo {
     expected: &[
         ("(default: --n 3 --r 2 --w 2)", "valid"),
         ("--r 1 --w 1", "invalid"),
+        (
+            "--r 3 --w 1",
+            "invalid, though R+W>N: a write that is on one replica only may be missed by the next one's version read",
+        ),
         ("--versions coordinator-local", "invalid"),
         (
             "--versions wall-clock",

@@ -56,7 +56,11 @@ impl Squall {
     }
 
     pub fn spawn_with(&self, args: &[&str], env: &[(&str, &str)]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_squall"))
+        self.spawn_program(Path::new(env!("CARGO_BIN_EXE_squall")), args, env)
+    }
+
+    pub fn spawn_program(&self, program: &Path, args: &[&str], env: &[(&str, &str)]) -> Child {
+        Command::new(program)
             .args(args)
             .envs(env.iter().copied())
             .current_dir(self.folder())
