@@ -7,6 +7,7 @@ mod crash;
 mod ending;
 mod finding;
 mod heal;
+mod idle;
 mod linearizable;
 mod readiness;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The rule that a run must have proved something.
 //!
-//! Source: ARCHITECTURE.md, "Verdicts", vacuity (a) to (d). A run whose faults did nothing, or whose clients did nothing, says nothing about the
+//! Source: ARCHITECTURE.md, "Verdicts", vacuity (a) to (e). A run whose faults did nothing, or whose clients did nothing, says nothing about the
 //! system, however green it looks (the field's tools report such runs as passed: openraft #1975). It is judged only where all phases ran:
 //! what is missing from a prefix may just not have come yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::RuleFinding;
+use super::idle;
 use super::timeline::{Injection, Timeline};
 use crate::history::History;
 use crate::history::mark::Header;
@@ -41,6 +42,9 @@ pub(super) fn of_run(header: &Header, history: &History, timeline: &Timeline) ->
     found.extend(silent_nodes(header, history, timeline));
     found.extend(kinds_that_never_bit(header, timeline));
     found.extend(timeline.injected().filter_map(without_effect));
+    if idle::during_the_faults(header, history, timeline) {
+        found.push("no operation during the faults, although they left a majority of the nodes together".into());
+    }
     found
         .into_iter()
         .map(|message| RuleFinding::new(RULE, Verdict::Vacuous, message))

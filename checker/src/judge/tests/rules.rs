@@ -303,6 +303,66 @@ fn vacuity_d_asks_for_a_positive_probe_of_every_injection() {
     );
 }
 
+/// The good story, whose fault came to this state of the world; nobody asks anything while it is in force.
+fn idle_under(state: serde_json::Value) -> Story {
+    good_but(|story| story.stage("applied", |applied| applied["resolved"] = json!({"resolved": {"state": state}})))
+}
+
+#[test]
+fn vacuity_e_asks_for_an_operation_during_faults_that_leave_a_majority_together() {
+    let words = "no operation during the faults";
+    let one_cut_off = json!({"cuts": [["n1", "n3"], ["n2", "n3"]]});
+    for state in [one_cut_off.clone(), json!({"down": ["n2"]}), json!({"paused": ["n1"]})] {
+        check(&idle_under(state), Vacuous, None, words);
+    }
+    let busy = |time_ms: u64| {
+        let mut story = idle_under(one_cut_off.clone());
+        for (time_ms, kind) in [(time_ms, "invoke"), (time_ms + 1, "info")] {
+            story
+                .operations
+                .push(json!({"time": time_ms * 1_000_000, "type": kind, "process": 40, "f": "read", "key": "k", "value": null}));
+        }
+        story
+    };
+    check(&busy(1_500), Valid, None, "");
+    check(&busy(2_050), Vacuous, None, words);
+}
+
+#[test]
+fn vacuity_e_asks_nothing_where_silence_may_be_honest() {
+    for lost in [
+        json!({"cuts": [["n1", "n2"], ["n2", "n3"], ["n3", "n1"]]}),
+        json!({"down": ["n1"], "paused": ["n2"]}),
+        json!({"cuts": [["clients", "n1"]]}),
+        json!({"slowed": ["n1"]}),
+    ] {
+        check(&idle_under(lost), Valid, None, "");
+    }
+    // Both clients wait for an answer all along.
+    let mut held_up = idle_under(json!({"down": ["n2"]}));
+    for process in [40, 41] {
+        for (time_ms, kind) in [(990_u64, "invoke"), (2_100, "info")] {
+            held_up
+                .operations
+                .push(json!({"time": time_ms * 1_000_000, "type": kind, "process": process, "f": "read", "key": "k", "value": null}));
+        }
+    }
+    check(&held_up, Valid, None, "");
+    // Two faults of which each leaves a majority, but not both.
+    let mut both = idle_under(json!({"down": ["n1"]}));
+    for (time_ms, stage) in [
+        (1_001, "asked"),
+        (1_002, "applied"),
+        (1_003, "probed"),
+        (2_000, "heal-asked"),
+        (2_010, "healed"),
+    ] {
+        let value = json!({"id": 2, "stage": stage, "probe": {"ok": true}, "resolved": {"resolved": {"state": {"down": ["n2"]}}}});
+        both.marks.push((time_ms, "nemesis", "partition", value));
+    }
+    check(&both, Valid, None, "");
+}
+
 #[test]
 fn a_foreign_history_is_vacuous_only_if_nothing_in_it_concludes() {
     let foreign = |change: &dyn Fn(&mut Story)| {
