@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
+use crate::report::witness::Picture;
+
 /// The name under which the newest run of a results folder can be reached.
 pub const LATEST: &str = "latest";
 
@@ -248,6 +250,16 @@ impl RunFolder {
         self.root.join("witness.txt")
     }
 
+    /// The proof as a picture; exists only if a rule is broken.
+    pub fn witness_picture(&self) -> PathBuf {
+        self.root.join("witness.svg")
+    }
+
+    /// The proof as a page around the picture; exists only if a rule is broken.
+    pub fn witness_page(&self) -> PathBuf {
+        self.root.join("witness.html")
+    }
+
     /// The proof as a history that can be judged; exists only if a rule is broken.
     pub fn witness_history(&self) -> PathBuf {
         self.root.join("witness.jsonl")
@@ -364,6 +376,8 @@ pub struct JudgementFiles {
     pub report: String,
     /// `witness.txt` and `witness.jsonl`.
     pub witness: Option<(String, String)>,
+    /// `witness.svg` and `witness.html`.
+    pub picture: Option<Picture>,
 }
 
 impl RunFolder {
@@ -380,6 +394,16 @@ impl RunFolder {
             None => {
                 remove(&self.witness_text())?;
                 remove(&self.witness_history())?;
+            }
+        }
+        match &files.picture {
+            Some(picture) => {
+                replace(&self.witness_picture(), &picture.svg)?;
+                replace(&self.witness_page(), &picture.html)?;
+            }
+            None => {
+                remove(&self.witness_picture())?;
+                remove(&self.witness_page())?;
             }
         }
         replace(&self.report(), &files.report)?;
@@ -556,14 +580,22 @@ mod tests {
             verdict: "1\n".into(),
             report: "r\n".into(),
             witness: Some(("w\n".into(), "{}\n".into())),
+            picture: Some(Picture {
+                svg: "s\n".into(),
+                html: "h\n".into(),
+            }),
         };
         run.write_judgement(&files).unwrap();
         assert_eq!(fs::read_to_string(run.witness_text()).unwrap(), "w\n");
         assert_eq!(fs::read_to_string(run.witness_history()).unwrap(), "{}\n");
+        assert_eq!(fs::read_to_string(run.witness_picture()).unwrap(), "s\n");
+        assert_eq!(fs::read_to_string(run.witness_page()).unwrap(), "h\n");
         files.witness = None;
+        files.picture = None;
         files.verdict = "2\n".into();
         run.write_judgement(&files).unwrap();
         assert!(!run.witness_text().exists() && !run.witness_history().exists());
+        assert!(!run.witness_picture().exists() && !run.witness_page().exists());
         assert_eq!(fs::read_to_string(run.verdict()).unwrap(), "2\n");
     }
 }

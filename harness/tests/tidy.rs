@@ -84,6 +84,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
             "rustix",
             "serde",
             "serde_json",
+            "sha2",
             "tempfile",
             "thiserror",
             "tokio",

@@ -31,17 +31,21 @@ pub(super) struct CheckArgs {
     /// Prints latencies, faults and the nodes' figures too, as a run does
     #[arg(long)]
     numbers: bool,
+
+    /// Writes the violation as a page with a picture there (a name ending in `.svg`: the picture alone)
+    #[arg(long, value_name = "OUT.html")]
+    picture: Option<PathBuf>,
 }
 
 /// Judges what the user named.
 pub(super) fn check(args: &CheckArgs) -> Result<u8> {
     let input = results::open(&args.input, &args.out).map_err(results_error)?;
-    judge_and_print(&input, &args.input, Done::Check { numbers: args.numbers })
+    judge_and_print(&input, &args.input, Done::Check { numbers: args.numbers }, args.picture.as_deref())
 }
 
 /// Judges a run or a file, prints what it is worth, stores it in a run's folder, and returns the exit code. `typed` is how the user
-/// may name it.
-pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done) -> Result<u8> {
+/// may name it; the picture of a violation goes to `picture` too.
+pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done, picture: Option<&Path>) -> Result<u8> {
     let path = input.history();
     let file = File::open(&path).map_err(|error| usage(format!("cannot read `{}`: {error}", path.display()), ""))?;
     let history = History::read(BufReader::with_capacity(READ_BYTES, file)).map_err(|error| {
@@ -53,6 +57,9 @@ pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done) -> Result
     let traces = input.folder().map(|folder| read_traces(folder, &history));
     let report = Report::of(&history, traces.as_ref().map_or(Traces::Missing, Traces::AtHand));
     let witness_at = store(input, &report)?;
+    if let Some(path) = picture {
+        store_picture(path, &report)?;
+    }
     stdout::print(&report.verdict_text(&witness_at));
     if done != (Done::Check { numbers: false }) {
         stdout::print(&report.numbers_text());
@@ -87,6 +94,17 @@ fn store(input: &Input, report: &Report) -> Result<WitnessAt> {
             Ok(WitnessAt::Inline)
         }
     }
+}
+
+/// Writes the picture where the user wants it, or says why there is none.
+fn store_picture(path: &Path, report: &Report) -> Result<()> {
+    let Some(picture) = &report.picture else {
+        stdout::note("there is no picture: no safety rule is broken");
+        return Ok(());
+    };
+    let is_svg = path.extension().is_some_and(|extension| extension == "svg");
+    std::fs::write(path, if is_svg { &picture.svg } else { &picture.html })
+        .map_err(|error| usage(format!("cannot write `{}`: {error}", path.display()), "name a file you may write"))
 }
 
 /// A results error as the program's error: what the user can mend by typing is a usage error.

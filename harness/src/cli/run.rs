@@ -93,7 +93,7 @@ fn one(plan: &Plan, out: &Path) -> Result<u8> {
     };
     seal(&folder.history(), reason, &why).context("end the history")?;
     let typed = folder.typed();
-    check::judge_and_print(&Input::Folder(folder), &typed, Done::Run)
+    check::judge_and_print(&Input::Folder(folder), &typed, Done::Run, None)
 }
 
 /// Starts `squall doctor` for the run's records; it takes a tenth of a second beside the start of the cluster.

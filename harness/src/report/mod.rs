@@ -5,6 +5,7 @@
 
 pub mod hints;
 mod json;
+mod markup;
 pub mod numbers;
 mod numbers_text;
 pub mod progress;
@@ -13,6 +14,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
+mod tokens;
+pub mod witness;
 pub mod words;
 
 use squall_checker::history::History;
@@ -20,6 +24,7 @@ use squall_checker::history::mark::Header;
 use squall_checker::judge::{Judgement, Traces, judge};
 
 use self::numbers::Numbers;
+use self::witness::Picture;
 use crate::exit;
 use crate::results::JudgementFiles;
 
@@ -32,6 +37,8 @@ pub struct Report {
     pub judgement: Judgement,
     /// What it cost.
     pub numbers: Numbers,
+    /// The proof as a picture, if a safety rule is broken.
+    pub picture: Option<Picture>,
 }
 
 /// Where the reader finds the witness.
@@ -80,10 +87,12 @@ impl Limits {
 impl Report {
     /// Judges a history with its traces and counts it.
     pub fn of(history: &History, traces: Traces<'_>) -> Report {
+        let judgement = judge(history, traces);
         Report {
             header: history.header.clone(),
-            judgement: judge(history, traces),
             numbers: Numbers::of(history),
+            picture: judgement.witness.as_ref().and_then(|witness| Picture::of(history, witness)),
+            judgement,
         }
     }
 
@@ -113,6 +122,7 @@ impl Report {
             report: anstream::adapter::strip_str(&(verdict + &numbers)).to_string(),
             // Lines of a history are JSON and so UTF-8; what is not could not have been read.
             witness: witness.map(|witness| (witness.text(), String::from_utf8_lossy(&witness.history_lines()).into_owned())),
+            picture: self.picture.clone(),
         }
     }
 }

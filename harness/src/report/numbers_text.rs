@@ -95,7 +95,7 @@ fn first_success(first: FirstSuccess) -> String {
 fn what(fault: &FaultRow, limits: &Limits) -> String {
     let text = match &fault.skipped {
         Some(reason) => format!("skipped: {reason}"),
-        None => target(fault),
+        None => target(&fault.kind, fault.asked.as_ref(), fault.resolved.as_ref()),
     };
     let text = shortened(&shown(&text), limits.fault_chars);
     match (fault.skipped.is_some(), fault.bit, fault.healed) {
@@ -106,18 +106,15 @@ fn what(fault: &FaultRow, limits: &Limits) -> String {
 }
 
 /// The shape a fault was asked to have and the node it came to (`isolate-one n3`); where it has neither, all that was resolved.
-fn target(fault: &FaultRow) -> String {
-    let shape = fault.asked.as_ref().and_then(|asked| asked.get(&fault.kind)?.get("shape"));
+pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>) -> String {
+    let shape = asked.and_then(|asked| asked.get(kind)?.get("shape"));
     // A shape with parameters is an object of its name.
     let shape = shape.and_then(|shape| shape.as_str().or_else(|| shape.as_object()?.keys().next().map(String::as_str)));
-    let node = fault
-        .resolved
-        .as_ref()
-        .and_then(|receipt| receipt.get("resolved").unwrap_or(receipt).get("node")?.as_str());
+    let node = resolved.and_then(|receipt| receipt.get("resolved").unwrap_or(receipt).get("node")?.as_str());
     match (shape, node) {
         (Some(shape), Some(node)) => format!("{shape} {node}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => fault.resolved.as_ref().map_or_else(|| "?".into(), plain),
+        (None, None) => resolved.map_or_else(|| "?".into(), plain),
     }
 }
 

@@ -1,0 +1,105 @@
+//! How the picture names values, durations and moments: short, since every character costs room.
+
+use squall_checker::escape::visible;
+
+/// Longest value within the picture, in characters.
+const VALUE_CHARS_MAX: usize = 16;
+/// Longest value, name or key anywhere on the page, in characters.
+pub(super) const LONG_CHARS_MAX: usize = 64;
+
+/// A value or a key within the picture: its two ends if it is long, since long values often differ only in the last.
+pub(super) fn value(text: &str) -> String {
+    let text = visible(text, usize::MAX);
+    let count = text.chars().count();
+    if count <= VALUE_CHARS_MAX {
+        return text;
+    }
+    let head: String = text.chars().take(VALUE_CHARS_MAX - 6).collect();
+    let tail: String = text.chars().skip(count - 5).collect();
+    format!("{head}…{tail}")
+}
+
+/// A value or a name where there is room: cut with its length.
+pub(super) fn long(text: &str) -> String {
+    match text.chars().count() {
+        count if count <= LONG_CHARS_MAX => text.to_owned(),
+        count => format!("{}… ({count} characters)", text.chars().take(LONG_CHARS_MAX).collect::<String>()),
+    }
+}
+
+/// A duration with three figures or so: `273 ms`, `1.24 s`.
+pub(super) fn duration(time_ns: u64) -> String {
+    let (unit_ns, unit) = match time_ns {
+        0..1_000 => return format!("{time_ns} ns"),
+        1_000..1_000_000 => (1_000, "µs"),
+        1_000_000..1_000_000_000 => (1_000_000, "ms"),
+        _ => (1_000_000_000, "s"),
+    };
+    let whole = time_ns / unit_ns;
+    let hundredths = time_ns % unit_ns * 100 / unit_ns;
+    match whole {
+        0..10 => format!("{whole}.{hundredths:02} {unit}"),
+        10..100 => format!("{whole}.{} {unit}", hundredths / 10),
+        _ => format!("{whole} {unit}"),
+    }
+}
+
+/// A moment of the run, cut to its digits: `62.118 s`.
+pub(super) fn moment(time_ns: u64, digits: usize) -> String {
+    let fraction = format!("{:09}", time_ns % 1_000_000_000);
+    format!("{}.{} s", time_ns / 1_000_000_000, &fraction[..digits])
+}
+
+/// The fewest digits of 3, 6 and 9 that tell these moments apart.
+pub(super) fn digits(times_ns: &[u64]) -> usize {
+    let mut times_ns = times_ns.to_vec();
+    times_ns.sort_unstable();
+    times_ns.dedup();
+    let tells_apart = |digits: &usize| {
+        let unit_ns = 10_u64.pow(9 - *digits as u32);
+        times_ns.windows(2).all(|pair| pair[0] / unit_ns < pair[1] / unit_ns)
+    };
+    [3, 6].into_iter().find(tells_apart).unwrap_or(9)
+}
+
+/// How many columns of a monospaced typeface a text takes at most: beyond ASCII, characters may be two wide.
+pub(super) fn columns(text: &str) -> f64 {
+    text.chars()
+        .map(|character| {
+            if character.is_ascii() || "…→µ·✕".contains(character) {
+                1.0
+            } else {
+                2.0
+            }
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_keep_three_figures() {
+        let shown: Vec<String> = [7, 1_234, 45_600, 273_000_000, 2_784_000_000, 61_000_000_000].map(duration).into();
+        assert_eq!(shown, ["7 ns", "1.23 µs", "45.6 µs", "273 ms", "2.78 s", "61.0 s"]);
+    }
+
+    #[test]
+    fn long_values_keep_both_ends() {
+        assert_eq!(value("\"0123456789abcdef0123456789\""), "\"012345678…6789\"");
+        assert_eq!(value("1234"), "1234");
+        assert_eq!(
+            long(&"é".repeat(10_000)).chars().count(),
+            64 + "… (10000 characters)".chars().count()
+        );
+    }
+
+    #[test]
+    fn moments_are_told_apart() {
+        assert_eq!(digits(&[1_000_000, 2_000_000, 2_000_000]), 3);
+        assert_eq!(digits(&[1_000_000, 1_001_000]), 6);
+        assert_eq!(digits(&[1, 2]), 9);
+        assert_eq!(moment(62_118_999_999, 3), "62.118 s");
+    }
+}
