@@ -28,6 +28,36 @@ pub enum Certificate {
         /// The only write of its value.
         write: Place,
     },
+    /// By the compare-and-sets that lead from one to the other, an operation must come after one that began after its return.
+    AgainstChain {
+        /// What must come first.
+        first: Place,
+        /// What must come after it, and had returned before.
+        then: Place,
+    },
+    /// Two compare-and-sets replaced the same value, which was written once.
+    ReplacedTwice {
+        /// An operation that proves that one of them happened: itself, or one that saw what came of it.
+        one: Place,
+        /// The same of the other.
+        other: Place,
+    },
+    /// Compare-and-sets that happened go round in a circle: no write begins them.
+    Circle {
+        /// An operation that proves that one of them happened.
+        operation: Place,
+    },
+    /// A compare-and-set failed although the value it expected was there from before its invocation until after its return.
+    FailedAlthoughEqual {
+        /// The failed one.
+        cas: Place,
+        /// An operation that left or found the expected value, and returned before.
+        returned_first: Place,
+        /// An operation that found the expected value, and began after.
+        began_last: Place,
+        /// An operation that proves that `began_last` happened; itself unless its outcome is unknown.
+        shown_by: Place,
+    },
     /// Each of two values must come before the other.
     Overlap {
         /// One value.
@@ -37,7 +67,7 @@ pub enum Certificate {
     },
 }
 
-/// One value's part in an overlap. Every operation here writes or reads this value.
+/// One value's part in an overlap. Every operation here writes or reads this value, or one that came of it by compare-and-sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
     /// The value's write.
@@ -46,10 +76,20 @@ pub struct Side {
     pub returned_first: Place,
     /// An operation that began after the other side's [`returned_first`](Side::returned_first) had returned.
     pub began_last: Place,
+    /// An operation that proves that [`began_last`](Side::began_last) happened; itself, unless that is a compare-and-set of unknown outcome.
+    #[serde(default = "Side::not_said")]
+    pub shown_by: Place,
+}
+
+impl Side {
+    fn not_said() -> Place {
+        Place::INITIAL
+    }
 }
 
 impl Certificate {
-    /// The operations it names, each once, in the order of their invocations' lines. At most six.
+    /// The operations it names, each once, in the order of their invocations' lines. At most six, or eight where compare-and-sets are of
+    /// unknown outcome. What they found and left may come from further writes and compare-and-sets, which are not named.
     pub fn operations(&self) -> Vec<usize> {
         let mut operations: Vec<usize> = self.named().iter().filter_map(|place| place.operation()).collect();
         operations.sort_unstable();
@@ -63,8 +103,17 @@ impl Certificate {
             Certificate::RefusedWriteRead { read, write } | Certificate::ReadFromTheFuture { read, write } => vec![read, write],
             Certificate::Overlap { one, other } => [one, other]
                 .into_iter()
-                .flat_map(|side| [side.write, side.returned_first, side.began_last])
+                .flat_map(|side| [side.write, side.returned_first, side.began_last, side.shown_by])
                 .collect(),
+            Certificate::AgainstChain { first, then } => vec![first, then],
+            Certificate::ReplacedTwice { one, other } => vec![one, other],
+            Certificate::Circle { operation } => vec![operation],
+            Certificate::FailedAlthoughEqual {
+                cas,
+                returned_first,
+                began_last,
+                shown_by,
+            } => vec![cas, returned_first, began_last, shown_by],
         }
     }
 
@@ -115,6 +164,7 @@ fn sides(times: &Times<'_>, cluster: &Cluster) -> [Side; 4] {
             write,
             returned_first: write,
             began_last: write,
+            shown_by: write,
         };
         for read in reads {
             if times.returned_ns(read) < times.returned_ns(side.returned_first) {
@@ -124,6 +174,7 @@ fn sides(times: &Times<'_>, cluster: &Cluster) -> [Side; 4] {
                 side.began_last = read;
             }
         }
+        side.shown_by = side.began_last;
         side
     })
 }

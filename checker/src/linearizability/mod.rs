@@ -23,6 +23,8 @@
 //! # Ok::<(), squall_checker::history::error::ReadError>(())
 //! ```
 
+mod failed;
+mod meaning;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -83,10 +85,12 @@ pub fn linearization(history: &History, key: Option<KeyId>) -> Option<Vec<usize>
     let by_key = ByKey::of(history);
     let places = by_key.places(key);
     let zones = Zones::of(history, places).ok()?;
-    if zones.undecided.is_some() || zones.contradiction(history, places).is_some() {
+    if zones.undecided || zones.contradiction(history, places).is_some() {
         return None;
     }
-    Some(order::linearization(history, places, &zones))
+    let order = order::linearization(history, places, &zones);
+    let order = failed::Placement::of(history, &order).with(&zones.failed).ok()?;
+    Some(order.into_iter().map(|place| place as usize).collect())
 }
 
 fn check_key(history: &History, key: Option<KeyId>, places: &[u32]) -> KeyResult {
@@ -104,12 +108,17 @@ fn check_key(history: &History, key: Option<KeyId>, places: &[u32]) -> KeyResult
         Err(reason) => return result(Verdict::Unknown, Some(reason)),
     };
     let Some(certificate) = zones.contradiction(history, places) else {
-        let verdict = if zones.undecided.is_some() {
-            Verdict::Unknown
-        } else {
-            Verdict::Valid
+        if zones.undecided {
+            return result(Verdict::Unknown, Some("a value was written twice".to_owned()));
+        }
+        if zones.failed.is_empty() {
+            return result(Verdict::Valid, None);
+        }
+        let order = order::linearization(history, places, &zones);
+        return match failed::Placement::of(history, &order).with(&zones.failed) {
+            Ok(_) => result(Verdict::Valid, None),
+            Err(_) => result(Verdict::Unknown, Some("failed cas open".to_owned())),
         };
-        return result(verdict, zones.undecided);
     };
     let certain_ns = u64::try_from(certificate.certain_ns(&Times::of(history))).ok();
     KeyResult {
