@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::time::{Place, Times};
+use super::window::Window;
 use super::zones::Cluster;
+use crate::history::History;
 
 /// The proof of a violation. [`verify`](super::verify) replays it without knowing how it was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Certificate {
     /// A read returned a value that nobody wrote to this key.
@@ -58,6 +60,8 @@ pub enum Certificate {
         /// An operation that proves that `began_last` happened; itself unless its outcome is unknown.
         shown_by: Place,
     },
+    /// No order explains these operations, whose values are written more than once.
+    Window(Window),
     /// Each of two values must come before the other.
     Overlap {
         /// One value.
@@ -99,6 +103,11 @@ impl Certificate {
 
     fn named(&self) -> Vec<Place> {
         match *self {
+            Certificate::Window(ref window) => [window.anchor, window.unplaceable]
+                .iter()
+                .chain(&window.operations)
+                .copied()
+                .collect(),
             Certificate::PhantomRead { read } => vec![read],
             Certificate::RefusedWriteRead { read, write } | Certificate::ReadFromTheFuture { read, write } => vec![read, write],
             Certificate::Overlap { one, other } => [one, other]
@@ -117,14 +126,22 @@ impl Certificate {
         }
     }
 
+    /// When the violation was certain, in nanoseconds on the history's clock; `None` before its beginning.
+    pub(super) fn certain_at_ns(&self, history: &History) -> Option<u64> {
+        u64::try_from(self.certain_ns(&Times::of(history))).ok()
+    }
+
     /// When the violation was certain: the last of its operations had been seen.
     pub(super) fn certain_ns(&self, times: &Times<'_>) -> i64 {
+        if let Certificate::Window(window) = self {
+            return times.seen_ns(window.unplaceable);
+        }
         self.named().into_iter().map(|place| times.seen_ns(place)).max().unwrap_or(i64::MIN)
     }
 }
 
 /// The best certificate offered so far: the fewest operations; of those, the one that was certain first; of those, the first offered.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Best(Option<(usize, i64, Certificate)>);
 
 impl Best {
@@ -136,7 +153,8 @@ impl Best {
         let (count, certain_ns) = (certificate.operations().len(), certificate.certain_ns(times));
         if self
             .0
-            .is_none_or(|(best_count, best_ns, _)| (count, certain_ns) < (best_count, best_ns))
+            .as_ref()
+            .is_none_or(|(best_count, best_ns, _)| (count, certain_ns) < (*best_count, *best_ns))
         {
             self.0 = Some((count, certain_ns, certificate));
         }

@@ -6,7 +6,7 @@ mod sentence;
 mod table;
 
 use super::certificate::Certificate;
-use super::{KeyResult, Place};
+use super::{KeyResult, Place, window};
 use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Function, Operation, Outcome};
@@ -42,6 +42,9 @@ pub struct WitnessOperation {
     pub seen: Option<String>,
     /// Why it failed, if that is known.
     pub error_kind: Option<String>,
+    /// The value that the register held when a window begins, as JSON text, if this operation says so without being its write. Where the
+    /// witness stands alone, it stands for that write.
+    pub stands_for_write: Option<String>,
     /// Whether it is there only because it leads from one value to the next.
     pub link: bool,
     /// When it was invoked, in nanoseconds.
@@ -62,14 +65,30 @@ const SHOWN_CHARS_MAX: usize = 40;
 impl Witness {
     /// The witness of an invalid key; `None` for any other.
     pub fn of(history: &History, result: &KeyResult) -> Option<Witness> {
-        let certificate = result.certificate?;
+        let certificate = result.certificate.clone()?;
         let digits = sentence::digits(history, &certificate);
         let words = sentence::Words { history, digits };
         let named = certificate.operations();
-        let mut operations: Vec<WitnessOperation> = chain::with_links(history, result.key, &named)
+        let all = match certificate {
+            // A window has all it needs.
+            Certificate::Window(_) => named.clone(),
+            _ => chain::with_links(history, result.key, &named),
+        };
+        let anchor = match &certificate {
+            Certificate::Window(window) => window
+                .anchor
+                .operation()
+                .filter(|&place| history.operations[place].f != Function::Write),
+            _ => None,
+        };
+        let mut operations: Vec<WitnessOperation> = all
             .into_iter()
             .map(|place| WitnessOperation {
                 link: named.binary_search(&place).is_err(),
+                stands_for_write: (anchor == Some(place))
+                    .then(|| window::anchored_value(history, Place::of(place as u32)))
+                    .flatten()
+                    .map(|value| history.value(value).into_owned()),
                 ..WitnessOperation::of(history, &history.operations[place])
             })
             .collect();
@@ -108,6 +127,7 @@ impl WitnessOperation {
             value: value_json(history, operation),
             seen: seen.map(|seen| history.value(seen).into_owned()),
             error_kind: failed.then(|| history.error_kind(operation).map(str::to_owned)).flatten(),
+            stands_for_write: None,
             link: false,
             invoked_ns: operation.invoked_ns,
             returned_ns: operation.returned_ns(),

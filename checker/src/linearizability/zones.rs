@@ -168,7 +168,7 @@ impl Zones {
     /// zones are of.
     pub(super) fn contradiction(&self, history: &History, places: &[u32]) -> Option<Certificate> {
         let times = Times::of(history);
-        let mut best = self.best;
+        let mut best = self.best.clone();
         let mut clusters = self.clusters.iter();
         // The initial value is always a cluster, unless everything was set aside.
         let mut kept = clusters.next()?;

@@ -65,6 +65,8 @@ impl Witness {
         for operation in &self.operations {
             events.push((operation.invoke_line, operation, EventType::Invoke));
             let completion = match operation.outcome {
+                // What it stands for happened, even if it failed itself.
+                _ if operation.stands_for_write.is_some() => Some(EventType::Ok),
                 Outcome::Ok => Some(EventType::Ok),
                 Outcome::Fail => Some(EventType::Fail),
                 Outcome::Unknown => None,
@@ -83,6 +85,15 @@ impl Witness {
             EventType::Invoke => operation.invoked_ns,
             _ => operation.returned_ns.unwrap_or(operation.invoked_ns),
         };
+        if let Some(held) = &operation.stands_for_write {
+            let write = WitnessOperation {
+                f: "write",
+                value: held.clone(),
+                stands_for_write: None,
+                ..operation.clone()
+            };
+            return self.push_event(out, index, line, &write, kind);
+        }
         let says_value = operation.f != "read" || kind == EventType::Ok;
         let value: Option<&RawValue> = serde_json::from_str(&operation.value).ok().filter(|_| says_value);
         let seen: Option<&RawValue> = operation.seen.as_deref().and_then(|seen| serde_json::from_str(seen).ok());

@@ -35,7 +35,8 @@ fn compared_ns(history: &History, certificate: &Certificate) -> Vec<(u64, u64)> 
         Certificate::PhantomRead { .. }
         | Certificate::RefusedWriteRead { .. }
         | Certificate::ReplacedTwice { .. }
-        | Certificate::Circle { .. } => vec![],
+        | Certificate::Circle { .. }
+        | Certificate::Window(_) => vec![],
         Certificate::AgainstChain { first, then } => edge(then, first).into_iter().collect(),
         Certificate::FailedAlthoughEqual {
             cas,
@@ -80,6 +81,16 @@ fn edges(history: &History, certificate: &Certificate) -> Vec<Edge> {
 impl Words<'_> {
     pub(super) fn sentence(&self, certificate: &Certificate) -> String {
         let (read, write) = match *certificate {
+            Certificate::Window(ref window) => {
+                let held = match window.anchor {
+                    Place::INITIAL => "null at the beginning".to_owned(),
+                    anchor => format!("what {} left or found", self.of(anchor)),
+                };
+                return format!(
+                    "no order of these operations explains {}, from {held} on",
+                    self.of(window.unplaceable)
+                );
+            }
             Certificate::PhantomRead { read } => return format!("{}, which nobody wrote", self.read_of(read)),
             Certificate::RefusedWriteRead { read, write } | Certificate::ReadFromTheFuture { read, write } => (read, write),
             Certificate::AgainstChain { first, then } => {
