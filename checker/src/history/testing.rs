@@ -33,6 +33,16 @@ impl Operation {
         Operation { observed: value, ..self }
     }
 
+    /// The same times and outcome of something else.
+    pub(crate) fn asking(self, f: Function, argument: ValueId) -> Operation {
+        Operation {
+            f,
+            argument,
+            observed: ValueId::NONE,
+            ..self
+        }
+    }
+
     /// The same operation, refused.
     pub(crate) fn refused(self) -> Operation {
         Operation {

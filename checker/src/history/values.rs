@@ -44,9 +44,19 @@ impl ValueId {
 /// The values of one history that are not small integers.
 #[derive(Debug, Clone, Default)]
 pub struct ValueTable {
-    texts: Vec<Arc<str>>,
+    entries: Vec<Entry>,
     /// Never iterated: its order is nobody's.
-    places: FxHashMap<Arc<str>, usize>,
+    texts: FxHashMap<Arc<str>, usize>,
+    /// Never iterated either.
+    pairs: FxHashMap<(ValueId, ValueId), usize>,
+}
+
+#[derive(Debug, Clone)]
+enum Entry {
+    /// Canonical JSON.
+    Text(Arc<str>),
+    /// A list of two. Every `cas` has one as its argument, so it must cost no more than two numbers, and come apart again.
+    Pair(ValueId, ValueId),
 }
 
 /// A value nested deeper than [`DEPTH_MAX`].
@@ -62,40 +72,85 @@ impl ValueTable {
         if let Some(integer) = value.integer() {
             return integer.to_string().into();
         }
-        match value.place().and_then(|place| self.texts.get(place)) {
-            Some(text) => Cow::Borrowed(text),
+        match value.place().and_then(|place| self.entries.get(place)) {
+            Some(Entry::Text(text)) => Cow::Borrowed(text),
+            // As deep as the value is nested, at most `DEPTH_MAX`.
+            Some(Entry::Pair(first, second)) => format!("[{},{}]", self.text(*first), self.text(*second)).into(),
             None => Cow::Borrowed("null"),
         }
     }
 
-    /// How many values are stored as text.
+    /// The two values of a list of two: what a `cas` expected, and what it put in its place.
+    pub fn pair(&self, value: ValueId) -> Option<(ValueId, ValueId)> {
+        match value.place().and_then(|place| self.entries.get(place))? {
+            Entry::Pair(first, second) => Some((*first, *second)),
+            Entry::Text(_) => None,
+        }
+    }
+
+    /// The id of the list `[first, second]`.
+    pub fn pair_of(&mut self, first: ValueId, second: ValueId) -> ValueId {
+        let place = *self.pairs.entry((first, second)).or_insert(self.entries.len());
+        if place == self.entries.len() {
+            self.entries.push(Entry::Pair(first, second));
+        }
+        ValueId::of_place(place)
+    }
+
+    /// How many values are stored here.
     pub fn len(&self) -> usize {
-        self.texts.len()
+        self.entries.len()
     }
 
     /// Whether every value is a small integer or null.
     pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
+        self.entries.is_empty()
     }
 
     /// The id of the value with this JSON text, as it stands in the file.
     pub(super) fn intern(&mut self, json: &str) -> Result<ValueId, TooDeep> {
+        self.intern_at(json, 0)
+    }
+
+    fn intern_at(&mut self, json: &str, depth: usize) -> Result<ValueId, TooDeep> {
         if let Some(integer) = small_integer(json) {
             return Ok(integer);
         }
         if json == "null" {
             return Ok(ValueId::NULL);
         }
-        let canonical = canonical(json, 0)?;
-        if let Some(&place) = self.places.get(canonical.as_ref()) {
+        if let Some((first, second)) = two_items(json) {
+            if depth >= DEPTH_MAX {
+                return Err(TooDeep);
+            }
+            let (first, second) = (self.intern_at(first, depth + 1)?, self.intern_at(second, depth + 1)?);
+            return Ok(self.pair_of(first, second));
+        }
+        let canonical = canonical(json, depth)?;
+        if let Some(&place) = self.texts.get(canonical.as_ref()) {
             return Ok(ValueId::of_place(place));
         }
-        let place = self.texts.len();
+        let place = self.entries.len();
         let shared: Arc<str> = canonical.into();
-        self.texts.push(shared.clone());
-        self.places.insert(shared, place);
+        self.entries.push(Entry::Text(shared.clone()));
+        self.texts.insert(shared, place);
         Ok(ValueId::of_place(place))
     }
+}
+
+/// The items of a list of two.
+fn two_items(json: &str) -> Option<(&str, &str)> {
+    let inside = json.strip_prefix('[')?.strip_suffix(']')?;
+    // Two plain numbers, the common case, need no parser.
+    if inside
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b',' | b' '))
+    {
+        let (first, second) = inside.split_once(',')?;
+        return (!second.contains(',')).then_some((first.trim(), second.trim()));
+    }
+    let items: [&RawValue; 2] = serde_json::from_str(json).ok()?;
+    Some((items[0].get(), items[1].get()))
 }
 
 fn small_integer(json: &str) -> Option<ValueId> {
@@ -194,6 +249,22 @@ mod tests {
             assert_eq!(table.text(value), text);
         }
         assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn a_list_of_two_comes_apart() {
+        let mut table = ValueTable::default();
+        let one = table.intern("[1, 2]").unwrap();
+        let parts = (ValueId::of_integer(1).unwrap(), ValueId::of_integer(2).unwrap());
+        assert_eq!(table.pair(one), Some(parts));
+        assert_eq!(table.pair_of(parts.0, parts.1), one);
+        let nested = table.intern(r#"[null, ["a", {"b": [1, 2]}]]"#).unwrap();
+        assert_eq!(table.text(nested), r#"[null,["a",{"b":[1,2]}]]"#);
+        assert_eq!(table.pair(nested).map(|(first, _)| first), Some(ValueId::NULL));
+        for other in ["[1]", "[1,2,3]", "[]", "12", r#"{"a":1,"b":2}"#] {
+            let other = table.intern(other).unwrap();
+            assert_eq!(table.pair(other), None);
+        }
     }
 
     #[test]

@@ -23,25 +23,41 @@
 //! # Ok::<(), squall_checker::history::error::ReadError>(())
 //! ```
 
+mod budget;
+mod failed;
+mod frontier;
+mod key;
+mod meaning;
 mod order;
 #[cfg(test)]
 mod tests;
 mod time;
+mod window;
 mod zones;
 
 pub mod certificate;
 pub mod verify;
 pub mod witness;
 
+pub use self::budget::{Budget, Stop};
 pub use self::certificate::{Certificate, Side};
 pub use self::time::Place;
+pub use self::window::Window;
 pub use self::witness::Witness;
 
-use self::time::Times;
-use self::zones::Zones;
+use self::key::Judged;
 use crate::history::History;
 use crate::history::operation::KeyId;
 use crate::verdict::Verdict;
+
+/// How to judge.
+#[derive(Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// What one key may cost.
+    pub budget: Budget,
+    /// Asked about every millisecond; once it says true, what is not decided by then is unknown.
+    pub stop: Option<Stop<'a>>,
+}
 
 /// What was found out about one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +66,7 @@ pub struct KeyResult {
     pub key: Option<KeyId>,
     /// How many operations it has, whatever their outcome.
     pub operations: usize,
-    /// How it was decided: `zones`.
+    /// How it was decided: `zones`, or `frontier` where values are written more than once.
     pub algorithm: &'static str,
     /// [`Valid`](Verdict::Valid), [`Unknown`](Verdict::Unknown) or [`Invalid`](Verdict::Invalid).
     pub verdict: Verdict,
@@ -62,10 +78,18 @@ pub struct KeyResult {
     pub certain_ns: Option<u64>,
 }
 
-/// Judges every key of a history of registers, in the order in which keys first appear.
+/// Judges every key of a history of registers, in the order in which keys first appear, with the usual [`Budget`] for each.
 pub fn check(history: &History) -> Vec<KeyResult> {
+    check_with(history, &Options::default())
+}
+
+/// Judges every key of a history of registers, in the order in which keys first appear.
+pub fn check_with(history: &History, options: &Options<'_>) -> Vec<KeyResult> {
     let by_key = ByKey::of(history);
-    by_key.keys().map(|key| check_key(history, key, by_key.places(key))).collect()
+    by_key
+        .keys()
+        .map(|key| check_key(history, key, by_key.places(key), options))
+        .collect()
 }
 
 /// The violation that was certain first.
@@ -80,42 +104,31 @@ pub fn first_violation(results: &[KeyResult]) -> Option<&KeyResult> {
 ///
 /// It costs as much as the check, which therefore does not make it unasked.
 pub fn linearization(history: &History, key: Option<KeyId>) -> Option<Vec<usize>> {
-    let by_key = ByKey::of(history);
-    let places = by_key.places(key);
-    let zones = Zones::of(history, places).ok()?;
-    if zones.undecided.is_some() || zones.contradiction(history, places).is_some() {
-        return None;
-    }
-    Some(order::linearization(history, places, &zones))
+    linearization_with(history, key, &Options::default())
 }
 
-fn check_key(history: &History, key: Option<KeyId>, places: &[u32]) -> KeyResult {
-    let result = |verdict, reason| KeyResult {
+/// [`linearization`] within a budget.
+pub fn linearization_with(history: &History, key: Option<KeyId>, options: &Options<'_>) -> Option<Vec<usize>> {
+    let by_key = ByKey::of(history);
+    key::order(history, by_key.places(key), options).map(|order| order.into_iter().map(|place| place as usize).collect())
+}
+
+fn check_key(history: &History, key: Option<KeyId>, places: &[u32], options: &Options<'_>) -> KeyResult {
+    let (algorithm, judged) = key::judge(history, places, options);
+    let (verdict, reason, certificate) = match judged {
+        Judged::Valid => (Verdict::Valid, None, None),
+        Judged::Unknown(reason) => (Verdict::Unknown, Some(reason), None),
+        Judged::Invalid(certificate) => (Verdict::Invalid, None, Some(certificate)),
+    };
+    let certain_ns = certificate.as_ref().and_then(|certificate| certificate.certain_at_ns(history));
+    KeyResult {
         key,
         operations: places.len(),
-        algorithm: "zones",
+        algorithm,
         verdict,
         reason,
-        certificate: None,
-        certain_ns: None,
-    };
-    let zones = match Zones::of(history, places) {
-        Ok(zones) => zones,
-        Err(reason) => return result(Verdict::Unknown, Some(reason)),
-    };
-    let Some(certificate) = zones.contradiction(history, places) else {
-        let verdict = if zones.undecided.is_some() {
-            Verdict::Unknown
-        } else {
-            Verdict::Valid
-        };
-        return result(verdict, zones.undecided);
-    };
-    let certain_ns = u64::try_from(certificate.certain_ns(&Times::of(history))).ok();
-    KeyResult {
-        certificate: Some(certificate),
+        certificate,
         certain_ns,
-        ..result(Verdict::Invalid, None)
     }
 }
 

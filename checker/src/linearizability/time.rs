@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::history::History;
-use crate::history::operation::{Function, Outcome};
-use crate::history::values::ValueId;
 
 /// One operation of a history by its place in [`History::operations`], or the write of null before time.
 ///
@@ -79,13 +77,6 @@ impl<'a> Times<'a> {
             Some(returned_ns) => finite(finite(returned_ns).saturating_add(self.clock_error_ns) as u64),
             None => Self::NEVER,
         }
-    }
-
-    /// What an operation saw, if it is a read that returned.
-    pub(super) fn observed(&self, place: Place) -> Option<ValueId> {
-        let operation = &self.history.operations[place.operation()?];
-        let returned = operation.f == Function::Read && operation.outcome == Outcome::Ok;
-        returned.then(|| operation.observed().unwrap_or(ValueId::NULL))
     }
 
     /// When an operation was seen to take part: at its return, or at its invocation if it never returned.

@@ -3,8 +3,16 @@
 //! It is short so that a person can check it, and it shares no code with the algorithms: only the history and the rule of precedence
 //! (`a` before `b` if a's return plus the clock error is before b's invocation) are common.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::budget::{Budget, Meter};
 use super::certificate::{Certificate, Side};
-use super::time::Place;
+use super::frontier::{Found, Item, Register, search};
+use super::meaning::Meaning;
+use super::time::{Place, Times};
+use super::window::{Window, anchored_value, values_of, windowed};
 use crate::history::History;
 use crate::history::operation::{Function, KeyId, Operation, Outcome};
 use crate::history::values::ValueId;
@@ -32,26 +40,28 @@ pub fn valid(history: &History, key: Option<KeyId>, order: &[usize]) -> Result<(
             .get(place)
             .ok_or(Rejection("the order names an operation that does not exist"))?;
         require(operation.key == key, "the order names an operation on another key")?;
-        require(operation.outcome != Outcome::Fail, "the order contains an operation that failed")?;
         require(!std::mem::replace(&mut used[place], true), "the order names an operation twice")?;
         latest_invocation_ns = latest_invocation_ns.max(operation.invoked_ns);
         require(
             !returned_before(history, operation, latest_invocation_ns),
             "an operation stands after one that began after its return",
         )?;
-        match operation.f {
-            Function::Write => value = operation.argument,
-            Function::Read if operation.outcome == Outcome::Ok => {
-                require(operation.observed() == Some(value), "a read does not see the last value written")?;
+        match Meaning::of(history, operation) {
+            Meaning::Wrote(written) => value = written,
+            Meaning::Saw(seen) => require(seen == value, "a read does not see the last value written")?,
+            Meaning::Replaced(expected, new) => {
+                require(expected == value, "a compare-and-set does not find what it expects")?;
+                value = new;
             }
-            _ => return Err(Rejection("the order contains an operation that no register knows")),
+            Meaning::SawOther(expected) => require(expected != value, "a failed compare-and-set finds what it expects")?,
+            Meaning::Nothing => return Err(Rejection("the order contains an operation that did not happen")),
+            Meaning::Foreign => return Err(Rejection("the order contains an operation that no register knows")),
         }
     }
-    let left_out = history
-        .operations
-        .iter()
-        .zip(used)
-        .any(|(operation, used)| operation.key == key && operation.outcome == Outcome::Ok && !used);
+    let left_out = history.operations.iter().zip(used).any(|(operation, used)| {
+        let says_something = operation.key == key && Meaning::of(history, operation) != Meaning::Nothing;
+        says_something && operation.outcome != Outcome::Unknown && !used
+    });
     require(!left_out, "the order leaves out an operation that happened")
 }
 
@@ -60,36 +70,72 @@ pub fn valid(history: &History, key: Option<KeyId>, order: &[usize]) -> Result<(
 /// # Errors
 /// If one of its claims does not hold in the history.
 pub fn invalid(history: &History, key: Option<KeyId>, certificate: &Certificate) -> Result<(), Rejection> {
-    let check = Check { history, key };
-    let mut operations = history.operations.iter().filter(|operation| operation.key == key);
-    let register = operations.all(|operation| matches!(operation.f, Function::Read | Function::Write));
-    require(register, "the key has an operation that is neither a read nor a write")?;
+    let check = Check::of(history, key)?;
     match *certificate {
+        Certificate::Window(ref window) => check.window(window),
         Certificate::PhantomRead { read } => {
-            let value = check.value_read(read)?;
-            require(value != ValueId::NULL, "null is the value before any write")?;
-            require(check.writes(value).is_empty(), "the value read was written")
+            let (_, End::Unwritten(value)) = check.back(read)? else {
+                return Err(Rejection("the value read was written"));
+            };
+            require(!check.refused.contains_key(&value), "the value read was to be written")
         }
         Certificate::RefusedWriteRead { read, write } => {
-            let value = check.value_read(read)?;
-            require(value != ValueId::NULL, "null is the value before any write")?;
-            let writes = check.writes(value);
-            require(
-                write.operation().is_some_and(|write| writes.contains(&write)),
-                "the write is none of the value read",
-            )?;
-            require(
-                writes.iter().all(|&write| history.operations[write].outcome == Outcome::Fail),
-                "a write of the value read did not fail",
-            )
+            let (_, End::Unwritten(value)) = check.back(read)? else {
+                return Err(Rejection("a write of the value read did not fail"));
+            };
+            let refused = check.refused.get(&value).is_some_and(|places| places.contains(&write));
+            require(refused, "the write is none of the value read")
         }
         Certificate::ReadFromTheFuture { read, write } => {
-            check.side(&Side {
-                write,
-                returned_first: read,
-                began_last: write,
-            })?;
+            require(check.found(read)? == check.left(write)?, "the read saw another value")?;
+            require(check.only_writer(check.left(write)?)? == write, "the value has another writer")?;
             require(check.before(read, write), "the read returned after its write began")
+        }
+        Certificate::AgainstChain { first, then } => {
+            require(check.leads(first, then)?, "no chain leads from the first operation to the second")?;
+            require(check.before(then, first), "the second operation returned after the first began")
+        }
+        Certificate::ReplacedTwice { one, other } => {
+            let ((one, _), (other, _)) = (check.back(one)?, check.back(other)?);
+            let mut replaced: BTreeMap<ValueId, BTreeSet<Place>> = BTreeMap::new();
+            for step in one.iter().chain(&other) {
+                let Some(found) = step.found else { continue };
+                replaced.entry(found).or_default().insert(step.write);
+            }
+            let twice = replaced.iter().find(|(_, by)| by.len() > 1);
+            let (&value, _) = twice.ok_or(Rejection("no value was replaced by two compare-and-sets"))?;
+            // Nobody may have written it, or once; twice would explain both.
+            require(
+                check.writers.get(&value).is_none_or(|writers| writers.len() == 1),
+                "the value has more than one writer",
+            )
+        }
+        Certificate::Circle { operation } => {
+            let (_, end) = check.back(operation)?;
+            require(end == End::Circle, "a write begins the chain")
+        }
+        Certificate::FailedAlthoughEqual {
+            cas,
+            returned_first,
+            began_last,
+            shown_by,
+        } => {
+            let Meaning::SawOther(expected) = check.meaning(cas)? else {
+                return Err(Rejection("the certificate names a failed compare-and-set that is none"));
+            };
+            let writer = check.only_writer(expected)?;
+            let there = returned_first == writer || check.meaning(returned_first)? == Meaning::Saw(expected);
+            require(there, "the first operation neither left nor found the expected value")?;
+            require(
+                check.found(began_last)? == expected,
+                "the last operation did not find the expected value",
+            )?;
+            require(
+                check.happened(began_last, shown_by)?,
+                "nothing shows that the last operation happened",
+            )?;
+            require(check.before(returned_first, cas), "the first operation returned too late")?;
+            require(check.before(cas, began_last), "the last operation began too early")
         }
         Certificate::Overlap { one, other } => {
             require(check.side(&one)? != check.side(&other)?, "both sides are the same value")?;
@@ -114,9 +160,57 @@ fn returned_before(history: &History, operation: &Operation, time_ns: u64) -> bo
 struct Check<'a> {
     history: &'a History,
     key: Option<KeyId>,
+    /// Who wrote each value, or may have.
+    writers: FxHashMap<ValueId, Vec<Place>>,
+    /// Who was refused to write it.
+    refused: FxHashMap<ValueId, Vec<Place>>,
 }
 
-impl Check<'_> {
+/// One step back from what an operation saw: the only writer of the value, and what it found if it is a compare-and-set.
+struct Step {
+    write: Place,
+    found: Option<ValueId>,
+}
+
+/// Where the way back ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// At a write, or at the null before time.
+    Write,
+    /// At a value that nobody wrote.
+    Unwritten(ValueId),
+    /// Where it already was.
+    Circle,
+}
+
+impl<'a> Check<'a> {
+    fn of(history: &'a History, key: Option<KeyId>) -> Result<Check<'a>, Rejection> {
+        let mut writers: FxHashMap<ValueId, Vec<Place>> = FxHashMap::from_iter([(ValueId::NULL, vec![Place::INITIAL])]);
+        let mut refused: FxHashMap<ValueId, Vec<Place>> = FxHashMap::default();
+        let operations = (0..).zip(&history.operations).filter(|(_, operation)| operation.key == key);
+        for (place, operation) in operations {
+            let meaning = Meaning::of(history, operation);
+            require(meaning != Meaning::Foreign, "the key has an operation that no register knows")?;
+            if let Some(value) = meaning.written() {
+                writers.entry(value).or_default().push(Place::of(place));
+            }
+            let asked = match operation.f {
+                Function::Cas => history.values.pair(operation.argument).map(|(_, new)| new),
+                Function::Write => Some(operation.argument),
+                _ => None,
+            };
+            if let Some(value) = asked.filter(|_| operation.outcome == Outcome::Fail) {
+                refused.entry(value).or_default().push(Place::of(place));
+            }
+        }
+        Ok(Check {
+            history,
+            key,
+            writers,
+            refused,
+        })
+    }
+
     fn operation(&self, place: Place) -> Result<Option<&Operation>, Rejection> {
         let Some(place) = place.operation() else { return Ok(None) };
         let operation = self
@@ -128,51 +222,143 @@ impl Check<'_> {
         Ok(Some(operation))
     }
 
-    fn value_read(&self, read: Place) -> Result<ValueId, Rejection> {
-        let read = self
-            .operation(read)?
-            .filter(|read| read.f == Function::Read && read.outcome == Outcome::Ok);
-        read.and_then(Operation::observed)
+    fn meaning(&self, place: Place) -> Result<Meaning, Rejection> {
+        self.operation(place)?;
+        Ok(Meaning::at(self.history, place))
+    }
+
+    /// The value it found.
+    fn found(&self, place: Place) -> Result<ValueId, Rejection> {
+        self.meaning(place)?
+            .found()
             .ok_or(Rejection("the certificate names a read that is none"))
     }
 
-    /// The places of this key's writes of `value`.
-    fn writes(&self, value: ValueId) -> Vec<usize> {
-        let of_value = |operation: &Operation| operation.f == Function::Write && operation.argument == value && operation.key == self.key;
-        let operations = self.history.operations.iter().enumerate();
-        operations
-            .filter(|(_, operation)| of_value(operation))
-            .map(|(place, _)| place)
-            .collect()
+    /// The value it left.
+    fn left(&self, place: Place) -> Result<ValueId, Rejection> {
+        self.meaning(place)?
+            .written()
+            .ok_or(Rejection("the certificate names a write that is none"))
     }
 
-    /// The value of a side, once it is sure that all its operations are of that value, and that a value that is read has no other writer.
-    fn side(&self, side: &Side) -> Result<ValueId, Rejection> {
-        let value = match self.operation(side.write)? {
-            None => ValueId::NULL,
-            Some(write) => {
-                require(
-                    write.f == Function::Write && write.outcome != Outcome::Fail,
-                    "the certificate names a write that is none",
-                )?;
-                write.argument
+    fn only_writer(&self, value: ValueId) -> Result<Place, Rejection> {
+        match self.writers.get(&value).map(Vec::as_slice) {
+            Some(&[writer]) => Ok(writer),
+            _ => Err(Rejection("a value that is read has more than one writer, or none")),
+        }
+    }
+
+    /// From an operation back over the only writers of what it and they found. Whatever is on the way happened if the operation did.
+    fn back(&self, from: Place) -> Result<(Vec<Step>, End), Rejection> {
+        let mut steps = Vec::new();
+        let mut seen = FxHashSet::default();
+        let mut found = match self.meaning(from)? {
+            Meaning::Saw(value) => value,
+            Meaning::Replaced(expected, _) if self.operation(from)?.is_some_and(|cas| cas.outcome == Outcome::Ok) => {
+                steps.push(Step {
+                    write: from,
+                    found: Some(expected),
+                });
+                expected
+            }
+            Meaning::Wrote(_) => {
+                steps.push(Step { write: from, found: None });
+                return Ok((steps, End::Write));
+            }
+            _ => {
+                return Err(Rejection(
+                    "the certificate names an operation of which nobody knows whether it happened",
+                ));
             }
         };
+        loop {
+            if !seen.insert(found) {
+                return Ok((steps, End::Circle));
+            }
+            if !self.writers.contains_key(&found) {
+                return Ok((steps, End::Unwritten(found)));
+            }
+            let write = self.only_writer(found)?;
+            let Meaning::Replaced(expected, _) = self.meaning(write)? else {
+                steps.push(Step { write, found: None });
+                return Ok((steps, End::Write));
+            };
+            steps.push(Step {
+                write,
+                found: Some(expected),
+            });
+            found = expected;
+        }
+    }
+
+    /// Whether a chain leads from what `first` left or found to `then`, with at least one step between.
+    fn leads(&self, first: Place, then: Place) -> Result<bool, Rejection> {
+        let (steps, _) = self.back(then)?;
+        let replaced = steps
+            .iter()
+            .any(|step| step.found.is_some() && step.found == self.meaning(first).ok().and_then(Meaning::found));
+        let wrote = steps.iter().any(|step| step.write == first && first != then);
+        Ok(wrote || (replaced && matches!(self.meaning(first)?, Meaning::Saw(_))))
+    }
+
+    fn happened(&self, place: Place, shown_by: Place) -> Result<bool, Rejection> {
+        let known = self.operation(place)?.is_none_or(|operation| operation.outcome != Outcome::Unknown);
+        Ok(known || self.back(shown_by)?.0.iter().any(|step| step.write == place))
+    }
+
+    /// The first write of the chain that the operations of a side belong to, and the value it wrote.
+    fn side(&self, side: &Side) -> Result<(Place, ValueId), Rejection> {
+        let value = self.left(side.write)?;
         for place in [side.returned_first, side.began_last] {
             if place == side.write {
                 continue;
             }
-            require(self.value_read(place)? == value, "a read of one side saw another value")?;
-            let happened = self
-                .writes(value)
-                .into_iter()
-                .filter(|&write| self.history.operations[write].outcome != Outcome::Fail);
+            let from = if self.happened(place, place).unwrap_or(false) {
+                place
+            } else {
+                side.shown_by
+            };
+            require(self.happened(place, from)?, "nothing shows that an operation of one side happened")?;
+            let (steps, end) = self.back(from)?;
+            let begins = end == End::Write && steps.last().is_some_and(|step| step.write == side.write);
+            require(begins, "an operation of one side saw another value")?;
+        }
+        Ok((side.write, value))
+    }
+
+    /// The three cuts of a window are allowed, and no order explains what they leave.
+    fn window(&self, window: &Window) -> Result<(), Rejection> {
+        let Window {
+            anchor,
+            unplaceable,
+            ref operations,
+        } = *window;
+        let returned = |place: Place| Ok(self.operation(place)?.is_none_or(|operation| operation.returned_ns().is_some()));
+        require(returned(anchor)? && returned(unplaceable)?, "the window has no beginning or no end")?;
+        let initial = anchored_value(self.history, anchor).ok_or(Rejection("the window begins with no value"))?;
+        require(operations.is_sorted_by(|one, other| one < other), "an operation is named twice")?;
+        let mut items = Vec::new();
+        for &place in operations {
+            self.operation(place)?;
+            let item = windowed(self.history, place, anchor, unplaceable);
+            items.push(item.ok_or(Rejection("an operation lies outside of the window"))?);
+        }
+        let kept: FxHashSet<ValueId> = items.iter().flat_map(|item| values_of(item.meaning)).chain([initial]).collect();
+        let looks_for_others = items.iter().any(|item| matches!(item.meaning, Meaning::SawOther(_)));
+        let places = (0..)
+            .zip(&self.history.operations)
+            .filter(|(_, operation)| operation.key == self.key);
+        for (place, _) in places.filter(|&(place, _)| operations.binary_search(&Place::of(place)).is_err()) {
+            let Some(left_out) = windowed(self.history, Place::of(place), anchor, unplaceable) else {
+                continue;
+            };
+            let bound = looks_for_others || values_of(left_out.meaning).any(|value| kept.contains(&value));
             require(
-                happened.count() + usize::from(value == ValueId::NULL) == 1,
-                "a value that is read has more than one writer",
+                left_out.meaning.written().is_none() || !bound,
+                "a change is left out that could explain the rest",
             )?;
         }
-        Ok(value)
+        require(!has_order(&items, initial), "there is an order that explains the window")
     }
 
     fn before(&self, first: Place, then: Place) -> bool {
@@ -181,4 +367,39 @@ impl Check<'_> {
         };
         first.is_none_or(|first| returned_before(self.history, first, then.invoked_ns))
     }
+}
+
+/// Most operations of a window for which every order is tried.
+const TRIED_MAX: usize = 20;
+
+/// Whether some order explains the operations: every order is tried, and what was tried is remembered. A larger window is left to the
+/// search, which finds nothing that is not there, but is no independent witness.
+fn has_order(items: &[Item], initial: ValueId) -> bool {
+    if items.len() > TRIED_MAX {
+        let register = Register::of(items.iter().copied(), initial);
+        return !matches!(search(&register, &Meter::of(Budget::default(), None)), Found::Invalid(_));
+    }
+    let mut tried = FxHashSet::default();
+    let mut open = vec![(0_u32, initial)];
+    while let Some((done, value)) = open.pop() {
+        let left = || (0..items.len()).filter(|place| done >> place & 1 == 0);
+        let first_return_ns = left().map(|place| items[place].returned_ns).min().unwrap_or(Times::NEVER);
+        if first_return_ns == Times::NEVER {
+            return true;
+        }
+        if !tried.insert((done, value)) {
+            continue;
+        }
+        for place in left().filter(|&place| items[place].invoked_ns <= first_return_ns) {
+            let then = match items[place].meaning {
+                Meaning::Wrote(written) => Some(written),
+                Meaning::Saw(seen) => (seen == value).then_some(value),
+                Meaning::SawOther(expected) => (expected != value).then_some(value),
+                Meaning::Replaced(expected, new) => (expected == value).then_some(new),
+                Meaning::Nothing | Meaning::Foreign => None,
+            };
+            open.extend(then.map(|then| (done | 1 << place, then)));
+        }
+    }
+    false
 }

@@ -1,11 +1,12 @@
 //! The witness: the few operations of a certificate, as a person can check them by eye and as a history that is invalid by itself.
 
+mod chain;
 mod lines;
 mod sentence;
 mod table;
 
 use super::certificate::Certificate;
-use super::{KeyResult, Place};
+use super::{KeyResult, Place, window};
 use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Function, Operation, Outcome};
@@ -15,7 +16,7 @@ use crate::history::operation::{Function, Operation, Outcome};
 pub struct Witness {
     /// The key, as it came; `None` for operations without one.
     pub key: Option<String>,
-    /// The operations, at most six, by time of invocation.
+    /// The operations by time of invocation: those of the certificate, and the compare-and-sets that lead to what they saw.
     pub operations: Vec<WitnessOperation>,
     /// What is wrong, in one sentence: lower case, no full stop, hostile text escaped.
     pub sentence: String,
@@ -33,10 +34,19 @@ pub struct WitnessOperation {
     pub process: u64,
     /// The node that was asked.
     pub node: Option<String>,
-    /// `read` or `write`.
+    /// `read`, `write` or `cas`.
     pub f: &'static str,
-    /// What was written or seen, as JSON text.
+    /// What was written or seen, or what was expected and put in its place, as JSON text.
     pub value: String,
+    /// What a failed `cas` reports that it saw, as JSON text.
+    pub seen: Option<String>,
+    /// Why it failed, if that is known.
+    pub error_kind: Option<String>,
+    /// The value that the register held when a window begins, as JSON text, if this operation says so without being its write. Where the
+    /// witness stands alone, it stands for that write.
+    pub stands_for_write: Option<String>,
+    /// Whether it is there only because it leads from one value to the next.
+    pub link: bool,
     /// When it was invoked, in nanoseconds.
     pub invoked_ns: u64,
     /// When it returned; `None` if the outcome is unknown.
@@ -55,13 +65,32 @@ const SHOWN_CHARS_MAX: usize = 40;
 impl Witness {
     /// The witness of an invalid key; `None` for any other.
     pub fn of(history: &History, result: &KeyResult) -> Option<Witness> {
-        let certificate = result.certificate?;
+        let certificate = result.certificate.clone()?;
         let digits = sentence::digits(history, &certificate);
         let words = sentence::Words { history, digits };
-        let mut operations: Vec<WitnessOperation> = certificate
-            .operations()
+        let named = certificate.operations();
+        let all = match certificate {
+            // A window has all it needs.
+            Certificate::Window(_) => named.clone(),
+            _ => chain::with_links(history, result.key, &named),
+        };
+        let anchor = match &certificate {
+            Certificate::Window(window) => window
+                .anchor
+                .operation()
+                .filter(|&place| history.operations[place].f != Function::Write),
+            _ => None,
+        };
+        let mut operations: Vec<WitnessOperation> = all
             .into_iter()
-            .map(|place| WitnessOperation::of(history, &history.operations[place]))
+            .map(|place| WitnessOperation {
+                link: named.binary_search(&place).is_err(),
+                stands_for_write: (anchor == Some(place))
+                    .then(|| window::anchored_value(history, Place::of(place as u32)))
+                    .flatten()
+                    .map(|value| history.value(value).into_owned()),
+                ..WitnessOperation::of(history, &history.operations[place])
+            })
             .collect();
         operations.sort_by_key(|operation| (operation.invoked_ns, operation.invoke_line));
         Some(Witness {
@@ -85,11 +114,21 @@ impl Witness {
 
 impl WitnessOperation {
     fn of(history: &History, operation: &Operation) -> WitnessOperation {
+        let failed = operation.outcome == Outcome::Fail;
+        let seen = operation.observed().filter(|_| failed && operation.f == Function::Cas);
         WitnessOperation {
             process: operation.process,
             node: history.node(operation).map(str::to_owned),
-            f: if operation.f == Function::Write { "write" } else { "read" },
+            f: match operation.f {
+                Function::Write => "write",
+                Function::Cas => "cas",
+                _ => "read",
+            },
             value: value_json(history, operation),
+            seen: seen.map(|seen| history.value(seen).into_owned()),
+            error_kind: failed.then(|| history.error_kind(operation).map(str::to_owned)).flatten(),
+            stands_for_write: None,
+            link: false,
             invoked_ns: operation.invoked_ns,
             returned_ns: operation.returned_ns(),
             outcome: operation.outcome,
@@ -99,12 +138,11 @@ impl WitnessOperation {
     }
 }
 
-/// What a write wrote or a read saw.
+/// What a write wrote, a read saw, or the pair of a compare-and-set.
 fn value_json(history: &History, operation: &Operation) -> String {
-    let value = if operation.f == Function::Write {
-        Some(operation.argument)
-    } else {
-        operation.observed()
+    let value = match operation.f {
+        Function::Read => operation.observed(),
+        _ => Some(operation.argument),
     };
     value.map_or_else(|| "null".to_owned(), |value| history.value(value).into_owned())
 }

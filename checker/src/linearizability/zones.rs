@@ -19,18 +19,27 @@
 //! **What costs nothing.** A write of unknown outcome that nobody read may never have happened: it is dropped. A read of unknown or failed
 //! outcome says nothing. The initial null is a write before time.
 //!
+//! **Compare-and-set.** A successful one from a to b is b's writer and finds a, so b must follow a directly: the clusters linked this way are
+//! one *chain*, whose operations have an order of their own, and stand in one block of the order. A chain that breaks its own order is a
+//! contradiction (`chains`); else a chain is a cluster like any other, with the `f` and `s` of all its operations. One of unknown outcome
+//! happened exactly if somebody saw its value. A failed one that reports the value it saw is a read; one that only says "something else" is
+//! judged in [`failed`](super::failed).
+//!
 //! **Repeated values.** Removing all operations of a value from a linearizable history of a register leaves a linearizable history. So
-//! where a value has two writers its reads are set aside; what the rest contradicts stays contradicted, and what it does not is unknown.
-//! A single write needs no reads to be ordered and stays. Without reads set aside the answer is exact.
+//! where a value has two writers its reads are set aside; what the rest contradicts stays contradicted, and what it does not is left to
+//! the frontier. A single write needs no reads to be ordered and stays. Without reads set aside the answer is exact. Compare-and-set binds
+//! values to each other, so where there are any, nothing is set aside and the key goes to the frontier at once.
+
+mod by_value;
+mod chains;
 
 use rustc_hash::FxHashMap;
 
+use self::by_value::{ByValue, Repeated};
 use super::certificate::{Best, Certificate, Side};
+use super::meaning::Meaning;
 use super::time::{Place, Times};
-use crate::escape::visible;
 use crate::history::History;
-use crate::history::operation::{Function, Outcome};
-use crate::history::values::ValueId;
 
 /// All operations of one written value.
 #[derive(Debug, Clone, Copy)]
@@ -81,10 +90,16 @@ impl Cluster {
 
 /// The clusters of one key.
 pub(super) struct Zones {
-    /// Those that happened, in order of their first return.
+    /// Those that happened, in order of their first return; a chain counts as one, named by its first write.
     pub(super) clusters: Vec<Cluster>,
-    /// Why a contradiction that is not found may still exist: the first value that is read and written twice.
-    pub(super) undecided: Option<String>,
+    /// The compare-and-sets of each chain, in their order, by the chain's first write. Never iterated.
+    pub(super) chains: FxHashMap<Place, Vec<Place>>,
+    /// For each compare-and-set of unknown outcome that happened: an operation that proves it. Never iterated.
+    shown: FxHashMap<Place, Place>,
+    /// The failed compare-and-sets that only say what they did not see, and that were not certainly wrong.
+    pub(super) failed: Vec<Place>,
+    /// Whether reads were set aside: a contradiction that is not found may still exist.
+    pub(super) undecided: bool,
     /// The smallest contradiction that needs no order of values.
     best: Best,
 }
@@ -100,30 +115,63 @@ impl Zones {
     /// The clusters of the operations at `places`, all of one key.
     ///
     /// # Errors
-    /// With the reason, if an operation is neither a read nor a write.
+    /// With the reason, if an operation is none that a register knows.
     pub(super) fn of(history: &History, places: &[u32]) -> Result<Zones, String> {
         let times = Times::of(history);
         let mut by_value = ByValue::of(&times, places)?;
         let mut best = Best::default();
         for read in places.iter().map(|&place| Place::of(place)) {
-            if let Some(value) = times.observed(read) {
+            if let Meaning::Saw(value) = Meaning::at(history, read) {
                 by_value.add_read(&times, read, value, &mut best);
             }
         }
-        let undecided = by_value.undecided(history);
+        let mut undecided = by_value.is_undecided();
+        let mut chains = FxHashMap::default();
+        if by_value.has_cas() && !undecided {
+            match by_value.link(&times, &mut best) {
+                Ok(linked) => chains = linked,
+                Err(Repeated) => undecided = true,
+            }
+        }
+        if by_value.has_cas() && undecided {
+            return Ok(Zones::nothing());
+        }
+        let mut failed = by_value.failed_certainly(&times, &mut best);
+        failed.sort_unstable();
+        let shown = by_value.shown();
         let mut clusters = by_value.into_clusters();
         // The place decides between equal times, so that equal histories give equal bytes.
         clusters.sort_unstable_by_key(|cluster| (cluster.first_ns, cluster.last_ns, cluster.write));
-        Ok(Zones { clusters, undecided, best })
+        Ok(Zones {
+            clusters,
+            chains,
+            shown,
+            failed,
+            undecided,
+            best,
+        })
+    }
+
+    /// Everything is set aside.
+    fn nothing() -> Zones {
+        Zones {
+            clusters: Vec::new(),
+            chains: FxHashMap::default(),
+            shown: FxHashMap::default(),
+            failed: Vec::new(),
+            undecided: true,
+            best: Best::default(),
+        }
     }
 
     /// The contradiction with the fewest operations among the pairs, and of those the one that was certain first. `places` are those the
     /// zones are of.
     pub(super) fn contradiction(&self, history: &History, places: &[u32]) -> Option<Certificate> {
         let times = Times::of(history);
-        let mut best = self.best;
+        let mut best = self.best.clone();
         let mut clusters = self.clusters.iter();
-        let mut kept = clusters.next().expect("the initial value is always a cluster");
+        // The initial value is always a cluster, unless everything was set aside.
+        let mut kept = clusters.next()?;
         let mut pairs = 0;
         for cluster in clusters {
             if cluster.first_ns < kept.last_ns && kept.first_ns < cluster.last_ns && pairs < PAIRS_MAX {
@@ -134,7 +182,14 @@ impl Zones {
                 kept = cluster;
             }
         }
-        best.certificate().map(|certificate| earliest(&times, places, certificate))
+        let certificate = earliest(&times, places, best.certificate()?);
+        let Certificate::Overlap { mut one, mut other } = certificate else {
+            return Some(certificate);
+        };
+        for side in [&mut one, &mut other] {
+            side.shown_by = *self.shown.get(&side.began_last).unwrap_or(&side.began_last);
+        }
+        Some(Certificate::Overlap { one, other })
     }
 }
 
@@ -149,9 +204,14 @@ fn earliest(times: &Times<'_>, places: &[u32], certificate: Certificate) -> Cert
         if side.began_last == side.write || side.began_last == side.returned_first {
             return side.began_last;
         }
-        let value = times.observed(side.began_last);
-        let shows_it =
-            |read: &Place| times.observed(*read) == value && times.invoked_ns(*read) > times.returned_ns(opposite.returned_first);
+        let seen = Meaning::at(times.history(), side.began_last);
+        // Only a read can be replaced by another read; a compare-and-set is what it is.
+        if !matches!(seen, Meaning::Saw(_)) {
+            return side.began_last;
+        }
+        let shows_it = |read: &Place| {
+            Meaning::at(times.history(), *read) == seen && times.invoked_ns(*read) > times.returned_ns(opposite.returned_first)
+        };
         let reads = places.iter().map(|&place| Place::of(place)).filter(shows_it);
         reads.min_by_key(|&read| (times.returned_ns(read), read)).unwrap_or(side.began_last)
     };
@@ -164,106 +224,5 @@ fn earliest(times: &Times<'_>, places: &[u32], certificate: Certificate) -> Cert
             began_last: began_last(other, one),
             ..other
         },
-    }
-}
-
-/// The clusters while the operations are read.
-struct ByValue {
-    clusters: Vec<Cluster>,
-    /// Never iterated: its order is nobody's.
-    cluster_of: FxHashMap<ValueId, u32>,
-    /// Writes that certainly did not happen.
-    refused: FxHashMap<ValueId, Place>,
-    /// For each repeated value, its cluster and its second write.
-    repeats: Vec<(u32, Place)>,
-    /// Further writes of repeated values, each a cluster of its own.
-    further: Vec<Cluster>,
-}
-
-impl ByValue {
-    fn of(times: &Times<'_>, places: &[u32]) -> Result<ByValue, String> {
-        let history = times.history();
-        let mut by_value = ByValue {
-            clusters: vec![Cluster::of_write(times, Place::INITIAL)],
-            cluster_of: FxHashMap::from_iter([(ValueId::NULL, 0)]),
-            refused: FxHashMap::default(),
-            repeats: Vec::new(),
-            further: Vec::new(),
-        };
-        for &place in places {
-            let operation = &history.operations[place as usize];
-            match (operation.f, operation.outcome) {
-                (Function::Read, _) => {}
-                (Function::Write, Outcome::Fail) => {
-                    by_value.refused.entry(operation.argument).or_insert(Place::of(place));
-                }
-                (Function::Write, _) => by_value.add_write(times, Place::of(place), operation.argument),
-                _ => {
-                    let f = visible(history.function(operation), NAME_CHARS_MAX);
-                    return Err(format!("`{f}` on line {} is neither a read nor a write", operation.invoke_line()));
-                }
-            }
-        }
-        Ok(by_value)
-    }
-
-    fn add_write(&mut self, times: &Times<'_>, write: Place, value: ValueId) {
-        let new = self.clusters.len() as u32;
-        let known = *self.cluster_of.entry(value).or_insert(new);
-        if known == new {
-            self.clusters.push(Cluster::of_write(times, write));
-            return;
-        }
-        if !std::mem::replace(&mut self.clusters[known as usize].repeated, true) {
-            self.repeats.push((known, write));
-        }
-        self.further.push(Cluster {
-            repeated: true,
-            ..Cluster::of_write(times, write)
-        });
-    }
-
-    fn add_read(&mut self, times: &Times<'_>, read: Place, value: ValueId, best: &mut Best) {
-        let Some(&known) = self.cluster_of.get(&value) else {
-            match self.refused.get(&value) {
-                Some(&write) => best.offer(times, Certificate::RefusedWriteRead { read, write }),
-                None => best.offer(times, Certificate::PhantomRead { read }),
-            }
-            return;
-        };
-        let cluster = &mut self.clusters[known as usize];
-        if cluster.repeated {
-            cluster.read = true;
-            return;
-        }
-        if times.returned_ns(read) < times.invoked_ns(cluster.write) {
-            best.offer(
-                times,
-                Certificate::ReadFromTheFuture {
-                    read,
-                    write: cluster.write,
-                },
-            );
-        }
-        cluster.add_read(times, read);
-    }
-
-    fn undecided(&self, history: &History) -> Option<String> {
-        let &(cluster, second) = self.repeats.iter().find(|(cluster, _)| self.clusters[*cluster as usize].read)?;
-        let line = |place: Place| place.operation().map(|place| history.operations[place].invoke_line());
-        let second_line = line(second)?;
-        Some(match line(self.clusters[cluster as usize].write) {
-            Some(first_line) => {
-                format!("the value written on line {second_line} was already written on line {first_line}, and was read")
-            }
-            None => format!("line {second_line} writes null, which is also the value before any write, and was read"),
-        })
-    }
-
-    fn into_clusters(self) -> Vec<Cluster> {
-        let mut clusters = self.clusters;
-        clusters.extend(self.further);
-        clusters.retain(Cluster::happened);
-        clusters
     }
 }

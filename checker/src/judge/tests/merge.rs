@@ -13,7 +13,7 @@ const CAUSES: [(Verdict, Cause); 4] = [
     (Verdict::Vacuous, |story| {
         story.header.as_mut().unwrap()["requested"] = json!(["partition", "kill"])
     }),
-    (Verdict::Unknown, Story::value_written_twice),
+    (Verdict::Unknown, Story::foreign_operation),
     (Verdict::HarnessError, |story| story.not_ready("n1", "start")),
     (Verdict::Invalid, Story::stale_read),
 ];

@@ -38,13 +38,18 @@ fn a_stale_read_is_invalid_with_its_witness() {
 }
 
 #[test]
-fn a_value_written_twice_is_unknown_with_the_reason() {
+fn a_key_with_a_foreign_operation_is_unknown_with_the_reason() {
     check(
-        &good_but(Story::value_written_twice),
+        &good_but(Story::foreign_operation),
         Unknown,
         None,
-        "key `twice` could not be judged",
+        "key `foreign` could not be judged: `pop` on line",
     );
+}
+
+#[test]
+fn a_value_written_twice_is_judged_like_any_other() {
+    check(&good_but(Story::value_written_twice), Valid, None, "all 2 keys are linearizable");
 }
 
 #[test]

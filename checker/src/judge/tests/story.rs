@@ -119,7 +119,17 @@ impl Story {
         self.final_read_of("stale", json!(9_002));
     }
 
-    /// One value written twice to a key of its own, which the zones cannot judge, and a read of it.
+    /// An operation that no register knows on a key of its own.
+    pub(super) fn foreign_operation(&mut self) {
+        for (time_ms, kind) in [(2_610_u64, "invoke"), (2_611, "ok")] {
+            let time_ns = time_ms * 1_000_000;
+            let line = json!({"index": 0, "time": time_ns, "type": kind, "process": 60, "f": "pop", "key": "foreign", "value": 7});
+            self.operations.push(line);
+        }
+        self.final_read_of("foreign", json!(7));
+    }
+
+    /// One value written twice to a key of its own, and a read of it.
     pub(super) fn value_written_twice(&mut self) {
         for (time_ms, kind, f, value) in [
             (2_610_u64, "invoke", "write", json!(7)),

@@ -112,15 +112,16 @@ fn a_read_that_returned_before_its_write_began_saw_the_future() {
 #[test]
 fn values_written_twice_are_no_matter_until_they_are_read() {
     check_valid("1 write 1 0 5 \n 2 write 1 6 9 \n 3 write 2 10 20 \n 3 read 2 30 40");
-    let reason = check_unknown("1 write 1 0 5 \n 2 write 1 6 9 \n 3 read 1 10 20");
-    assert_eq!(reason, "the value written on line 3 was already written on line 1, and was read");
+    let result = check_verdict("1 write 1 0 5 \n 2 write 1 6 9 \n 3 read 1 10 20", Verdict::Valid);
+    assert_eq!(result.algorithm, "frontier");
+    check_invalid("1 write 1 0 5 \n 2 write 1 6 9 \n 2 write 2 10 20 \n 3 read 1 21 22");
 }
 
 #[test]
 fn null_written_explicitly_is_not_the_null_of_the_beginning() {
     check_valid("1 write 1 0 5 \n 2 write - 6 9 \n 3 read 1 6 9");
-    let reason = check_unknown("1 write 1 0 5 \n 2 write - 6 9 \n 2 read - 10 20");
-    assert_eq!(reason, "line 3 writes null, which is also the value before any write, and was read");
+    check_valid("1 write 1 0 5 \n 2 write - 6 9 \n 2 read - 10 20");
+    check_invalid("1 write 1 0 5 \n 2 write - 6 9 \n 1 write 2 10 20 \n 2 read - 21 22");
 }
 
 #[test]
@@ -132,8 +133,39 @@ fn repeated_values_do_not_hide_what_the_others_prove() {
 
 #[test]
 fn other_operations_leave_the_key_unknown_with_the_line() {
-    let reason = check_unknown("1 write 1 0 5 \n 2 cas [1,2] 6 9 \n 3 read 77 10 20");
-    assert_eq!(reason, "`cas` on line 3 is neither a read nor a write");
+    let reason = check_unknown("1 write 1 0 5 \n 2 pop [1,2] 6 9 \n 3 read 77 10 20");
+    assert_eq!(reason, "`pop` on line 3 is no operation of a register");
+}
+
+#[test]
+fn a_compare_and_set_follows_directly_what_it_found() {
+    check_valid("1 write 1 0 5 \n 2 cas [1,2] 6 9 \n 3 read 2 10 20");
+    check_valid("1 write 1 0 100 \n 2 cas [1,2] 0 100 \n 3 cas [2,3] 0 100 \n 4 read 3 0 100 \n 5 read 1 0 100");
+    check_invalid("1 write 1 0 5 \n 2 cas [1,2] 6 9 \n 3 read 1 10 20");
+    check_invalid("1 write 1 0 5 \n 4 write 3 6 7 \n 2 cas [1,2] 8 9");
+    check_invalid("1 write 1 0 5 \n 2 cas [1,2] 6 9 \n 3 cas [1,3] 6 9");
+    check_invalid("1 cas [1,2] 6 9 \n 3 cas [2,1] 6 9");
+    check_invalid("1 cas [7,2] 6 9");
+}
+
+#[test]
+fn a_compare_and_set_of_unknown_outcome_happened_exactly_if_somebody_saw_its_value() {
+    check_valid("1 write 1 0 5 \n 2 cas [1,2] 6 - \n 3 read 1 10 20");
+    check_valid("1 write 1 0 5 \n 2 cas [1,2] 6 - \n 3 read 2 10 20");
+    check_valid("2 cas [7,2] 6 - \n 3 read - 10 20");
+    check_invalid("1 write 1 0 5 \n 2 cas [1,2] 6 - \n 3 read 2 10 20 \n 3 read 1 21 22");
+    check_invalid("1 write 1 0 5 \n 2 cas [1,2] 6 - \n 4 cas [2,3] 6 - \n 3 read 3 10 20 \n 3 read 1 21 22");
+    check_invalid("2 cas [7,2] 6 - \n 3 read 2 10 20");
+}
+
+#[test]
+fn a_failed_compare_and_set_did_not_find_what_it_expected() {
+    check_valid("1 write 1 0 5 \n 2 cas [7,2] 6 9 fail");
+    check_invalid("1 write 1 0 5 \n 2 cas [1,2] 6 9 fail \n 3 read 1 10 20");
+    check_valid("1 write 1 0 5 \n 2 cas [1,2] 5 9 fail \n 3 read 1 10 20");
+    check_valid("1 write 1 0 5 \n 2 cas [1,2] 6 9 fail \n 3 write 3 9 20");
+    // What it was to put there did not come.
+    check_invalid("1 write 1 0 5 \n 2 cas [7,2] 6 9 fail \n 3 read 2 10 20");
 }
 
 #[test]

@@ -1,24 +1,23 @@
-//! Brute force: tries every order, remembers what it has tried. Shares nothing with the zones but the meaning of an operation.
+//! Brute force: tries every order, remembers what it has tried. Shares nothing with the algorithms but the meaning of an operation.
 
 use rustc_hash::FxHashSet;
 
-use crate::history::operation::{Function, Operation, Outcome};
+use super::super::meaning::Meaning;
+use crate::history::History;
+use crate::history::operation::{Operation, Outcome};
 use crate::history::values::ValueId;
 
-/// Whether the operations, all of one register, have an order that a register allows and that time allows. At most 32 operations.
-pub(super) fn is_linearizable(operations: &[Operation]) -> bool {
-    let says_something = |operation: &&Operation| match operation.outcome {
-        Outcome::Ok => true,
-        Outcome::Unknown => operation.f == Function::Write,
-        Outcome::Fail => false,
-    };
-    let operations: Vec<&Operation> = operations.iter().filter(says_something).collect();
-    let bits = |wanted: &dyn Fn(&Operation) -> bool| {
-        (0..operations.len())
-            .filter(|&place| wanted(operations[place]))
-            .fold(0, |bits, place| bits | 1 << place)
-    };
-    let must: u32 = bits(&|operation| operation.outcome == Outcome::Ok);
+/// Whether `operations` of `history`, all of one register, have an order that a register allows and that time allows. At most 32 that say
+/// something.
+pub(super) fn is_linearizable(history: &History, operations: &[Operation]) -> bool {
+    let operations: Vec<(&Operation, Meaning)> = operations
+        .iter()
+        .map(|operation| (operation, Meaning::of(history, operation)))
+        .filter(|(_, meaning)| *meaning != Meaning::Nothing)
+        .collect();
+    let must: u32 = (0..operations.len())
+        .filter(|&place| operations[place].0.outcome != Outcome::Unknown)
+        .fold(0, |bits, place| bits | 1 << place);
     let mut tried = FxHashSet::default();
     let mut open = vec![(0_u32, ValueId::NULL)];
     while let Some((done, value)) = open.pop() {
@@ -30,19 +29,22 @@ pub(super) fn is_linearizable(operations: &[Operation]) -> bool {
         }
         let left = || operations.iter().enumerate().filter(|(place, _)| done >> place & 1 == 0);
         let first_return_ns = left()
-            .filter_map(|(_, operation)| operation.returned_ns())
+            .filter_map(|(_, (operation, _))| operation.returned_ns())
             .min()
             .unwrap_or(u64::MAX);
-        for (place, operation) in left() {
+        for (place, (operation, meaning)) in left() {
             // Something that is left returned before this one began: not its turn.
             if operation.invoked_ns > first_return_ns {
                 continue;
             }
-            match operation.f {
-                Function::Write => open.push((done | 1 << place, operation.argument)),
-                _ if operation.observed() == Some(value) => open.push((done | 1 << place, value)),
-                _ => {}
-            }
+            let then = match *meaning {
+                Meaning::Wrote(written) => Some(written),
+                Meaning::Saw(seen) => (seen == value).then_some(value),
+                Meaning::SawOther(expected) => (expected != value).then_some(value),
+                Meaning::Replaced(expected, new) => (expected == value).then_some(new),
+                Meaning::Nothing | Meaning::Foreign => None,
+            };
+            open.extend(then.map(|then| (done | 1 << place, then)));
         }
     }
     false

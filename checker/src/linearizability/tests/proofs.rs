@@ -23,7 +23,7 @@ fn a_certificate_made_up_is_believed_only_where_brute_force_agrees() {
             if verify::invalid(&history, key, &certificate).is_ok() {
                 believed += 1;
                 assert!(
-                    !is_linearizable(&history.operations),
+                    !is_linearizable(&history, &history.operations),
                     "{certificate:?} of {:#?}",
                     history.operations
                 );
@@ -49,6 +49,7 @@ fn made_up(chance: &mut ChaCha8Rng, count: u32) -> Certificate {
         write: place(),
         returned_first: place(),
         began_last: place(),
+        shown_by: place(),
     };
     let overlap = Certificate::Overlap {
         one: side(),
@@ -111,7 +112,11 @@ fn an_order_made_up_is_believed_only_where_brute_force_agrees() {
             order.shuffle(&mut chance);
             if verify::valid(&history, key, &order).is_ok() {
                 believed += 1;
-                assert!(is_linearizable(&history.operations), "{order:?} of {:#?}", history.operations);
+                assert!(
+                    is_linearizable(&history, &history.operations),
+                    "{order:?} of {:#?}",
+                    history.operations
+                );
             } else {
                 rejected += 1;
             }

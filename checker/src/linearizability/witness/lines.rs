@@ -22,7 +22,18 @@ struct Line<'a> {
     value: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error<'a>>,
     line: u64,
+}
+
+/// Why an operation failed: for a compare-and-set it decides what that says.
+#[derive(Serialize)]
+struct Error<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<&'a RawValue>,
 }
 
 /// Only what the verdict depends on: with the run's own header the rules for whole runs would apply.
@@ -54,6 +65,8 @@ impl Witness {
         for operation in &self.operations {
             events.push((operation.invoke_line, operation, EventType::Invoke));
             let completion = match operation.outcome {
+                // What it stands for happened, even if it failed itself.
+                _ if operation.stands_for_write.is_some() => Some(EventType::Ok),
                 Outcome::Ok => Some(EventType::Ok),
                 Outcome::Fail => Some(EventType::Fail),
                 Outcome::Unknown => None,
@@ -72,8 +85,21 @@ impl Witness {
             EventType::Invoke => operation.invoked_ns,
             _ => operation.returned_ns.unwrap_or(operation.invoked_ns),
         };
-        let says_value = operation.f == "write" || kind == EventType::Ok;
+        if let Some(held) = &operation.stands_for_write {
+            let write = WitnessOperation {
+                f: "write",
+                value: held.clone(),
+                stands_for_write: None,
+                ..operation.clone()
+            };
+            return self.push_event(out, index, line, &write, kind);
+        }
+        let says_value = operation.f != "read" || kind == EventType::Ok;
         let value: Option<&RawValue> = serde_json::from_str(&operation.value).ok().filter(|_| says_value);
+        let seen: Option<&RawValue> = operation.seen.as_deref().and_then(|seen| serde_json::from_str(seen).ok());
+        let error_kind = operation.error_kind.as_deref();
+        let error = (operation.f == "cas" && kind == EventType::Fail && (seen.is_some() || error_kind.is_some()))
+            .then_some(Error { kind: error_kind, seen });
         let (f, process) = (operation.f, operation.process);
         push(
             out,
@@ -86,6 +112,7 @@ impl Witness {
                 key: self.key.as_deref(),
                 value,
                 node: operation.node.as_deref(),
+                error,
                 line,
             },
         );

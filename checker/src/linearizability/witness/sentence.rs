@@ -32,7 +32,18 @@ pub(super) fn digits(history: &History, certificate: &Certificate) -> usize {
 /// The pairs of times that the proof rests on: the earlier, the later.
 fn compared_ns(history: &History, certificate: &Certificate) -> Vec<(u64, u64)> {
     let edges = match *certificate {
-        Certificate::PhantomRead { .. } | Certificate::RefusedWriteRead { .. } => vec![],
+        Certificate::PhantomRead { .. }
+        | Certificate::RefusedWriteRead { .. }
+        | Certificate::ReplacedTwice { .. }
+        | Certificate::Circle { .. }
+        | Certificate::Window(_) => vec![],
+        Certificate::AgainstChain { first, then } => edge(then, first).into_iter().collect(),
+        Certificate::FailedAlthoughEqual {
+            cas,
+            returned_first,
+            began_last,
+            ..
+        } => [edge(returned_first, cas), edge(cas, began_last)].into_iter().flatten().collect(),
         Certificate::ReadFromTheFuture { read, write } => edge(read, write).into_iter().collect(),
         Certificate::Overlap { .. } => edges(history, certificate),
     };
@@ -70,8 +81,45 @@ fn edges(history: &History, certificate: &Certificate) -> Vec<Edge> {
 impl Words<'_> {
     pub(super) fn sentence(&self, certificate: &Certificate) -> String {
         let (read, write) = match *certificate {
+            Certificate::Window(ref window) => {
+                let held = match window.anchor {
+                    Place::INITIAL => "null at the beginning".to_owned(),
+                    anchor => format!("what {} left or found", self.of(anchor)),
+                };
+                return format!(
+                    "no order of these operations explains {}, from {held} on",
+                    self.of(window.unplaceable)
+                );
+            }
             Certificate::PhantomRead { read } => return format!("{}, which nobody wrote", self.read_of(read)),
             Certificate::RefusedWriteRead { read, write } | Certificate::ReadFromTheFuture { read, write } => (read, write),
+            Certificate::AgainstChain { first, then } => {
+                let backwards = edge(then, first).map(|edge| self.order(edge, "saw")).unwrap_or_default();
+                return format!("{backwards}, although the former comes of the latter");
+            }
+            Certificate::ReplacedTwice { one, other } => {
+                return format!(
+                    "{} and {} continue from one value, which was written once",
+                    self.of(one),
+                    self.of(other)
+                );
+            }
+            Certificate::Circle { operation } => {
+                return format!("{} comes of compare-and-sets that go round in a circle", self.of(operation));
+            }
+            Certificate::FailedAlthoughEqual {
+                cas,
+                returned_first,
+                began_last,
+                ..
+            } => {
+                let since = self.of(returned_first);
+                return format!(
+                    "{} failed, although what it expected was there: {since} before, {} after",
+                    self.of(cas),
+                    self.of(began_last)
+                );
+            }
             Certificate::Overlap { .. } => {
                 return edges(self.history, certificate)
                     .last()
@@ -122,6 +170,14 @@ impl Words<'_> {
                     self.returned(first)
                 )
             }
+            Some(cas) if cas.f == Function::Cas => {
+                format!(
+                    "cas {} by process {} returned at {},",
+                    self.value(cas),
+                    cas.process,
+                    self.returned(first)
+                )
+            }
             Some(read) => format!(
                 "the read of {} by process {} returned at {},",
                 self.value(read),
@@ -133,8 +189,26 @@ impl Words<'_> {
         let (process, at, value) = (then.process, seconds(then.invoked_ns, self.digits), self.value(then));
         match then.f {
             Function::Write => format!("{first} before process {process} began write {value} at {at}"),
+            Function::Cas => format!("{first} before process {process} began cas {value} at {at}"),
             _ => format!("{first} before process {process} began the read at {at} that {saw} {value}"),
         }
+    }
+
+    /// "cas [1,2] by process 3 (1.203 s to 1.207 s)".
+    fn of(&self, place: Place) -> String {
+        let Some(operation) = self.operation(place) else {
+            return "null at the beginning".to_owned();
+        };
+        let what = match operation.f {
+            Function::Write => "write",
+            Function::Cas => "cas",
+            _ => "the read of",
+        };
+        let until = operation
+            .returned_ns()
+            .map_or_else(|| "unknown".to_owned(), |ns| seconds(ns, self.digits));
+        let (value, process) = (self.value(operation), operation.process);
+        format!("{what} {value} by process {process} ({} to {until})", self.invoked(place))
     }
 
     fn read_of(&self, read: Place) -> String {
@@ -142,8 +216,13 @@ impl Words<'_> {
             return String::new();
         };
         format!(
-            "process {} read {} at {}",
+            "process {} {} {} at {}",
             operation.process,
+            if operation.f == Function::Cas {
+                "found the value expected by cas"
+            } else {
+                "read"
+            },
             self.value(operation),
             self.returned(read)
         )

@@ -3,6 +3,9 @@
 use super::{Outcome, SHOWN_CHARS_MAX, Witness, WitnessOperation, seconds};
 use crate::escape::visible;
 
+/// More compare-and-sets than these between the operations that matter are shown as one line.
+const LINKS_SHOWN_MAX: usize = 3;
+
 const TITLES: [&str; 6] = ["invoked", "returned", "process", "node", "operation", "lines"];
 
 impl Witness {
@@ -24,8 +27,19 @@ impl Witness {
             text += &format!("  {fact}\n");
         }
         text.push('\n');
+        let links = self
+            .operations
+            .iter()
+            .filter(|operation| operation.link && operation.f == "cas")
+            .count();
+        let is_folded = |operation: &&WitnessOperation| links > LINKS_SHOWN_MAX && operation.link && operation.f == "cas";
         let rows: Vec<[String; 6]> = std::iter::once(TITLES.map(str::to_owned))
-            .chain(self.operations.iter().map(|operation| self.row(operation)))
+            .chain(
+                self.operations
+                    .iter()
+                    .filter(|operation| !is_folded(operation))
+                    .map(|operation| self.row(operation)),
+            )
             .collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; 6] = std::array::from_fn(width);
@@ -33,6 +47,9 @@ impl Witness {
             let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             text += format!("  {}", cells.join("  ")).trim_end();
             text.push('\n');
+        }
+        if links > LINKS_SHOWN_MAX {
+            text += &format!("  and {links} compare-and-sets that lead from one value to the next\n");
         }
         text
     }
@@ -44,6 +61,11 @@ impl Witness {
         let value = visible(&operation.value, SHOWN_CHARS_MAX);
         let shown = match (operation.f, operation.outcome) {
             ("read", _) => format!("read -> {value}"),
+            ("cas", Outcome::Fail) => match &operation.seen {
+                Some(seen) => format!("cas {value} (failed, saw {})", visible(seen, SHOWN_CHARS_MAX)),
+                None => format!("cas {value} (failed)"),
+            },
+            ("cas", _) => format!("cas {value}"),
             (_, Outcome::Fail) => format!("write {value} (refused)"),
             _ => format!("write {value}"),
         };

@@ -1,0 +1,78 @@
+//! Any register, values repeated or not: one sweep through time with all states that are still possible.
+//!
+//! Sources: Lowe, "Testing for Linearizability", CCPE 2017 (just-in-time); the absorption below is ours.
+//!
+//! **The sweep.** Events in the order of time, invocations first. A *configuration* is one way in which everything so far may have gone:
+//! the register's value, which operations under way have taken effect, and which reads under way have seen their value. At an invocation
+//! nothing happens but that a read which finds its value has seen it. At the return of x every configuration in which x has not taken
+//! effect is continued by all sequences of operations under way that end with x; if none is left, x cannot be placed and the history is not
+//! linearizable. Nothing needs to take effect before somebody else's return forces it to, which is why looking only there is enough: moved
+//! to the next return at which it is needed, an operation stays within its interval and behind everything it stood behind.
+//!
+//! **Absorption.** A write may take effect directly before another write, unseen. So a write that returns has taken effect either visibly,
+//! or unseen at any visible write since its invocation: `written_at` is all that must be known, and no configuration has to say which
+//! writes went by unseen. Both branches are kept where somebody still looks for its value. A compare-and-set is no such moment: nothing
+//! fits between it and what it found.
+//!
+//! **Dominance.** Of two configurations with the same value and the same compare-and-sets done, the one that used up no more writes, served
+//! no fewer reads, and was written no earlier can do whatever the other can; the other is dropped.
+//!
+//! **Unknown outcomes** never return, so they are never forced and two of the same kind differ in nothing but their invocation. They are
+//! counted per class (write v; replace a by b), used earliest first, and one whose value nobody looks for any more is never used. A write
+//! under way of the same value is used before them, the one that must return first before the others: exchanged, they do no worse.
+//!
+//! Memory is the configurations of one moment and one step per operation; the problem is NP-complete (Gibbons and Korach 1997), so a
+//! [`Meter`] counts the work and ends it.
+
+mod configuration;
+mod register;
+mod sweep;
+mod trail;
+
+use self::register::Act;
+pub(super) use self::register::Item;
+pub(super) use self::register::Register;
+use super::budget::{Ended, Meter};
+
+/// What the search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Linearizable, in this order: places in the history.
+    Valid(Vec<u32>),
+    /// Not linearizable: this item of the register is the first that could not be placed.
+    Invalid(usize),
+    /// Nobody knows.
+    Open(Unfinished),
+}
+
+/// How far the search came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unfinished {
+    pub(super) why: Ended,
+    /// The item at whose return the search ended: everything that returned before is linearizable.
+    pub(super) at: usize,
+    /// The item whose event was the last after which one configuration was left, if there was one.
+    pub(super) since: Option<usize>,
+    /// How many operations were under way.
+    pub(super) open: usize,
+    /// How many operations of unknown outcome were open besides.
+    pub(super) unknown: usize,
+}
+
+/// Searches for an order of the register's operations.
+pub(super) fn search(register: &Register, meter: &Meter<'_>) -> Found {
+    // Words of 64 slots; more operations at once than the last are not a history of clients that issue one operation at a time.
+    match register.width {
+        0..=64 => sweep::sweep::<1>(register, meter),
+        65..=128 => sweep::sweep::<2>(register, meter),
+        129..=512 => sweep::sweep::<8>(register, meter),
+        513..=4_096 => sweep::sweep::<64>(register, meter),
+        width => Found::Open(Unfinished {
+            why: Ended::Width(width),
+            at: 0,
+            since: None,
+            open: width,
+            unknown: 0,
+        }),
+    }
+}

@@ -1,0 +1,212 @@
+//! The clusters while the operations are read: who writes each value, and who saw it.
+
+use rustc_hash::FxHashMap;
+
+use super::{Best, Certificate, Cluster, Meaning, NAME_CHARS_MAX, Place, Times};
+use crate::escape::visible;
+use crate::history::operation::{Function, Outcome};
+use crate::history::values::ValueId;
+
+/// A value that decides something has a second writer.
+pub(super) struct Repeated;
+
+/// The clusters of one key, by value.
+pub(super) struct ByValue {
+    pub(super) clusters: Vec<Cluster>,
+    /// Never iterated: its order is nobody's.
+    pub(super) cluster_of: FxHashMap<ValueId, u32>,
+    /// Writes that certainly did not happen.
+    refused: FxHashMap<ValueId, Place>,
+    /// The clusters that a compare-and-set writes, in the order of the file, with the value it expects.
+    pub(super) cas: Vec<(u32, ValueId)>,
+    /// Failed compare-and-sets that only say what they did not see, and that value.
+    failed: Vec<(Place, ValueId)>,
+    /// For each cluster of a value that was replaced: the place in `cas` of what replaced it.
+    pub(super) replaced_by: FxHashMap<u32, u32>,
+    /// Per place of `cas`: an operation that proves that it happened. Filled when the chains are linked.
+    pub(super) shown_by: Vec<Option<Place>>,
+    /// The first cluster of each chain, as it is with the whole chain in it.
+    pub(super) chains: Vec<(u32, Cluster)>,
+    has_cas: bool,
+    /// Whether a value that was read has a second writer.
+    read_repeated: bool,
+    /// Further writes of repeated values, each a cluster of its own.
+    further: Vec<Cluster>,
+}
+
+impl ByValue {
+    /// The clusters of the writes at `places`.
+    ///
+    /// # Errors
+    /// With the reason, if an operation is none that a register knows.
+    pub(super) fn of(times: &Times<'_>, places: &[u32]) -> Result<ByValue, String> {
+        let history = times.history();
+        let mut by_value = ByValue {
+            clusters: vec![Cluster::of_write(times, Place::INITIAL)],
+            cluster_of: FxHashMap::from_iter([(ValueId::NULL, 0)]),
+            refused: FxHashMap::default(),
+            cas: Vec::new(),
+            failed: Vec::new(),
+            replaced_by: FxHashMap::default(),
+            shown_by: Vec::new(),
+            chains: Vec::new(),
+            has_cas: false,
+            read_repeated: false,
+            further: Vec::new(),
+        };
+        for &place in places {
+            let operation = &history.operations[place as usize];
+            match Meaning::of(history, operation) {
+                Meaning::Wrote(value) => {
+                    by_value.add_write(times, Place::of(place), value);
+                }
+                Meaning::Replaced(expected, value) => {
+                    by_value.has_cas = true;
+                    match by_value.add_write(times, Place::of(place), value) {
+                        Some(cluster) => by_value.cas.push((cluster, expected)),
+                        // Written twice, once by a compare-and-set, which binds it to another value: nothing can be set aside.
+                        None => by_value.read_repeated = true,
+                    }
+                }
+                Meaning::Foreign => {
+                    let f = visible(history.function(operation), NAME_CHARS_MAX);
+                    return Err(format!("`{f}` on line {} is no operation of a register", operation.invoke_line()));
+                }
+                meaning => {
+                    if let Meaning::SawOther(expected) = meaning {
+                        by_value.failed.push((Place::of(place), expected));
+                    }
+                    if operation.outcome == Outcome::Fail {
+                        by_value.add_refused(times, place);
+                    }
+                }
+            }
+        }
+        Ok(by_value)
+    }
+
+    fn add_refused(&mut self, times: &Times<'_>, place: u32) {
+        let history = times.history();
+        let operation = &history.operations[place as usize];
+        let value = match operation.f {
+            Function::Write => Some(operation.argument),
+            Function::Cas => history.values.pair(operation.argument).map(|(_, new)| new),
+            _ => None,
+        };
+        if let Some(value) = value {
+            self.refused.entry(value).or_insert(Place::of(place));
+        }
+    }
+
+    /// The new cluster, unless the value has one already.
+    fn add_write(&mut self, times: &Times<'_>, write: Place, value: ValueId) -> Option<u32> {
+        let new = self.clusters.len() as u32;
+        let known = *self.cluster_of.entry(value).or_insert(new);
+        if known == new {
+            self.clusters.push(Cluster::of_write(times, write));
+            return Some(new);
+        }
+        self.clusters[known as usize].repeated = true;
+        self.further.push(Cluster {
+            repeated: true,
+            ..Cluster::of_write(times, write)
+        });
+        None
+    }
+
+    pub(super) fn add_read(&mut self, times: &Times<'_>, read: Place, value: ValueId, best: &mut Best) {
+        let Some(&known) = self.cluster_of.get(&value) else {
+            best.offer(times, self.unwritten(read, value));
+            return;
+        };
+        let cluster = &mut self.clusters[known as usize];
+        if cluster.repeated {
+            self.read_repeated = true;
+            return;
+        }
+        if times.returned_ns(read) < times.invoked_ns(cluster.write) {
+            best.offer(
+                times,
+                Certificate::ReadFromTheFuture {
+                    read,
+                    write: cluster.write,
+                },
+            );
+        }
+        cluster.add_read(times, read);
+    }
+
+    /// What is wrong with seeing a value that nobody wrote.
+    pub(super) fn unwritten(&self, read: Place, value: ValueId) -> Certificate {
+        match self.refused.get(&value) {
+            Some(&write) => Certificate::RefusedWriteRead { read, write },
+            None => Certificate::PhantomRead { read },
+        }
+    }
+
+    pub(super) fn has_cas(&self) -> bool {
+        self.has_cas || !self.failed.is_empty()
+    }
+
+    /// Whether something was set aside that may decide.
+    pub(super) fn is_undecided(&self) -> bool {
+        let expects_repeated = |(_, expected): &(Place, ValueId)| {
+            let cluster = self.cluster_of.get(expected);
+            cluster.is_some_and(|&cluster| self.clusters[cluster as usize].repeated)
+        };
+        self.read_repeated || self.failed.iter().any(expects_repeated)
+    }
+
+    /// The failed compare-and-sets that may be right; of the others, which certainly found what they expected, the proofs.
+    ///
+    /// The value was there throughout if an operation that found or left it returned before the attempt began, and one that found it
+    /// began after the attempt had returned: a value that is written once does not come back.
+    pub(super) fn failed_certainly(&self, times: &Times<'_>, best: &mut Best) -> Vec<Place> {
+        let mut open = Vec::new();
+        for &(cas, expected) in &self.failed {
+            let Some(&place) = self.cluster_of.get(&expected) else {
+                open.push(cas);
+                continue;
+            };
+            let cluster = &self.clusters[place as usize];
+            let replaced = self.replaced_by.get(&place).and_then(|&by| {
+                let (cluster, _) = self.cas[by as usize];
+                Some((self.clusters[cluster as usize].write, self.shown_by[by as usize]?))
+            });
+            let read = (cluster.last != cluster.write).then_some((cluster.last, cluster.last));
+            let last = read.into_iter().chain(replaced).max_by_key(|(last, _)| times.invoked_ns(*last));
+            match last {
+                Some((began_last, shown_by))
+                    if cluster.first_ns < times.invoked_ns(cas) && times.returned_ns(cas) < times.invoked_ns(began_last) =>
+                {
+                    let returned_first = cluster.first;
+                    best.offer(
+                        times,
+                        Certificate::FailedAlthoughEqual {
+                            cas,
+                            returned_first,
+                            began_last,
+                            shown_by,
+                        },
+                    );
+                }
+                _ => open.push(cas),
+            }
+        }
+        open
+    }
+
+    /// Those that happened. Where chains were linked, only their heads are left.
+    pub(super) fn into_clusters(self) -> Vec<Cluster> {
+        let mut clusters = self.clusters;
+        for (cluster, _) in self.cas {
+            clusters[cluster as usize].first_ns = Times::NEVER;
+        }
+        for (head, chain) in self.chains {
+            clusters[head as usize] = chain;
+        }
+        clusters.extend(self.further);
+        clusters.retain(Cluster::happened);
+        clusters
+    }
+}
