@@ -30,6 +30,7 @@ mod time;
 mod zones;
 
 pub mod certificate;
+pub mod general;
 pub mod verify;
 pub mod witness;
 
