@@ -10,5 +10,6 @@ pub mod escape;
 pub mod history;
 pub mod judge;
 pub mod linearizability;
+pub mod model;
 pub mod trace;
 pub mod verdict;

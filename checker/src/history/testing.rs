@@ -1,7 +1,7 @@
 //! Histories for tests: operations given directly, and a notation that fits on a line.
 
 use super::History;
-use super::operation::{Function, KeyId, NEVER_NS, Operation, Outcome};
+use super::operation::{Function, KeyId, NEVER_NS, Operation, Outcome, SmallId};
 use super::values::ValueId;
 
 /// An operation on the only key, of a process of its own; `None` is null, and a return of `None` is an unknown outcome.
@@ -50,6 +50,52 @@ impl Operation {
             ..self
         }
     }
+}
+
+/// An operation of any model: `("enqueue", key, argument, seen)` as JSON, its times, and its outcome.
+pub(crate) struct Written {
+    pub(crate) f: &'static str,
+    pub(crate) key: Option<&'static str>,
+    pub(crate) argument: String,
+    pub(crate) seen: Option<String>,
+    pub(crate) invoked_ns: u64,
+    pub(crate) returned_ns: u64,
+    pub(crate) outcome: Outcome,
+}
+
+/// A history of such operations, each of a process of its own.
+pub(crate) fn of_written(written: &[Written]) -> History {
+    let mut history = History::default();
+    for (place, operation) in (0..).zip(written) {
+        let made = Operation {
+            process: u64::from(place),
+            invoked_ns: operation.invoked_ns,
+            returned_ns: if operation.outcome == Outcome::Unknown {
+                NEVER_NS
+            } else {
+                operation.returned_ns
+            },
+            argument: history.values.intern(&operation.argument).unwrap(),
+            observed: operation
+                .seen
+                .as_ref()
+                .map_or(ValueId::NONE, |seen| history.values.intern(seen).unwrap()),
+            key: operation.key.and_then(|key| KeyId::new(history.keys.intern(key))),
+            invoke_line: 2 * place + 1,
+            complete_line: 2 * place + 2,
+            f: match operation.f {
+                "read" => Function::Read,
+                "write" => Function::Write,
+                "cas" => Function::Cas,
+                other => Function::Other(SmallId::new(history.functions.intern(other)).unwrap()),
+            },
+            node: None,
+            error_kind: None,
+            outcome: operation.outcome,
+        };
+        history.operations.push(made);
+    }
+    history
 }
 
 /// A history of one key named `k`.

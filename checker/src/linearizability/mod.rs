@@ -36,6 +36,7 @@ mod window;
 mod zones;
 
 pub mod certificate;
+pub mod general;
 pub mod verify;
 pub mod witness;
 

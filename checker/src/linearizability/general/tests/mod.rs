@@ -1,0 +1,8 @@
+//! The general checker against brute force, against planted faults, and case by case.
+
+mod cases;
+mod fuzz;
+mod known_answers;
+mod large;
+mod oracle;
+mod random;
