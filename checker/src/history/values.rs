@@ -1,6 +1,7 @@
 //! Values as numbers that are equal exactly if the values are.
 //!
-//! Small integers, which is what our workloads write, are stored in the number itself. Everything else is interned as canonical JSON text:
+//! Small integers, which is what our workloads write, are stored in the number itself. Lists of two, which is what a compare-and-set
+//! takes, are stored as the pair of their items ([`ValueTable::pair`]). Everything else is interned as canonical JSON text:
 //! white space and escapes of the file do not make two values of one, and numbers past 63 bits are compared by their digits, never as
 //! floats (two large unique values rounded to one would be a false alarm).
 
@@ -39,6 +40,14 @@ impl ValueId {
     fn place(self) -> Option<usize> {
         (self.0 & 1 == 1 && self.0 > 0).then_some((self.0 >> 1) as usize)
     }
+
+    fn of_pair_place(place: usize) -> ValueId {
+        ValueId(-(2 * place as i64 + 5))
+    }
+
+    fn pair_place(self) -> Option<usize> {
+        (self.0 & 1 == 1 && self.0 <= -5).then(|| ((-5 - self.0) >> 1) as usize)
+    }
 }
 
 /// The values of one history that are not small integers.
@@ -47,6 +56,9 @@ pub struct ValueTable {
     texts: Vec<Arc<str>>,
     /// Never iterated: its order is nobody's.
     places: FxHashMap<Arc<str>, usize>,
+    pairs: Vec<(ValueId, ValueId)>,
+    /// Never iterated, as above.
+    pair_places: FxHashMap<(ValueId, ValueId), usize>,
 }
 
 /// A value nested deeper than [`DEPTH_MAX`].
@@ -62,31 +74,63 @@ impl ValueTable {
         if let Some(integer) = value.integer() {
             return integer.to_string().into();
         }
+        if let Some((first, second)) = self.pair(value) {
+            return format!("[{},{}]", self.text(first), self.text(second)).into();
+        }
         match value.place().and_then(|place| self.texts.get(place)) {
             Some(text) => Cow::Borrowed(text),
             None => Cow::Borrowed("null"),
         }
     }
 
-    /// How many values are stored as text.
+    /// The two items of a value that is a list of two: what a compare-and-set expects and what it writes.
+    pub fn pair(&self, value: ValueId) -> Option<(ValueId, ValueId)> {
+        value.pair_place().and_then(|place| self.pairs.get(place)).copied()
+    }
+
+    /// How many values are stored here.
     pub fn len(&self) -> usize {
-        self.texts.len()
+        self.texts.len() + self.pairs.len()
     }
 
     /// Whether every value is a small integer or null.
     pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
+        self.len() == 0
     }
 
     /// The id of the value with this JSON text, as it stands in the file.
     pub(super) fn intern(&mut self, json: &str) -> Result<ValueId, TooDeep> {
+        self.intern_at(json, 0)
+    }
+
+    /// The id of the list of these two.
+    pub(super) fn intern_pair(&mut self, first: ValueId, second: ValueId) -> ValueId {
+        let pairs = &mut self.pairs;
+        let place = *self.pair_places.entry((first, second)).or_insert_with(|| {
+            pairs.push((first, second));
+            pairs.len() - 1
+        });
+        ValueId::of_pair_place(place)
+    }
+
+    fn intern_at(&mut self, json: &str, depth: usize) -> Result<ValueId, TooDeep> {
+        if depth > DEPTH_MAX {
+            return Err(TooDeep);
+        }
         if let Some(integer) = small_integer(json) {
             return Ok(integer);
         }
         if json == "null" {
             return Ok(ValueId::NULL);
         }
-        let canonical = canonical(json, 0)?;
+        if json.starts_with('[')
+            && let Ok([first, second]) = serde_json::from_str::<[&RawValue; 2]>(json)
+        {
+            let first = self.intern_at(first.get(), depth + 1)?;
+            let second = self.intern_at(second.get(), depth + 1)?;
+            return Ok(self.intern_pair(first, second));
+        }
+        let canonical = canonical(json, depth)?;
         if let Some(&place) = self.places.get(canonical.as_ref()) {
             return Ok(ValueId::of_place(place));
         }
@@ -194,6 +238,25 @@ mod tests {
             assert_eq!(table.text(value), text);
         }
         assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn a_list_of_two_gives_back_its_items() {
+        let mut table = ValueTable::default();
+        for (json, first, second) in [
+            ("[1, 2]", "1", "2"),
+            (r#"[null,"a"]"#, "null", r#""a""#),
+            ("[[1,2],[]]", "[1,2]", "[]"),
+        ] {
+            let value = table.intern(json).unwrap();
+            let (left, right) = table.pair(value).unwrap();
+            assert_eq!((table.text(left).as_ref(), table.text(right).as_ref()), (first, second));
+            assert_eq!(table.text(value), format!("[{first},{second}]"));
+            assert_eq!(table.intern_pair(left, right), value);
+        }
+        let three = table.intern("[1,2,3]").unwrap();
+        assert_eq!(table.pair(three), None);
+        assert_eq!(table.pair(ValueId::NULL), None);
     }
 
     #[test]
