@@ -10,8 +10,10 @@ use super::event::EventType;
 pub struct ReadError {
     /// The line, counted from 1.
     pub line: u64,
-    /// The column in bytes, counted from 1, where the JSON itself is wrong.
+    /// The column in bytes, counted from 1, where the text itself is wrong.
     pub column: Option<usize>,
+    /// The operation, counted from 0 in the file's order, where the format counts operations rather than lines.
+    pub operation: Option<u64>,
     /// What is wrong.
     #[source]
     pub kind: ReadErrorKind,
@@ -22,6 +24,9 @@ impl fmt::Display for ReadError {
         write!(f, "line {}", self.line)?;
         if let Some(column) = self.column {
             write!(f, ", column {column}")?;
+        }
+        if let Some(operation) = self.operation {
+            write!(f, ", operation {operation}")?;
         }
         write!(f, ": {}", self.kind)
     }
@@ -37,6 +42,30 @@ pub enum ReadErrorKind {
     /// Not the JSON of an event.
     #[error("this is no event of a history: {0}")]
     Json(String),
+    /// Not the JSON of a whole operation, in a file with one operation per line.
+    #[error("this is no operation: {0}")]
+    Row(String),
+    /// Not EDN.
+    #[error("this is no EDN: {0}")]
+    Edn(String),
+    /// EDN, or a line of a log, that is no operation of a history.
+    #[error("this is no operation of a history: {0}")]
+    Operation(String),
+    /// An operation whose text is past [`LINE_BYTES_MAX`](super::read::LINE_BYTES_MAX).
+    #[error("the operation is longer than {limit} bytes")]
+    OperationTooLong {
+        /// The bound.
+        limit: usize,
+    },
+    /// Some operations have an `:index`, this one does not, or the other way round.
+    #[error("some operations have an `:index` and some have none; give all of them one, or none")]
+    PartialIndices,
+    /// Two operations of one index.
+    #[error("the `:index` {index} stands twice")]
+    DuplicateIndex {
+        /// The index.
+        index: u64,
+    },
     /// A line past [`LINE_BYTES_MAX`](super::read::LINE_BYTES_MAX), which is refused before it is stored.
     #[error("the line is longer than {limit} bytes")]
     LineTooLong {

@@ -46,7 +46,9 @@ pub enum Function {
     Read,
     /// `write`: the argument is the value written.
     Write,
-    /// `cas`: the argument is the pair `[expected, new]`.
+    /// `cas`: the argument is the pair `[expected, new]`, which [`ValueTable::pair`](super::values::ValueTable::pair) takes apart. One that
+    /// failed says that the register held something else only if its error's kind is [`MISMATCH`]; any other failure says no more than
+    /// that it did not happen.
     Cas,
     /// Any other name, in [`History::functions`](super::History::functions).
     Other(SmallId),
@@ -90,6 +92,10 @@ pub struct Operation {
     /// How it ended.
     pub outcome: Outcome,
 }
+
+/// The kind of error of a compare-and-set that the store compared and refused. What it saw instead, if it says so, is
+/// [`Operation::observed`].
+pub const MISMATCH: &str = "mismatch";
 
 /// The return of an operation that is open to the end of time.
 pub(super) const NEVER_NS: u64 = u64::MAX;

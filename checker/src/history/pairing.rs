@@ -16,7 +16,7 @@ use super::{History, Names};
 use crate::escape::visible;
 
 /// Times past this are refused, so that sums of two times fit everywhere. 2^62 ns are 146 years.
-const TIME_NS_MAX: u64 = 1 << 62;
+pub(super) const TIME_NS_MAX: u64 = 1 << 62;
 
 /// Most kinds of errors that are told apart, and their longest name: both come from nodes. The rest is counted as [`OTHER_ERROR`].
 const ERROR_KINDS_MAX: usize = 1_000;
@@ -186,7 +186,7 @@ fn value(history: &mut History, json: Option<&RawValue>) -> Result<ValueId, Read
         .map_err(|_| ReadErrorKind::ValueTooDeep { limit: DEPTH_MAX })
 }
 
-fn function(history: &mut History, name: &str) -> Result<Function, ReadErrorKind> {
+pub(super) fn function(history: &mut History, name: &str) -> Result<Function, ReadErrorKind> {
     Ok(match name {
         "read" => Function::Read,
         "write" => Function::Write,

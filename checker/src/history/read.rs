@@ -37,6 +37,7 @@ impl History {
             let at_line = |kind| ReadError {
                 line: number,
                 column: None,
+                operation: None,
                 kind,
             };
             // Two bytes more than the bound, for the line's end.
@@ -94,6 +95,7 @@ impl Reader {
                 Err(ReadError {
                     line: number,
                     column: column.map(|column| column + indent),
+                    operation: None,
                     kind,
                 })
             }
