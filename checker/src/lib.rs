@@ -10,4 +10,5 @@ pub mod escape;
 pub mod history;
 pub mod judge;
 pub mod linearizability;
+pub mod online;
 pub mod verdict;

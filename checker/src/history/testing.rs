@@ -40,6 +40,17 @@ impl Operation {
             ..self
         }
     }
+
+    /// The same operation while its completion is not recorded yet.
+    pub(crate) fn still_open(self) -> Operation {
+        Operation {
+            returned_ns: NEVER_NS,
+            observed: ValueId::NONE,
+            outcome: Outcome::Unknown,
+            complete_line: 0,
+            ..self
+        }
+    }
 }
 
 /// A history of one key named `k`.

@@ -63,7 +63,7 @@ pub fn judge(history: &History, traces: Traces) -> Judgement {
     match &history.header {
         None => findings.extend(vacuity::of_foreign(history)),
         Some(header) => {
-            findings.extend(ending::finding(&timeline));
+            findings.extend(ending::finding(&timeline, witness.is_some()));
             if ending::complete(&timeline) {
                 findings.extend(vacuity::of_run(header, history, &timeline));
             }
@@ -76,12 +76,13 @@ pub fn judge(history: &History, traces: Traces) -> Judgement {
         interrupted: ending::interrupted(&timeline),
         findings,
         witness,
-        notes: notes(history, traces),
+        notes: notes(history, traces, &timeline),
     }
 }
 
-fn notes(history: &History, traces: Traces) -> Vec<String> {
+fn notes(history: &History, traces: Traces, timeline: &Timeline) -> Vec<String> {
     let mut notes = Vec::new();
+    notes.extend(ending::stopped_online(timeline));
     if let Some(cut) = history.cut_line {
         notes.push(format!(
             "line {}, the last, is cut after {} bytes and was left out",

@@ -25,7 +25,7 @@
 
 mod order;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 mod zones;
 
