@@ -56,18 +56,28 @@ impl Squall {
     }
 
     pub fn spawn_with(&self, args: &[&str], env: &[(&str, &str)]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_squall"))
+        let mut command = self.command(args);
+        command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the program can be started")
+    }
+
+    /// Starts it with a stderr of the caller's, such as a terminal, and without a stdout.
+    pub fn spawn_on(&self, args: &[&str], stderr: Stdio) -> Child {
+        let mut command = self.command(args);
+        command.stdout(Stdio::null()).stderr(stderr);
+        command.spawn().expect("the program can be started")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+        command
             .args(args)
-            .envs(env.iter().copied())
             .current_dir(self.folder())
             // How the test finds the processes of its own runs among all others.
             .env("SQUALL_TEST", self.mark())
             .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program can be started")
+            .stdin(Stdio::null());
+        command
     }
 
     pub fn run(&self, args: &[&str]) -> Said {
