@@ -19,6 +19,28 @@ pub fn of_node(init_pid: u32, below: u32) -> Option<u32> {
     find(&processes, init_pid, below)
 }
 
+/// Options of `nsenter` for the namespaces of a process that are not ours, the user namespace first.
+///
+/// Its `--all` is not for ordinary users: it also joins the cgroup and time namespaces, which a sandbox shares with the host and which only
+/// root may join. And to join the user namespace that one is in already is an error (setns(2)).
+pub fn nsenter_options(pid: u32) -> Vec<&'static str> {
+    const NAMESPACES: [(&str, &str); 6] = [
+        ("user", "-U --preserve-credentials"),
+        ("mnt", "-m"),
+        ("uts", "-u"),
+        ("ipc", "-i"),
+        ("net", "-n"),
+        ("pid", "-p"),
+    ];
+    let link = |process: &str, name: &str| fs::read_link(format!("/proc/{process}/ns/{name}")).ok();
+    let differs = |name: &str| link(&pid.to_string(), name).is_none_or(|theirs| Some(theirs) != link("self", name));
+    NAMESPACES
+        .into_iter()
+        .filter(|(name, _)| differs(name))
+        .map(|(_, option)| option)
+        .collect()
+}
+
 /// What a process's status says.
 struct Process {
     parent: u32,
@@ -55,6 +77,11 @@ fn find(processes: &BTreeMap<u32, Process>, init_pid: u32, below: u32) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_namespaces_need_no_entering() {
+        assert_eq!(nsenter_options(std::process::id()), Vec::<&str>::new());
+    }
 
     fn process(parent: u32, numbers: &str) -> Process {
         Process::of(&format!("Name:\tx\nPPid:\t{parent}\nNSpid:\t{numbers}\n")).expect("both fields are there")
