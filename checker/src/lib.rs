@@ -11,5 +11,6 @@ pub mod history;
 pub mod judge;
 pub mod linearizability;
 pub mod model;
+pub mod online;
 pub mod trace;
 pub mod verdict;

@@ -12,6 +12,7 @@ mod clock;
 mod line;
 mod pen;
 mod seal;
+mod tap;
 mod writer;
 
 use std::fs::OpenOptions;
@@ -29,6 +30,7 @@ pub use self::clock::RunClock;
 use self::pen::{Entry, QUEUE_LINES};
 pub use self::pen::{Open, Pen, RecorderGone, Slot};
 pub use self::seal::seal;
+pub use self::tap::{Tap, Tapped, TappedLine, tap};
 use self::writer::{Disk, Writer};
 
 /// What was recorded.
@@ -56,10 +58,19 @@ impl Recorder {
     /// If the file exists already or cannot be written, or the thread cannot be started.
     pub fn create(path: &Path, header: &Header, clock: RunClock) -> io::Result<Recorder> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        Recorder::onto(Box::new(file), header, clock)
+        Recorder::onto(Box::new(file), header, clock, None)
     }
 
-    fn onto(mut disk: Box<dyn Disk>, header: &Header, clock: RunClock) -> io::Result<Recorder> {
+    /// The same with a tap, through which everything that is recorded flows on.
+    ///
+    /// # Errors
+    /// As [`Recorder::create`].
+    pub fn create_tapped(path: &Path, header: &Header, clock: RunClock, tap: Tap) -> io::Result<Recorder> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        Recorder::onto(Box::new(file), header, clock, Some(tap))
+    }
+
+    fn onto(mut disk: Box<dyn Disk>, header: &Header, clock: RunClock, tap: Option<Tap>) -> io::Result<Recorder> {
         let mut header = header.clone();
         header.clock = Clock {
             origin_ns: clock.origin_ns(),
@@ -72,7 +83,7 @@ impl Recorder {
         let (sender, queue) = mpsc::channel();
         let room = Arc::new(Semaphore::new(QUEUE_LINES));
         let (failing, failed) = watch::channel(None);
-        let writer = Writer::new(disk, first_line.len() as u64, queue, Arc::clone(&room), failing);
+        let writer = Writer::new(disk, first_line.len() as u64, queue, Arc::clone(&room), failing, tap);
         let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || writer.run())?;
         let pen = Pen::new(sender, room, thread.thread().clone(), clock);
         Ok(Recorder {

@@ -9,6 +9,7 @@
 //!   witness.txt  witness.jsonl                     the proof, when a rule is broken
 //!   squall.log                                     the harness's own log
 //!   nodes/n1/{data/, log.txt, trace.jsonl, command.txt}
+//!   nodes/n1/status.json                           how the node was, when a violation stopped the run
 //! ```
 //!
 //! A run folder is never used twice: its name is taken with `mkdir`, which fails if it exists, so that two runs that start in the
@@ -321,6 +322,11 @@ impl NodeFolder {
     /// The node's own event stream.
     pub fn trace(&self) -> PathBuf {
         self.root.join("trace.jsonl")
+    }
+
+    /// How it was when a violation stopped the run; exists only then.
+    pub fn status(&self) -> PathBuf {
+        self.root.join("status.json")
     }
 
     /// The command line that starts it.

@@ -156,6 +156,35 @@ pub enum Finding {
         /// Name to number.
         counters: BTreeMap<String, u64>,
     },
+    /// The online check saw a violation while the run went on. The judge decides by the whole history, whatever this says.
+    Violation {
+        /// The key; absent for operations without one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// The operations that prove it: the `index` of each one's invocation.
+        operations: Vec<u64>,
+        /// The stamp of the completion that made it certain, in nanoseconds. The line's own time is when it was reported.
+        completed_ns: u64,
+    },
+    /// The online check judges less than everything from here on. The judge of the whole history is not concerned.
+    NotCheckedOnline {
+        /// The key; absent if it is all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// A node's processes were stopped for good, so that a person finds them as they were.
+    Frozen {
+        /// The node.
+        node: String,
+        /// Whether all of them were seen to be stopped.
+        ok: bool,
+        /// Its pid 1, by the number that the inside of the sandbox sees.
+        init_pid: u32,
+        /// From the signal to the proof, in microseconds.
+        duration_us: u64,
+    },
     /// The recording ended on purpose; a file without it was cut.
     End {
         /// How it ended.
@@ -174,6 +203,8 @@ pub enum EndReason {
     Complete,
     /// ctrl-C or SIGTERM.
     Interrupted,
+    /// The online check saw a violation, and the run was to stop at the first.
+    Violation,
     /// The harness could not go on.
     HarnessError,
 }

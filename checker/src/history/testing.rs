@@ -50,6 +50,17 @@ impl Operation {
             ..self
         }
     }
+
+    /// The same operation while its completion is not recorded yet.
+    pub(crate) fn still_open(self) -> Operation {
+        Operation {
+            returned_ns: NEVER_NS,
+            observed: ValueId::NONE,
+            outcome: Outcome::Unknown,
+            complete_line: 0,
+            ..self
+        }
+    }
 }
 
 /// An operation of any model: `("enqueue", key, argument, seen)` as JSON, its times, and its outcome.

@@ -69,7 +69,7 @@ pub fn judge(history: &History, traces: Traces<'_>) -> Judgement {
     match &history.header {
         None => findings.extend(vacuity::of_foreign(history)),
         Some(header) => {
-            findings.extend(ending::finding(&timeline));
+            findings.extend(ending::finding(&timeline, witness.is_some()));
             if ending::complete(&timeline) {
                 findings.extend(vacuity::of_run(header, history, &timeline));
             }
@@ -88,6 +88,7 @@ pub fn judge(history: &History, traces: Traces<'_>) -> Judgement {
 
 fn notes(history: &History, timeline: &Timeline, traces: Traces<'_>) -> Vec<String> {
     let mut notes = Vec::new();
+    notes.extend(ending::stopped_online(timeline));
     if let Some(cut) = history.cut_line {
         notes.push(format!(
             "line {}, the last, is cut after {} bytes and was left out",

@@ -24,6 +24,8 @@ pub struct Timeline {
     pub worst_stall_ms: u64,
     /// Counters by node, and of the clients under `clients`. A later line of a node replaces the numbers of an earlier one.
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The first violation that the online check saw, if it looked and saw one.
+    pub seen_online: Option<SeenOnline>,
     /// How the recording ended; `None` if it was cut.
     pub end: Option<End>,
 }
@@ -163,6 +165,17 @@ pub struct NodeExit {
     pub log_tail: Vec<String>,
 }
 
+/// What the online check saw: [`Finding::Violation`] with its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenOnline {
+    /// When it was reported, in nanoseconds.
+    pub time_ns: u64,
+    /// The key; `None` for operations without one.
+    pub key: Option<String>,
+    /// The stamp of the completion that made it certain, in nanoseconds.
+    pub completed_ns: u64,
+}
+
 /// How the recording ended: [`Finding::End`] with its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
@@ -236,6 +249,15 @@ impl Timeline {
             }
             Finding::Stall { worst_ms } => self.worst_stall_ms = self.worst_stall_ms.max(worst_ms),
             Finding::Counters { node, counters } => self.counters.entry(node).or_default().extend(counters),
+            Finding::Violation { key, completed_ns, .. } => {
+                self.seen_online.get_or_insert(SeenOnline {
+                    time_ns,
+                    key,
+                    completed_ns,
+                });
+            }
+            // For people: no rule asks.
+            Finding::NotCheckedOnline { .. } | Finding::Frozen { .. } => {}
             Finding::End { reason, detail } => self.end = Some(End { time_ns, reason, detail }),
         }
     }

@@ -30,7 +30,7 @@ mod key;
 mod meaning;
 mod order;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 mod window;
 mod zones;

@@ -3,6 +3,7 @@
 //! Exit codes are those of ARCHITECTURE.md, "Verdicts"; a wrong command line is 254, never clap's own 2, which means `unknown` here.
 
 mod check;
+mod hold;
 mod kv;
 mod list;
 mod plan;
@@ -60,11 +61,17 @@ enum Verb {
         /// Make a user namespace too
         #[arg(long)]
         user_namespace: bool,
+        /// Stop at the first violation and hold the nodes for so many milliseconds
+        #[arg(long)]
+        hold_ms: Option<u64>,
         /// The run folder
         folder: PathBuf,
     },
     #[command(name = "__inside", hide = true)]
     Inside {
+        /// Stop at the first violation and hold the nodes for so many milliseconds
+        #[arg(long)]
+        hold_ms: Option<u64>,
         /// The run folder
         folder: PathBuf,
     },
@@ -127,8 +134,12 @@ fn dispatch(verb: Verb) -> anyhow::Result<u8> {
         Verb::Node(command) => node(&command),
         Verb::Kv(args) => kv::talk(&args),
         Verb::Completions { shell } => completions(shell),
-        Verb::Enter { user_namespace, folder } => hidden(crate::sandbox::enter::enter(&folder, user_namespace)),
-        Verb::Inside { folder } => hidden(crate::run::inside(&folder)),
+        Verb::Enter {
+            user_namespace,
+            hold_ms,
+            folder,
+        } => hidden(crate::sandbox::enter::enter(&folder, hold_ms, user_namespace)),
+        Verb::Inside { hold_ms, folder } => hidden(crate::run::inside(&folder, hold_ms)),
         Verb::Launch { spec } => hidden(crate::sandbox::place::launch(&spec)),
         Verb::Init { spec } => hidden(crate::sandbox::place::init(&spec)),
         Verb::Probe { name } => probe(&name),

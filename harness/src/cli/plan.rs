@@ -305,7 +305,7 @@ fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
 }
 
 /// Reads `15s`, `2m`, `500ms`, `1h`; a bare number is seconds.
-fn parse_time_ms(text: &str) -> Result<u64, String> {
+pub(super) fn parse_time_ms(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let factor = match unit {

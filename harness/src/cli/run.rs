@@ -1,6 +1,6 @@
 //! `squall run`: one run in a sandbox, judged afterwards; or many, one after another.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
 
-use super::check;
-use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, read};
+use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read};
+use super::{check, hold};
 use crate::exit::{self, usage};
 use crate::plan::Plan;
 use crate::record::seal;
@@ -38,9 +38,25 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NUM", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     runs: u32,
 
+    /// Judges while it runs, and at the first violation freezes the nodes
+    #[arg(long)]
+    stop_on_violation: bool,
+
+    /// How long frozen nodes wait for a look inside, if a person is at the terminal; ctrl-C ends it
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_time_ms, requires = "stop_on_violation")]
+    hold: u64,
+
     /// Dies with the process that started it
     #[arg(long, hide = true)]
     supervised: bool,
+}
+
+impl RunArgs {
+    /// How long frozen nodes are held at a violation; none if it does not stop the run. Where nobody reads, nobody is waited for.
+    fn hold_ms(&self) -> Option<u64> {
+        let is_read = std::io::stderr().is_terminal();
+        self.stop_on_violation.then_some(if is_read { self.hold } else { 0 })
+    }
 }
 
 /// Runs and judges.
@@ -59,11 +75,11 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     // First of all: whatever happens from here on, it can be repeated.
     stdout::note(&format!("seed {}", first.seed));
     drop(system);
-    one(&first, &args.out)
+    one(&first, &args.out, args.hold_ms())
 }
 
 /// One run: records in a sandbox, judges here.
-fn one(plan: &Plan, out: &Path) -> Result<u8> {
+fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>) -> Result<u8> {
     let folder = RunFolder::create(out, plan.system.name(), plan.seed).map_err(check::results_error)?;
     let root = std::fs::canonicalize(folder.root()).with_context(|| format!("find {}", folder.root().display()))?;
     if root.to_str().is_none() {
@@ -73,7 +89,7 @@ fn one(plan: &Plan, out: &Path) -> Result<u8> {
         ));
     }
     std::fs::write(folder.plan(), plan.to_json()).with_context(|| format!("write {}", folder.plan().display()))?;
-    let guardian = Guardian::launch(&root)?;
+    let guardian = Guardian::launch(&root, hold_ms, hold::print)?;
     let doctor = examine_machine(&folder);
     let left = guardian.wait()?;
     finish_examination(doctor);
@@ -126,7 +142,7 @@ fn repeat(args: &RunArgs, first_seed: u64) -> Result<u8> {
             None => args.plan_args.plan(derived_seed(first_seed, number))?,
         };
         stdout::note(&format!("run {} of {}, seed {}", number + 1, args.runs, plan.seed));
-        let status = supervise_one(&plan, &args.out, &signals)?;
+        let status = supervise_one(&plan, args, &signals)?;
         match status.code().and_then(|code| u8::try_from(code).ok()) {
             Some(exit::VALID) => {}
             Some(exit::UNKNOWN) => worst = Verdict::merge([worst, Verdict::Unknown]),
@@ -142,11 +158,15 @@ fn repeat(args: &RunArgs, first_seed: u64) -> Result<u8> {
 }
 
 /// One run as a process of its own. A signal to us is passed on, and its orderly end awaited.
-fn supervise_one(plan: &Plan, out: &Path, signals: &Signals) -> Result<ExitStatus> {
+fn supervise_one(plan: &Plan, args: &RunArgs, signals: &Signals) -> Result<ExitStatus> {
+    let hold = args
+        .stop_on_violation
+        .then(|| ["--stop-on-violation".to_owned(), format!("--hold={}ms", args.hold)]);
     let mut command = Command::new("/proc/self/exe");
     command
         .args(["run", "--supervised", "--plan", "-", "--out"])
-        .arg(out)
+        .arg(&args.out)
+        .args(hold.into_iter().flatten())
         .stdin(Stdio::piped())
         // A group of its own: a terminal's ctrl-C reaches us alone and is passed on once.
         .process_group(0);

@@ -256,7 +256,7 @@ fn a_full_disk_ends_the_recording_with_a_usable_prefix() {
         left: 10_000,
         file: Arc::clone(&file),
     };
-    let recorder = Recorder::onto(Box::new(disk), &bare_header(), RunClock::start()).expect("the header fits");
+    let recorder = Recorder::onto(Box::new(disk), &bare_header(), RunClock::start(), None).expect("the header fits");
     let (pen, mut failed) = (recorder.pen(), recorder.failed());
     let ended = runtime().block_on(async {
         let load = async { while record(&pen, 0, &Operation::write("k", 1), Outcome::Ok(Seen::Nothing)).await.is_ok() {} };

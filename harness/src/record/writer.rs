@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use super::pen::Entry;
+use super::tap::Tap;
 use super::{Recorded, line};
 
 /// Pause between two looks into the queue; also what a killed harness loses at most. At 200,000 operations per second 8,000 lines gather in
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     queue: Receiver<Entry>,
     room: Arc<Semaphore>,
     failing: watch::Sender<Option<String>>,
+    tap: Option<Tap>,
     piece: Vec<u8>,
     recorded: Recorded,
 }
@@ -59,6 +61,7 @@ impl Writer {
         queue: Receiver<Entry>,
         room: Arc<Semaphore>,
         failing: watch::Sender<Option<String>>,
+        tap: Option<Tap>,
     ) -> Writer {
         let recorded = Recorded {
             events: 0,
@@ -69,6 +72,7 @@ impl Writer {
             queue,
             room,
             failing,
+            tap,
             piece: Vec::with_capacity(2 * PIECE_BYTES),
             recorded,
         }
@@ -107,6 +111,9 @@ impl Writer {
                 Err(TryRecvError::Empty) => break Look::Emptied,
                 Ok(entry) => {
                     line::append(&mut self.piece, self.recorded.events, &entry);
+                    if let Some(tap) = &mut self.tap {
+                        tap.offer(self.recorded.events, &entry);
+                    }
                     self.recorded.events += 1;
                     lines += usize::from(entry.took_room());
                 }

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 pub(super) enum Stop {
     /// ctrl-C or SIGTERM outside.
     Interrupted,
+    /// The online check saw a violation, and the run is to stop at the first; what it saw.
+    Violation(String),
     /// The history cannot be written any more.
     RecordingFailed(String),
     /// The harness cannot go on.
@@ -17,17 +19,24 @@ pub(super) enum Stop {
 
 /// Says to every part of the run whether it shall stop. The first reason stays.
 #[derive(Debug, Clone)]
-pub(super) struct StopSwitch(watch::Sender<Option<Stop>>);
+pub(super) struct StopSwitch {
+    why: watch::Sender<Option<Stop>>,
+    /// Whether the outside asked for the end, whatever was the first reason.
+    asked: watch::Sender<bool>,
+}
 
 impl StopSwitch {
     /// A switch that nobody has thrown.
     pub(super) fn new() -> StopSwitch {
-        StopSwitch(watch::Sender::new(None))
+        StopSwitch {
+            why: watch::Sender::new(None),
+            asked: watch::Sender::new(false),
+        }
     }
 
     /// Throws the switch, if nobody has.
     pub(super) fn stop(&self, why: Stop) {
-        self.0.send_if_modified(|current| {
+        self.why.send_if_modified(|current| {
             let first = current.is_none();
             if first {
                 *current = Some(why);
@@ -38,12 +47,26 @@ impl StopSwitch {
 
     /// Why to stop, if at all.
     pub(super) fn reason(&self) -> Option<Stop> {
-        self.0.borrow().clone()
+        self.why.borrow().clone()
+    }
+
+    /// Takes note that the outside asks for the end.
+    fn asked(&self) {
+        self.stop(Stop::Interrupted);
+        self.asked.send_replace(true);
+    }
+
+    /// Waits until the outside asks for the end.
+    pub(super) async fn asked_from_outside(&self) {
+        let mut receiver = self.asked.subscribe();
+        if receiver.wait_for(|asked| *asked).await.is_err() {
+            std::future::pending::<()>().await; // we hold the sender ourselves
+        }
     }
 
     /// Waits until the switch is thrown.
     pub(super) async fn thrown(&self) -> Stop {
-        let mut receiver = self.0.subscribe();
+        let mut receiver = self.why.subscribe();
         match receiver.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().expect("it was waited for"),
             Err(_) => std::future::pending().await, // we hold the sender ourselves
@@ -57,7 +80,7 @@ pub(super) fn listen(switch: StopSwitch) -> std::io::Result<()> {
     std::thread::Builder::new().name("lifeline".into()).spawn(move || {
         for line in std::io::stdin().lock().lines() {
             match line.as_deref() {
-                Ok("stop") => switch.stop(Stop::Interrupted),
+                Ok("stop") => switch.asked(),
                 Ok(_) => {}
                 Err(_) => break,
             }

@@ -8,9 +8,11 @@ pub mod client_thread;
 pub mod clients;
 mod figures;
 mod final_reads;
+pub mod freeze;
 mod lifeline;
 mod nemesis;
 mod network;
+mod online;
 pub mod stall;
 
 use std::collections::BTreeSet;
@@ -31,14 +33,17 @@ use self::binding::{Activity, BoundClient};
 use self::client_thread::ClientThread;
 use self::clients::{ClientReport, Driver, Seat, Settings, drive_client};
 use self::figures::Figures;
+use self::freeze::{FrozenNode, Held};
 use self::lifeline::{Stop, StopSwitch};
 use self::nemesis::Nemesis;
 use self::network::Network;
+use self::online::OnlineCheck;
 use self::stall::StallMeter;
 use crate::cluster::Cluster;
 use crate::plan::{Plan, WorkloadPlan, node_names};
-use crate::record::{Pen, Recorder, RunClock};
+use crate::record::{self, Pen, Recorder, RunClock};
 use crate::report::progress::{Progress, Tick};
+use crate::report::stdout;
 use crate::results::RunFolder;
 use crate::sandbox::{Star, enter};
 use crate::systems::{Member, System};
@@ -46,11 +51,12 @@ use crate::systems::{Member, System};
 /// Between two looks at the room on the disk.
 const DISK_PAUSE: Duration = Duration::from_millis(200);
 
-/// Runs the plan in `folder` as pid 1 of a fresh sandbox (`squall __inside`).
+/// Runs the plan in `folder` as pid 1 of a fresh sandbox (`squall __inside`). With `hold_ms` it stops at the first violation and holds the
+/// frozen nodes for so long.
 ///
 /// # Errors
 /// When the harness cannot do its work; what it recorded until then stays.
-pub fn inside(folder: &Path) -> Result<i32> {
+pub fn inside(folder: &Path, hold_ms: Option<u64>) -> Result<i32> {
     let folder = RunFolder::at(folder);
     let text = std::fs::read_to_string(folder.plan()).context("read the plan")?;
     let plan = Plan::from_json(&text).map_err(|error| anyhow!(error)).context("read the plan")?;
@@ -67,7 +73,7 @@ pub fn inside(folder: &Path) -> Result<i32> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let done = runtime.block_on(record(plan, system, star, network, folder, switch));
+    let done = runtime.block_on(record(plan, system, star, network, folder, switch, hold_ms));
     // Tasks that still wait for something die with the process: everything worth waiting for was waited for.
     runtime.shutdown_background();
     if let Err(error) = &done {
@@ -84,12 +90,25 @@ async fn record(
     network: Arc<Network>,
     folder: RunFolder,
     switch: StopSwitch,
+    hold_ms: Option<u64>,
 ) -> Result<()> {
     let clock = RunClock::start();
     let header = header(&plan, system.as_ref(), &folder);
-    let recorder = Recorder::create(&folder.history(), &header, clock.clone()).context("create the history")?;
+    let (recorder, tapped) = match hold_ms {
+        Some(_) => {
+            let (tap, tapped) = record::tap();
+            let recorder = Recorder::create_tapped(&folder.history(), &header, clock.clone(), tap);
+            (recorder, Some(tapped))
+        }
+        None => (Recorder::create(&folder.history(), &header, clock.clone()), None),
+    };
+    let recorder = recorder.context("create the history")?;
     let pen = recorder.pen();
     watch_for(recorder.failed(), switch.clone(), Stop::RecordingFailed);
+    let online = tapped
+        .map(|tapped| OnlineCheck::start(tapped, pen.clone(), switch.clone()))
+        .transpose()
+        .context("start the online check")?;
     watch_disk(&folder, switch.clone());
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
     let cluster = Cluster::new(system, &star, &folder, pen.clone(), clock.clone())?;
@@ -109,6 +128,8 @@ async fn record(
         clock,
         switch,
         stall,
+        folder,
+        hold: hold_ms.map(Duration::from_millis),
     };
 
     let ended = run.play().await;
@@ -117,9 +138,13 @@ async fn record(
     let (reason, detail) = match ended {
         Ok(()) => (EndReason::Complete, None),
         Err(Stop::Interrupted) => (EndReason::Interrupted, None),
+        Err(Stop::Violation(what)) => (EndReason::Violation, Some(what)),
         Err(Stop::RecordingFailed(why)) => (EndReason::HarnessError, Some(format!("the history cannot be written: {why}"))),
         Err(Stop::HarnessError(why)) => (EndReason::HarnessError, Some(why)),
     };
+    if let Some(online) = online {
+        online.end();
+    }
     info!(?reason, ?detail, "end");
     pen.finding(Finding::End { reason, detail });
     let recorded = tokio::task::spawn_blocking(move || recorder.close())
@@ -181,6 +206,9 @@ struct Run {
     clock: RunClock,
     switch: StopSwitch,
     stall: StallMeter,
+    folder: RunFolder,
+    /// How long frozen nodes are held at a violation; none: it does not stop the run.
+    hold: Option<Duration>,
 }
 
 /// The clients of a run, while they work.
@@ -201,14 +229,20 @@ impl Run {
         let progress = self.show_progress(load.began, &activity);
         let nemesis = Nemesis::new(Arc::clone(&self.cluster), Arc::clone(&self.network), self.pen.clone(), activity);
 
-        let stormed = self.storm(&load, &nemesis).await;
-        // Also when stopped early: nothing may stay cut or paused, or the last operations and the end would hang.
-        let healed = nemesis.heal_all().await;
-        let recovered = match stormed.and(healed.map_err(|error| Stop::HarnessError(format!("{error:#}")))) {
-            Ok(()) => self.recover(&load).await,
-            stopped => stopped,
+        let recovered = match self.storm(&load, &nemesis).await {
+            // What a person is to find stays as it is.
+            Err(stop @ Stop::Violation(_)) => Err(stop),
+            stormed => {
+                // Also when stopped early: nothing may stay cut or paused, or the last operations and the end would hang.
+                let healed = nemesis.heal_all().await;
+                match stormed.and(healed.map_err(|error| Stop::HarnessError(format!("{error:#}")))) {
+                    Ok(()) => self.recover(&load).await,
+                    stopped => stopped,
+                }
+            }
         };
         let _ = load.stop.send(true);
+        let mut frozen = self.freeze_at_violation(&recovered, &nemesis).await;
         let keys = self.end_load(load).await;
         let finished = match recovered {
             Ok(()) => self.final_reads(keys).await,
@@ -217,7 +251,42 @@ impl Run {
         progress.abort();
         figures.record(&self.pen, &self.network).await;
         // A client's task may have failed when everything else was done.
-        finished.and(self.switch.reason().map_or(Ok(()), Err))
+        let ended = finished.and(self.switch.reason().map_or(Ok(()), Err));
+        if frozen.is_none() {
+            frozen = self.freeze_at_violation(&ended, &nemesis).await;
+        }
+        if let (Err(Stop::Violation(why)), Some(nodes)) = (&ended, frozen) {
+            self.hold(why, nodes).await;
+        }
+        ended
+    }
+
+    /// Lets every node say how it is, and freezes it, if a violation was seen.
+    async fn freeze_at_violation(&self, ended: &Result<(), Stop>, nemesis: &Nemesis) -> Option<Vec<FrozenNode>> {
+        let Err(Stop::Violation(_)) = ended else { return None };
+        freeze::save_statuses(&self.cluster, &self.folder).await;
+        Some(nemesis.freeze_all().await)
+    }
+
+    /// Waits, with everything frozen, until a person has seen enough.
+    async fn hold(&self, why: &str, nodes: Vec<FrozenNode>) {
+        let hold = self.hold.unwrap_or_default();
+        if hold.is_zero() {
+            stdout::note(&format!(
+                "{why}; the nodes were frozen, their status, logs and data are in the run folder"
+            ));
+            return;
+        }
+        let held = Held {
+            why: why.to_owned(),
+            nodes,
+            hold_ms: u64::try_from(hold.as_millis()).unwrap_or(u64::MAX),
+        };
+        enter::say_held(&serde_json::to_string(&held).expect("a held run has string keys"));
+        tokio::select! {
+            () = tokio::time::sleep(hold) => {}
+            () = self.switch.asked_from_outside() => {}
+        }
     }
 
     /// Waits for `work`, unless the run is to stop before.

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, info, info_span};
 
 use super::binding::Activity;
+use super::freeze::{self, FrozenNode};
 use super::network::Network;
 use crate::cluster::Cluster;
 use crate::plan::Injection;
@@ -71,6 +72,13 @@ impl Nemesis {
             life.context("a fault's task")??;
         }
         Ok(())
+    }
+
+    /// Freezes all nodes, with the faults in force as they are. The schedule must not be played any more.
+    pub(super) async fn freeze_all(&self) -> Vec<FrozenNode> {
+        // Whatever was just being injected or healed ends first, so that nothing is resumed afterwards.
+        let _world = self.world.lock().await;
+        freeze::freeze_all(&self.cluster, &self.pen).await
     }
 
     /// Takes every fault away that is still in force, and proves it.

@@ -2,7 +2,8 @@
 //!
 //! [`Guardian::launch`] runs outside, [`enter`] is the process in between, and what [`enter`] starts is the inside.
 //! Outside and inside talk over the standard input and output of the chain: the outside writes `go` (ids are mapped) and later
-//! `stop` (ctrl-C); end of file means that the outside is dead. The process in between writes `unshared` or `refused`.
+//! `stop` (ctrl-C); end of file means that the outside is dead. The process in between writes `unshared` or `refused`, the inside
+//! `held …` when it holds frozen nodes, and its last words.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,6 +11,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::CloneFlags;
@@ -21,15 +23,19 @@ use crate::supervise::{Ended, Signals, spawn_unblocked};
 /// Ids mapped for root: enough for every system account, and for databases that insist on a user of their own.
 const MAPPED_IDS: u64 = 65_536;
 
-/// Longest explanation that the inside may leave, in bytes.
-const LAST_WORDS_BYTES_MAX: u64 = 4096;
+/// First word of the line by which the inside tells that it holds frozen nodes.
+const HELD: &str = "held ";
+
+/// Most that the inside may say, in bytes: the nodes it holds and an explanation.
+const SAID_BYTES_MAX: u64 = 1 << 20;
 
 /// The outside of a running sandbox.
 pub struct Guardian {
     child: Child,
     /// Kept open: its end tells the inside that we are dead.
     lifeline: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    /// Reads what the inside says until it ends.
+    listener: JoinHandle<String>,
     signals: Signals,
 }
 
@@ -42,15 +48,17 @@ pub struct Left {
 }
 
 impl Guardian {
-    /// Starts `squall __inside FOLDER` as pid 1 of fresh namespaces. The calling process must have one thread only.
+    /// Starts `squall __inside FOLDER` as pid 1 of fresh namespaces. The calling process must have one thread only. With `hold_ms` the run stops
+    /// at its first violation and holds the frozen nodes; `on_held` is then called, from another thread, with what the inside says about
+    /// them and with the pid below which all of its processes are.
     ///
     /// # Errors
     /// When no namespaces can be had; the text names what refuses and what to type.
-    pub fn launch(folder: &Path) -> Result<Guardian> {
+    pub fn launch(folder: &Path, hold_ms: Option<u64>, on_held: fn(&str, u32)) -> Result<Guardian> {
         let signals = Signals::take()?;
-        let chain = match start(folder, true)? {
+        let chain = match start(folder, hold_ms, true)? {
             Start::Entered(chain) => chain,
-            Start::Refused(why) if geteuid().is_root() => match start(folder, false)? {
+            Start::Refused(why) if geteuid().is_root() => match start(folder, hold_ms, false)? {
                 Start::Entered(chain) => chain,
                 Start::Refused(again) => {
                     bail!("no namespaces to run in: {why}; without a user namespace: {again}; `squall doctor` says what to type")
@@ -59,10 +67,15 @@ impl Guardian {
             Start::Refused(why) => bail!("no user namespace to run in: {why}; `squall doctor` says what to type"),
         };
         let Chain { child, lifeline, answers } = chain;
+        let pid = child.id();
+        let listener = std::thread::Builder::new()
+            .name("listener".into())
+            .spawn(move || listen(answers, |held| on_held(held, pid)))
+            .context("start the listener")?;
         Ok(Guardian {
             child,
             lifeline,
-            answers,
+            listener,
             signals,
         })
     }
@@ -77,14 +90,22 @@ impl Guardian {
             // A broken pipe means that the inside is ending by itself.
             let _ = lifeline.write_all(b"stop\n");
         })?;
-        let mut last_words = String::new();
-        // Whatever was said before the end is in the pipe; a killed inside said nothing.
-        let _ = self.answers.take(LAST_WORDS_BYTES_MAX).read_to_string(&mut last_words);
-        Ok(Left {
-            ended,
-            last_words: last_words.trim().to_owned(),
-        })
+        // Nobody holds the other end of its pipe any more. A listener that panicked has told so.
+        let last_words = self.listener.join().unwrap_or_default();
+        Ok(Left { ended, last_words })
     }
+}
+
+/// Reads lines until the inside is gone. Its last words are those that tell of nothing else; a killed inside left none.
+fn listen(answers: BufReader<ChildStdout>, on_held: impl Fn(&str)) -> String {
+    let mut last_words = String::new();
+    for line in answers.take(SAID_BYTES_MAX).lines().map_while(Result::ok) {
+        match line.strip_prefix(HELD) {
+            Some(held) => on_held(held),
+            None => last_words = line,
+        }
+    }
+    last_words.trim().to_owned()
 }
 
 /// The started process in between, and the pipes to it.
@@ -99,12 +120,13 @@ enum Start {
     Refused(String),
 }
 
-fn start(folder: &Path, user_namespace: bool) -> Result<Start> {
+fn start(folder: &Path, hold_ms: Option<u64>, user_namespace: bool) -> Result<Start> {
     let root = geteuid().is_root();
     let mut command = Command::new("/proc/self/exe");
     command
         .arg("__enter")
         .args(user_namespace.then_some("--user-namespace"))
+        .args(hold_argument(hold_ms))
         .arg(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -134,6 +156,10 @@ fn start(folder: &Path, user_namespace: bool) -> Result<Start> {
     }
 }
 
+fn hold_argument(hold_ms: Option<u64>) -> Option<String> {
+    hold_ms.map(|hold_ms| format!("--hold-ms={hold_ms}"))
+}
+
 /// Maps ids 0–65535 of the child's user namespace to the same ids here; only a process outside may map more than its own.
 fn map_root_ids(pid: u32) -> Result<()> {
     for map in ["uid_map", "gid_map"] {
@@ -153,7 +179,7 @@ fn map_root_ids(pid: u32) -> Result<()> {
 ///
 /// # Errors
 /// When a step fails; a refused namespace is no error but the answer `refused` to the outside.
-pub fn enter(folder: &Path, user_namespace: bool) -> Result<i32> {
+pub fn enter(folder: &Path, hold_ms: Option<u64>, user_namespace: bool) -> Result<i32> {
     seal_descriptors().context("seal inherited descriptors")?;
     let mut flags =
         CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
@@ -182,6 +208,7 @@ pub fn enter(folder: &Path, user_namespace: bool) -> Result<i32> {
     }
     let mut inside = Command::new("/proc/self/exe")
         .arg("__inside")
+        .args(hold_argument(hold_ms))
         .arg(folder)
         .spawn()
         .context("start pid 1 of the sandbox")?;
@@ -229,6 +256,12 @@ pub fn die_with_parent() -> Result<()> {
 pub fn say_last_words(words: &str) {
     // An outside that is gone needs no explanation.
     let _ = answer(&words.replace('\n', " "));
+}
+
+/// Tells the outside that frozen nodes are held; `held` says which, on one line.
+pub fn say_held(held: &str) {
+    // An outside that is gone ends us by other means.
+    let _ = answer(&format!("{HELD}{held}"));
 }
 
 /// First steps of pid 1 (`squall __inside`), before it starts a thread: dies with its parent and closes the file tree.

@@ -20,6 +20,7 @@
 pub mod enter;
 mod mounts;
 pub mod network;
+pub mod pids;
 pub mod place;
 
 pub use network::{Address, Star};

@@ -59,19 +59,30 @@ impl Squall {
         self.spawn_program(Path::new(env!("CARGO_BIN_EXE_squall")), args, env)
     }
 
+    /// Starts another copy of the program.
     pub fn spawn_program(&self, program: &Path, args: &[&str], env: &[(&str, &str)]) -> Child {
-        Command::new(program)
+        let mut command = self.command(program, args);
+        command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the program can be started")
+    }
+
+    /// Starts it with a stderr of the caller's, such as a terminal, and without a stdout.
+    pub fn spawn_on(&self, args: &[&str], stderr: Stdio) -> Child {
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_squall")), args);
+        command.stdout(Stdio::null()).stderr(stderr);
+        command.spawn().expect("the program can be started")
+    }
+
+    fn command(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
             .args(args)
-            .envs(env.iter().copied())
             .current_dir(self.folder())
             // How the test finds the processes of its own runs among all others.
             .env("SQUALL_TEST", self.mark())
             .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program can be started")
+            .stdin(Stdio::null());
+        command
     }
 
     pub fn run(&self, args: &[&str]) -> Said {

@@ -209,6 +209,33 @@ fn an_interrupted_run_is_judged_as_its_prefix_without_the_rule_of_vacuity() {
 }
 
 #[test]
+fn a_run_that_stopped_at_a_violation_is_judged_as_its_prefix_and_says_how_soon_it_stopped() {
+    let stopped = good_but(|story| {
+        story.end = Some("violation");
+        story.stale_read();
+        story.recovery = 0;
+        let seen = json!({"key": "stale", "operations": [1, 2], "completed_ns": 2_605_000_000_u64});
+        story.finding("violation", 2_616, seen);
+    });
+    let judgement = judged(&stopped);
+    assert_eq!((judgement.verdict, judgement.interrupted), (Invalid, false));
+    assert_eq!(
+        judgement.notes,
+        ["stopped at the first violation seen online, 11 ms after its last operation had returned at 2.605 s"]
+    );
+}
+
+#[test]
+fn a_violation_that_only_the_online_check_saw_is_unknown_and_names_the_disagreement() {
+    let story = good_but(|story| {
+        story.end = Some("violation");
+        story.finding("violation", 2_616, json!({"key": "k\u{1b}1", "operations": [], "completed_ns": 1}));
+    });
+    check(&story, Unknown, None, "the online check saw a violation of key");
+    assert!(!judged(&story).findings[0].message.contains('\u{1b}'));
+}
+
+#[test]
 fn vacuity_a_asks_for_a_hundred_operations_before_and_after_the_faults() {
     check_vacuous(
         |story| story.warm_up = 99,

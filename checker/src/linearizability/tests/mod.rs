@@ -5,5 +5,5 @@ mod fuzz;
 mod oracle;
 mod planted;
 mod proofs;
-mod random;
+pub(crate) mod random;
 mod witness;

@@ -10,14 +10,14 @@ use crate::history::values::{ValueId, ValueTable};
 
 /// Whether written values are all different.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Values {
+pub(crate) enum Values {
     Unique,
     /// Few values, null among them.
     Repeated,
 }
 
 /// Two to ten operations thrown together: equal times, unknown outcomes, refused writes, reads of anything.
-pub(super) fn chaos(chance: &mut ChaCha8Rng, values: Values) -> Vec<Operation> {
+pub(crate) fn chaos(chance: &mut ChaCha8Rng, values: Values) -> Vec<Operation> {
     let count = chance.random_range(2..=10);
     let span_ns = chance.random_range(4..40);
     let mut written = 0;
@@ -56,7 +56,7 @@ fn few(chance: &mut ChaCha8Rng) -> Option<i64> {
 
 /// A history of `count` operations by `clients`, each in a closed loop, of a register that takes effect at one moment within each
 /// interval: linearizable by construction. Unknown writes take effect or not, soon or much later.
-pub(super) fn atomic(chance: &mut ChaCha8Rng, count: usize, clients: usize, values: Values) -> Vec<Operation> {
+pub(crate) fn atomic(chance: &mut ChaCha8Rng, count: usize, clients: usize, values: Values) -> Vec<Operation> {
     let mut free_ns = vec![0_u64; clients];
     // When each operation takes effect; the place breaks ties, as any order does for equal moments.
     let mut effects: Vec<(u64, usize)> = Vec::new();
@@ -107,7 +107,7 @@ pub(super) fn atomic(chance: &mut ChaCha8Rng, count: usize, clients: usize, valu
 }
 
 /// One read of an atomic history sees what another operation wrote or saw: often wrong, sometimes not.
-pub(super) fn disturbed(chance: &mut ChaCha8Rng, mut operations: Vec<Operation>) -> Vec<Operation> {
+pub(crate) fn disturbed(chance: &mut ChaCha8Rng, mut operations: Vec<Operation>) -> Vec<Operation> {
     let reads: Vec<usize> = (0..operations.len())
         .filter(|&place| operations[place].observed().is_some())
         .collect();
