@@ -1,20 +1,15 @@
 //! `squall check`: judges a saved history; also the last step of every run, so that both say the same.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use squall_checker::history::History;
 use squall_checker::judge::Traces;
 
+use super::history_file::{self, HistoryArgs};
 use crate::exit::usage;
 use crate::report::hints::{self, Done};
 use crate::report::{Report, WitnessAt, stdout};
 use crate::results::{self, Input, ResultsError};
-
-/// Bytes read at once: histories are read front to back.
-const READ_BYTES: usize = 1 << 20;
 
 /// What `squall check` takes.
 #[derive(Debug, clap::Args)]
@@ -30,25 +25,21 @@ pub(super) struct CheckArgs {
     /// Prints latencies, faults and the nodes' figures too, as a run does
     #[arg(long)]
     numbers: bool,
+
+    #[command(flatten)]
+    history: HistoryArgs,
 }
 
 /// Judges what the user named.
 pub(super) fn check(args: &CheckArgs) -> Result<u8> {
     let input = results::open(&args.input, &args.out).map_err(results_error)?;
-    judge_and_print(&input, &args.input, Done::Check { numbers: args.numbers })
+    judge_and_print(&input, &args.input, &args.history, Done::Check { numbers: args.numbers })
 }
 
 /// Judges a run or a file, prints what it is worth, stores it in a run's folder, and returns the exit code. `typed` is how the user
 /// may name it.
-pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done) -> Result<u8> {
-    let path = input.history();
-    let file = File::open(&path).map_err(|error| usage(format!("cannot read `{}`: {error}", path.display()), ""))?;
-    let history = History::read(BufReader::with_capacity(READ_BYTES, file)).map_err(|error| {
-        usage(
-            format!("{}: {error}", path.display()),
-            "each line must be one event; see checker/src/history",
-        )
-    })?;
+pub(super) fn judge_and_print(input: &Input, typed: &Path, reading: &HistoryArgs, done: Done) -> Result<u8> {
+    let history = history_file::read(&input.history(), reading)?;
     let traces = if input.folder().is_some() {
         Traces::AtHand
     } else {

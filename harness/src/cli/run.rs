@@ -10,6 +10,7 @@ use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
 
 use super::check;
+use super::history_file::HistoryArgs;
 use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, read};
 use crate::exit::{self, usage};
 use crate::plan::Plan;
@@ -93,7 +94,7 @@ fn one(plan: &Plan, out: &Path) -> Result<u8> {
     };
     seal(&folder.history(), reason, &why).context("end the history")?;
     let typed = folder.typed();
-    check::judge_and_print(&Input::Folder(folder), &typed, Done::Run)
+    check::judge_and_print(&Input::Folder(folder), &typed, &HistoryArgs::default(), Done::Run)
 }
 
 /// Starts `squall doctor` for the run's records; it takes a tenth of a second beside the start of the cluster.
