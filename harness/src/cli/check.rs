@@ -9,12 +9,13 @@ use squall_checker::history::History;
 use squall_checker::judge::Traces;
 use squall_checker::trace::NodeTraces;
 
+use super::history_file::{self, HistoryArgs};
 use crate::exit::usage;
 use crate::report::hints::{self, Done};
 use crate::report::{Report, WitnessAt, stdout};
 use crate::results::{self, Input, ResultsError, RunFolder};
 
-/// Bytes read at once: histories are read front to back.
+/// Bytes of a trace read at once: traces are read front to back.
 const READ_BYTES: usize = 1 << 20;
 
 /// What `squall check` takes.
@@ -35,25 +36,22 @@ pub(super) struct CheckArgs {
     /// Writes the violation as a page with a picture there (a name ending in `.svg`: the picture alone)
     #[arg(long, value_name = "OUT.html")]
     picture: Option<PathBuf>,
+
+    #[command(flatten)]
+    history: HistoryArgs,
 }
 
 /// Judges what the user named.
 pub(super) fn check(args: &CheckArgs) -> Result<u8> {
     let input = results::open(&args.input, &args.out).map_err(results_error)?;
-    judge_and_print(&input, &args.input, Done::Check { numbers: args.numbers }, args.picture.as_deref())
+    let done = Done::Check { numbers: args.numbers };
+    judge_and_print(&input, &args.input, &args.history, done, args.picture.as_deref())
 }
 
 /// Judges a run or a file, prints what it is worth, stores it in a run's folder, and returns the exit code. `typed` is how the user
 /// may name it; the picture of a violation goes to `picture` too.
-pub(super) fn judge_and_print(input: &Input, typed: &Path, done: Done, picture: Option<&Path>) -> Result<u8> {
-    let path = input.history();
-    let file = File::open(&path).map_err(|error| usage(format!("cannot read `{}`: {error}", path.display()), ""))?;
-    let history = History::read(BufReader::with_capacity(READ_BYTES, file)).map_err(|error| {
-        usage(
-            format!("{}: {error}", path.display()),
-            "each line must be one event; see checker/src/history",
-        )
-    })?;
+pub(super) fn judge_and_print(input: &Input, typed: &Path, reading: &HistoryArgs, done: Done, picture: Option<&Path>) -> Result<u8> {
+    let history = history_file::read(&input.history(), reading)?;
     let traces = input.folder().map(|folder| read_traces(folder, &history));
     let report = Report::of(&history, traces.as_ref().map_or(Traces::Missing, Traces::AtHand));
     let witness_at = store(input, &report)?;

@@ -3,6 +3,8 @@
 //! Exit codes are those of ARCHITECTURE.md, "Verdicts"; a wrong command line is 254, never clap's own 2, which means `unknown` here.
 
 mod check;
+mod export;
+mod history_file;
 mod hold;
 mod kv;
 mod list;
@@ -40,6 +42,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Judges a saved run or any history file again, without running anything
     Check(check::CheckArgs),
+    /// Prints a saved history in another format, for other checkers
+    Export(export::ExportArgs),
     /// Prints the plan that `run` would execute with the same options
     Plan(plan::PlanArgs),
     /// Probes what this machine can do, and says how to mend what it cannot
@@ -128,6 +132,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<u8> {
     match verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::check(&args),
+        Verb::Export(args) => export::export(&args),
         Verb::Plan(args) => plan::print(&args),
         Verb::Doctor(args) => doctor(&args),
         Verb::List(args) => list::list(&args),

@@ -1,0 +1,55 @@
+//! `squall export`: a saved history in the words of other checkers.
+
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use squall_checker::history::formats::EdnValue;
+use squall_checker::history::formats::export::{ExportOptions, write_edn};
+
+use super::check::results_error;
+use super::history_file::{self, HistoryArgs, MeaningArgs, edn_value};
+use crate::exit;
+use crate::results;
+
+/// What `squall export` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportArgs {
+    /// A run folder, a history file, or `latest`
+    #[arg(value_name = "RUN|FILE")]
+    input: PathBuf,
+
+    /// Where `latest` and names of runs are looked for
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+
+    /// The format to write
+    #[arg(long, value_name = "FORMAT", value_parser = ["edn"], default_value = "edn")]
+    format: String,
+
+    /// What stands for a register that was never written, as EDN: Knossos checks no read of nil
+    #[arg(long, value_name = "VALUE", value_parser = edn_value)]
+    absent: Option<EdnValue>,
+
+    #[command(flatten)]
+    meaning: MeaningArgs,
+}
+
+/// Writes the history to stdout.
+pub(super) fn export(args: &ExportArgs) -> Result<u8> {
+    let input = results::open(&args.input, &args.out).map_err(results_error)?;
+    let reading = HistoryArgs {
+        meaning: args.meaning.clone(),
+        ..HistoryArgs::default()
+    };
+    let history = history_file::read(&input.history(), &reading)?;
+    let options = ExportOptions {
+        absent: args.absent.clone(),
+    };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match write_edn(&history, &options, &mut out).and_then(|()| out.flush()) {
+        // A reader that has seen enough is content.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(exit::VALID),
+        written => written.context("cannot write the history to stdout").map(|()| exit::VALID),
+    }
+}
