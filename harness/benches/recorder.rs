@@ -11,12 +11,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use squall::record::{Recorder, RunClock};
+use squall::record::{Recorder, RunClock, Tapped, TappedLine, tap};
 use squall::run::client_thread::ClientThread;
 use squall::run::clients::{ClientReport, Driver, Seat, Settings, drive_client};
 use squall_checker::history::History;
 use squall_checker::history::operation::Outcome as Judged;
 use squall_checker::linearizability;
+use squall_checker::online::Online;
 use squall_checker::verdict::Verdict;
 use squall_workloads::register::{Options, Register};
 use squall_workloads::{BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen};
@@ -63,7 +64,47 @@ fn main() {
         serde_json::from_str(r#"{"squall_history":1,"run":"bench","system":"registers in memory","nodes":["n1"],"workload":"register"}"#)
             .expect("every other field has a default");
     let recorder = Recorder::create(&path, &header, RunClock::start()).expect("the folder is empty");
+    measure(recorder, &path);
 
+    std::fs::remove_file(&path).expect("it was just judged");
+    let (tap, tapped) = tap();
+    let check = std::thread::spawn(move || check_online(&tapped));
+    let recorder = Recorder::create_tapped(&path, &header, RunClock::start(), tap).expect("the folder is empty");
+    println!("and with the online check beside it:");
+    measure(recorder, &path);
+    println!("online    {}", check.join().expect("the check does not panic"));
+}
+
+/// Takes what the tap gives; what became of it.
+fn check_online(tapped: &Tapped) -> String {
+    let mut online = Online::new(100_000_000);
+    let mut completed = 0_u64;
+    while let Some(line) = tapped.next() {
+        match line {
+            TappedLine::Invoke {
+                index,
+                process,
+                key,
+                asked,
+                time_ns,
+            } => online.invoke(process, index as u32, Some(key), asked, time_ns),
+            TappedLine::Complete { process, ended, time_ns } => {
+                completed += 1;
+                let violation = online.complete(process, ended, time_ns);
+                assert_eq!(violation, None, "the registers are linearizable");
+            }
+        }
+    }
+    assert_eq!(online.newly_left(), [], "every key is checked");
+    let end = if tapped.fell_behind() {
+        "then it fell behind"
+    } else {
+        "all of them"
+    };
+    format!("{completed:>10} operations checked, {end}; {:?}", online.size())
+}
+
+fn measure(recorder: Recorder, path: &Path) {
     let began = Instant::now();
     let report = load(&recorder);
     let recorded = recorder.close().expect("the file can be written");
@@ -79,7 +120,7 @@ fn main() {
     assert_eq!(recorded.events, 2 * report.operations(), "both lines of every operation");
     assert_eq!(recorded.bytes, path.metadata().expect("it was closed").len());
 
-    judge(&path, &report);
+    judge(path, &report);
     assert!(per_s >= WANTED_PER_S, "{per_s:.0} operations per second, {WANTED_PER_S} are wanted");
 }
 
