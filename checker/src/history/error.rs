@@ -116,7 +116,7 @@ pub enum ReadErrorKind {
     OtherOperation {
         /// The process.
         process: u64,
-        /// `f` or `key`.
+        /// `function` or `key`.
         field: &'static str,
         /// What the completion says.
         found: String,
@@ -124,6 +124,45 @@ pub enum ReadErrorKind {
         expected: String,
         /// The invocation's line.
         invoke_line: u64,
+    },
+    /// A read that says that it saw something, but not what.
+    #[error(
+        "process {process} completes its `read` of line {invoke_line} with `ok` and without a `value`; a read that saw nothing says `null`"
+    )]
+    ReadWithoutValue {
+        /// The process.
+        process: u64,
+        /// The invocation's line.
+        invoke_line: u64,
+    },
+    /// A write of one value that is acknowledged as a write of another.
+    #[error("process {process} completes its `write` with value {found}, but its invocation on line {invoke_line} says {expected}")]
+    OtherValue {
+        /// The process.
+        process: u64,
+        /// What the completion says.
+        found: String,
+        /// What the invocation says.
+        expected: String,
+        /// The invocation's line.
+        invoke_line: u64,
+    },
+    /// A process whose time runs backwards.
+    #[error(
+        "process {process} invokes `{f}` at {invoked_ns} ns, before its completion on line {completed_line} at {completed_ns} ns; \
+         a process does one thing at a time"
+    )]
+    InvokedBeforeCompleted {
+        /// The process.
+        process: u64,
+        /// The operation.
+        f: String,
+        /// The invocation's time.
+        invoked_ns: u64,
+        /// The line of the completion before it.
+        completed_line: u64,
+        /// That completion's time.
+        completed_ns: u64,
     },
     /// A completion before its invocation.
     #[error("process {process} completes at {completed_ns} ns, before its invocation on line {invoke_line} at {invoked_ns} ns")]

@@ -54,15 +54,16 @@ pub struct Event {
     /// Who acts.
     pub process: Process,
     /// The operation's or mark's name: `read`, `write`, `partition`, `phase`, …
+    #[serde(deserialize_with = "super::line::name")]
     pub f: String,
     /// The object acted on; absent for marks and for whole-store operations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::line::optional_name", skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The argument (invoke) or what was seen (ok).
     #[serde(default)]
     pub value: Value,
     /// The node that was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::line::optional_name", skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// Why a `fail` or `info`: `{"kind": "timeout", …}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,12 +23,28 @@ pub(super) struct Line<'a> {
     pub(super) f: Text<'a>,
     #[serde(borrow, default)]
     pub(super) key: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    /// `None` only if the field is missing; an explicit `null` is a value.
+    #[serde(borrow, default, deserialize_with = "present")]
     pub(super) value: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) node: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) error: Option<&'a RawValue>,
+}
+
+/// `"seen": null` is something seen (an absent value), a missing `seen` is not.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// A name that may stand as an integer, for the owned form of a line.
+pub(super) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Text::deserialize(deserializer).map(|text| text.0.into_owned())
+}
+
+/// The same where it may be missing or null.
+pub(super) fn optional_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<Text<'_>>::deserialize(deserializer)?.map(|text| text.0.into_owned()))
 }
 
 /// Who acts: a client's process or somebody with a name, whose line is a mark.
@@ -105,10 +121,6 @@ pub(super) struct ErrorNote<'a> {
 impl<'a> ErrorNote<'a> {
     /// Reads an error as it stands in the file. A bare string is its own kind.
     pub(super) fn of(error: &'a RawValue) -> ErrorNote<'a> {
-        /// `seen: null` is something seen (an absent value), a missing `seen` is not.
-        fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-            <&RawValue>::deserialize(deserializer).map(Some)
-        }
         #[derive(Deserialize)]
         struct Fields<'a> {
             #[serde(borrow, default)]

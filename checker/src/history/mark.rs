@@ -46,6 +46,13 @@ pub struct Header {
     pub extra: serde_json::Map<String, Value>,
 }
 
+impl Header {
+    /// Whether it belongs to a run of ours. One that names neither nodes nor faults only says which clock a foreign history was read from.
+    pub fn is_of_run(&self) -> bool {
+        !self.nodes.is_empty() || !self.requested.is_empty()
+    }
+}
+
 /// The clock of a history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
@@ -193,6 +200,11 @@ pub enum Finding {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
     },
+}
+
+impl Finding {
+    /// Every `f` of a finding.
+    pub const NAMES: [&'static str; 6] = ["phase", "ready", "exit", "stall", "counters", "end"];
 }
 
 /// How a recording ended.

@@ -11,10 +11,12 @@
 
 use std::borrow::Cow;
 
-use serde_json::json;
+use serde::Deserialize;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+use serde_json::{Value, json};
 
-use self::event::{Event, Process};
-use self::mark::{FaultStage, Finding, Header};
+use self::event::{Event, EventType, Process};
+use self::mark::{FaultStage, Finding, Header, Stage};
 use self::names::Names;
 use self::operation::{Function, Operation};
 use self::values::{ValueId, ValueTable};
@@ -93,6 +95,27 @@ impl Mark {
             return None;
         }
         serde_json::from_value(json!({ "f": self.event.f, "value": self.event.value })).ok()
+    }
+
+    /// Whether a line of ours says something known in a way that cannot be read: what it was to say is lost. `kinds` are the faults
+    /// that were asked for. Names that are not known are somebody else's, or a later version's, and nothing is lost with them.
+    pub fn is_unreadable(&self, kinds: &[String]) -> bool {
+        if self.is_by("harness") {
+            return Finding::NAMES.contains(&self.event.f.as_str()) && self.finding().is_none();
+        }
+        if !self.is_by("nemesis") || self.fault_stage().is_some() {
+            return false;
+        }
+        match self.event.value.get("stage") {
+            Some(Value::String(stage)) => Stage::deserialize(StrDeserializer::<ValueError>::new(stage)).is_ok(),
+            Some(_) => true,
+            None => kinds.contains(&self.event.f),
+        }
+    }
+
+    /// Whether somebody with a name, who is neither our nemesis nor our harness, begins or ends an operation.
+    pub fn is_operation_of_stranger(&self) -> bool {
+        self.event.kind != EventType::Info && !self.is_by("nemesis") && !self.is_by("harness")
     }
 
     fn is_by(&self, actor: &str) -> bool {

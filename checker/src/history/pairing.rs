@@ -35,7 +35,10 @@ pub(super) struct Pairing {
 
 #[derive(Clone, Copy)]
 enum State {
-    Idle,
+    /// Has done nothing yet.
+    New,
+    /// The line and the time of its last completion.
+    Idle { line: u64, time_ns: u64 },
     /// The place of its operation.
     Open(usize),
     /// The line of the `info`.
@@ -47,9 +50,22 @@ impl Pairing {
         if line.time > TIME_NS_MAX {
             return Err(ReadErrorKind::TimeTooLarge { time_ns: line.time });
         }
-        let state = self.processes.entry(process).or_insert(State::Idle);
+        let state = self.processes.entry(process).or_insert(State::New);
         match (line.kind, *state) {
-            (EventType::Invoke, State::Idle) => {
+            (
+                EventType::Invoke,
+                State::Idle {
+                    line: completed_line,
+                    time_ns,
+                },
+            ) if line.time < time_ns => Err(ReadErrorKind::InvokedBeforeCompleted {
+                process,
+                f: shown(line.f.as_str()),
+                invoked_ns: line.time,
+                completed_line,
+                completed_ns: time_ns,
+            }),
+            (EventType::Invoke, State::New | State::Idle { .. }) => {
                 *state = State::Open(history.operations.len());
                 let operation = invocation(history, process, line, number)?;
                 history.operations.push(operation);
@@ -69,11 +85,14 @@ impl Pairing {
                 *state = if kind == EventType::Info {
                     State::Retired(number)
                 } else {
-                    State::Idle
+                    State::Idle {
+                        line: number,
+                        time_ns: line.time,
+                    }
                 };
                 complete(history, place, line, number)
             }
-            (kind, State::Idle | State::Retired(_)) => Err(ReadErrorKind::NothingOpen { process, kind }),
+            (kind, State::New | State::Idle { .. } | State::Retired(_)) => Err(ReadErrorKind::NothingOpen { process, kind }),
         }
     }
 
@@ -122,6 +141,7 @@ fn complete(history: &mut History, place: usize, line: &Line<'_>, number: u64) -
             operation.outcome = Outcome::Ok;
             operation.returned_ns = line.time;
             operation.observed = value(history, line.value)?;
+            check_value(history, &operation, line)?;
         }
         EventType::Fail => {
             operation.outcome = Outcome::Fail;
@@ -147,7 +167,7 @@ fn check_same_operation(history: &History, operation: &Operation, line: &Line<'_
     };
     let f = history.function(operation);
     if line.f.as_str() != f {
-        return Err(other("f", line.f.as_str(), f));
+        return Err(other("function", line.f.as_str(), f));
     }
     let key = history.key(operation);
     if let Some(found) = &line.key
@@ -164,6 +184,23 @@ fn check_same_operation(history: &History, operation: &Operation, line: &Line<'_
         });
     }
     Ok(())
+}
+
+/// An acknowledged write may leave its value out; where it stands, it must be the invocation's. A read has nothing to leave out.
+fn check_value(history: &History, operation: &Operation, line: &Line<'_>) -> Result<(), ReadErrorKind> {
+    let (process, invoke_line) = (operation.process, operation.invoke_line());
+    match operation.f {
+        Function::Read if line.value.is_none() => Err(ReadErrorKind::ReadWithoutValue { process, invoke_line }),
+        Function::Write if operation.observed != ValueId::NULL && operation.observed != operation.argument => {
+            Err(ReadErrorKind::OtherValue {
+                process,
+                found: shown(&history.value(operation.observed)),
+                expected: shown(&history.value(operation.argument)),
+                invoke_line,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A name of the file in a message.

@@ -6,6 +6,9 @@
 
 use std::io::{BufRead, Read};
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use super::error::{ReadError, ReadErrorKind};
 use super::event::Event;
 use super::line::{Actor, Line};
@@ -19,6 +22,8 @@ pub const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// Longest message about a line in characters: it may quote the line.
 const ERROR_CHARS_MAX: usize = 200;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The format version we read and write.
 pub const FORMAT_VERSION: u32 = 1;
@@ -70,6 +75,12 @@ struct Reader {
 
 impl Reader {
     fn take(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        // Editors of some systems put the mark of UTF-8 before the first line.
+        let line = if self.begun {
+            line
+        } else {
+            line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
+        };
         let text = line.trim_ascii();
         if text.is_empty() {
             return Ok(());
@@ -104,7 +115,7 @@ impl Reader {
     }
 
     fn take_header(&mut self, text: &[u8]) -> Result<(), Fault> {
-        let header: Header = serde_json::from_slice(text)?;
+        let header: Header = serde_json::from_slice(text).map_err(|error| Fault::of_json(&error, text))?;
         if header.squall_history != FORMAT_VERSION {
             return Err(ReadErrorKind::FormatVersion {
                 found: header.squall_history,
@@ -125,12 +136,12 @@ impl Reader {
                 kind: ReadErrorKind::Json("expected a JSON object".into()),
             });
         }
-        let line: Line<'_> = serde_json::from_slice(text)?;
+        let line: Line<'_> = serde_json::from_slice(text).map_err(|error| Fault::of_json(&error, text))?;
         let number = self.history.lines;
         match line.process {
             Actor::Client(process) => Ok(self.pairing.take(&mut self.history, process, &line, number)?),
             Actor::Named(_) => {
-                let event: Event = serde_json::from_slice(text)?;
+                let event: Event = serde_json::from_slice(text).map_err(|error| Fault::of_json(&error, text))?;
                 self.history.marks.push(Mark { line: number, event });
                 Ok(())
             }
@@ -138,10 +149,18 @@ impl Reader {
     }
 }
 
-/// Whether the file's first line is a header: no event has this field.
+/// Whether the file's first line is a header: no event has this field, which may stand anywhere in it (`jq -S` sorts the fields).
 fn is_header(text: &[u8]) -> bool {
-    text.strip_prefix(b"{")
-        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"squall_history\""))
+    #[derive(Deserialize)]
+    struct Marker {
+        #[serde(rename = "squall_history")]
+        _version: IgnoredAny,
+    }
+    // Ours begins with the field, by which a cut header is known too.
+    let begins = text
+        .strip_prefix(b"{")
+        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"squall_history\""));
+    begins || (text.starts_with(b"{") && serde_json::from_slice::<Marker>(text).is_ok())
 }
 
 /// What is wrong with one line.
@@ -162,15 +181,16 @@ impl From<ReadErrorKind> for Fault {
     }
 }
 
-impl From<serde_json::Error> for Fault {
-    fn from(error: serde_json::Error) -> Fault {
+impl Fault {
+    fn of_json(error: &serde_json::Error, text: &[u8]) -> Fault {
         // serde_json counts lines within the slice it was given: always line 1 here, and the message ends with the place.
         let column = (error.column() > 0).then(|| error.column());
         let message = error.to_string();
         let reason = message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason);
         Fault {
             column,
-            cut: error.is_eof(),
+            // A number cut behind its point is no end of input to serde_json but a bad number, at the last byte.
+            cut: error.is_eof() || (error.is_syntax() && error.column() >= text.len()),
             kind: ReadErrorKind::Json(visible(reason, ERROR_CHARS_MAX)),
         }
     }

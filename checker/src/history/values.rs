@@ -1,8 +1,8 @@
 //! Values as numbers that are equal exactly if the values are.
 //!
 //! Small integers, which is what our workloads write, are stored in the number itself. Everything else is interned as canonical JSON text:
-//! white space and escapes of the file do not make two values of one, and numbers past 63 bits are compared by their digits, never as
-//! floats (two large unique values rounded to one would be a false alarm).
+//! white space and escapes of the file do not make two values of one, and numbers are compared by their digits, never as floats: two
+//! large unique values rounded to one would be a false alarm, and so would `1` and `1.0` taken for two.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -127,6 +127,9 @@ impl ValueTable {
             return Ok(self.pair_of(first, second));
         }
         let canonical = canonical(json, depth)?;
+        if let Some(integer) = small_integer(&canonical) {
+            return Ok(integer);
+        }
         if let Some(&place) = self.texts.get(canonical.as_ref()) {
             return Ok(ValueId::of_place(place));
         }
@@ -160,7 +163,7 @@ fn small_integer(json: &str) -> Option<ValueId> {
     json.parse::<i64>().ok().and_then(ValueId::of_integer)
 }
 
-/// One text per value: no white space, shortest escapes, the fields of maps in order. Numbers keep their digits.
+/// One text per value: no white space, shortest escapes, the fields of maps in order, numbers by their digits.
 fn canonical(json: &str, depth: usize) -> Result<Cow<'_, str>, TooDeep> {
     if depth > DEPTH_MAX {
         return Err(TooDeep);
@@ -191,8 +194,42 @@ fn canonical(json: &str, depth: usize) -> Result<Cow<'_, str>, TooDeep> {
             }
             Ok((text + "}").into())
         }
+        Some(b'-' | b'0'..=b'9') => Ok(canonical_number(json).map_or(Cow::Borrowed(json), Cow::Owned)),
         _ => Ok(Cow::Borrowed(json)),
     }
+}
+
+/// Longest integer, in digits, that is spelled out where the file has an exponent; longer ones keep it.
+const DIGITS_MAX: i64 = 40;
+
+/// One text for numerically equal numbers: all significant digits, with an exponent of ten only where the number is no short integer or
+/// short decimal. `None` for an exponent past 64 bits: such a number stays as it came.
+fn canonical_number(json: &str) -> Option<String> {
+    let (sign, magnitude) = json.strip_prefix('-').map_or(("", json), |magnitude| ("-", magnitude));
+    let (mantissa, exponent) = magnitude.split_once(['e', 'E']).unwrap_or((magnitude, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all_digits = format!("{whole}{fraction}");
+    let digits = all_digits.trim_start_matches('0').trim_end_matches('0');
+    if digits.is_empty() {
+        return Some("0".into());
+    }
+    let zeros = all_digits.len() - all_digits.trim_end_matches('0').len();
+    let shift = i64::try_from(zeros).ok()? - i64::try_from(fraction.len()).ok()?;
+    let exponent = exponent.parse::<i64>().ok()?.checked_add(shift)?;
+    let length = i64::try_from(digits.len()).ok()?;
+    Some(match exponent {
+        0 => format!("{sign}{digits}"),
+        1.. if exponent <= DIGITS_MAX => format!("{sign}{digits}{}", "0".repeat(exponent.unsigned_abs() as usize)),
+        ..0 if exponent > -length => {
+            let (whole, fraction) = digits.split_at((length + exponent) as usize);
+            format!("{sign}{whole}.{fraction}")
+        }
+        ..0 if exponent >= -DIGITS_MAX => {
+            let zeros = "0".repeat((-exponent - length) as usize);
+            format!("{sign}0.{zeros}{digits}")
+        }
+        _ => format!("{sign}{digits}e{exponent}"),
+    })
 }
 
 fn quoted(text: &str) -> String {
@@ -223,6 +260,27 @@ mod tests {
         check_equal("[1, 2]", "[1,2]");
         check_equal(r#"{"a":1,"b":[ ]}"#, r#"{ "b" : [], "a" : 1 }"#);
         check_equal("9223372036854775807", "9223372036854775807");
+    }
+
+    #[test]
+    fn numbers_are_equal_by_what_they_are_worth() {
+        check_equal("1.0", "1");
+        check_equal("1e2", "1E2");
+        check_equal("1e+2", "100.00");
+        check_equal("-0.0", "0");
+        check_equal("0e9", "0");
+        check_equal("0.50", "5e-1");
+        check_equal("12.5", "125e-1");
+        check_equal("[1.0]", "[1]");
+        check_equal("9007199254740993.0", "9007199254740993");
+        check_equal("1e100", "10e99");
+        check_equal("1e-100", "0.1e-99");
+        check_equal("1e99999999999999999999", "1e99999999999999999999");
+        check_different("1.5", "15");
+        check_different("0.05", "0.5");
+        check_different("-1.0", "1");
+        check_different("1e50", "1e51");
+        check_different("9007199254740993.0", "9007199254740992.0");
     }
 
     #[test]

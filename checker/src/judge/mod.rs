@@ -9,6 +9,7 @@ mod finding;
 mod heal;
 mod idle;
 mod linearizable;
+mod marks;
 mod readiness;
 #[cfg(test)]
 mod tests;
@@ -66,12 +67,20 @@ pub fn judge(history: &History, traces: Traces<'_>) -> Judgement {
     findings.extend(crash::findings(&timeline));
     findings.extend(readiness::findings(&timeline));
     findings.extend(heal::findings(&timeline));
-    match &history.header {
-        None => findings.extend(vacuity::of_foreign(history)),
+    findings.extend(history.header.iter().filter_map(|header| marks::finding(header, history)));
+    match history
+        .header
+        .as_ref()
+        .filter(|header| header.is_of_run() || timeline.end.is_some())
+    {
+        None => findings.extend(vacuity::of_nothing(history)),
         Some(header) => {
             findings.extend(ending::finding(&timeline, witness.is_some()));
             if ending::complete(&timeline) {
                 findings.extend(vacuity::of_run(header, history, &timeline));
+            } else if ending::interrupted(&timeline) {
+                // What is missing may just not have come yet, but a prefix in which nothing concludes proves nothing either.
+                findings.extend(vacuity::of_nothing(history));
             }
         }
     }
@@ -90,9 +99,18 @@ fn notes(history: &History, timeline: &Timeline, traces: Traces<'_>) -> Vec<Stri
     let mut notes = Vec::new();
     notes.extend(ending::stopped_online(timeline));
     if let Some(cut) = history.cut_line {
+        let nothing_before = history.header.is_none() && history.operations.is_empty() && history.marks.is_empty();
+        let which = if nothing_before { "the only one" } else { "the last" };
         notes.push(format!(
-            "line {}, the last, is cut after {} bytes and was left out",
+            "line {}, {which}, is cut after {} bytes and was left out",
             cut.line, cut.bytes
+        ));
+    }
+    let strangers = history.marks.iter().filter(|mark| mark.is_operation_of_stranger()).count();
+    if strangers > 0 {
+        let lines = if strangers == 1 { "line says" } else { "lines say" };
+        notes.push(format!(
+            "{strangers} {lines} `invoke`, `ok` or `fail` of a process with a name and no number, and were passed over: clients are numbers"
         ));
     }
     if traces::expected(history).is_some() {

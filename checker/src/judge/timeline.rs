@@ -91,6 +91,11 @@ impl Injection {
         }
     }
 
+    /// Whether any stage says that it came into force.
+    pub fn went_past_asked(&self) -> bool {
+        self.applied_ns.is_some() || self.bit.is_some() || self.heal_asked_ns.is_some() || self.healed_ns.is_some()
+    }
+
     fn take(&mut self, time_ns: u64, stage: FaultStage) {
         match stage.stage {
             Stage::Asked => self.asked_ns = Some(time_ns),
@@ -187,6 +192,9 @@ pub struct End {
     pub detail: Option<String>,
 }
 
+/// The `f` under which the nemesis takes every fault away at once.
+const HEAL_ALL: &str = "heal-all";
+
 impl Timeline {
     /// Reads the marks of a history. Lines that are no marks of ours are passed over.
     pub fn of(history: &History) -> Timeline {
@@ -199,7 +207,12 @@ impl Timeline {
                 if place == timeline.injections.len() {
                     timeline.injections.push(Injection::new(stage.id, &mark.event.f));
                 }
-                timeline.injections[place].take(time_ns, stage);
+                let injection = &mut timeline.injections[place];
+                injection.take(time_ns, stage);
+                if mark.event.f == HEAL_ALL {
+                    // Healed with all others at once, which nobody asks for one by one.
+                    injection.heal_asked_ns = injection.heal_asked_ns.or(Some(time_ns));
+                }
             } else if let Some(finding) = mark.finding() {
                 timeline.take(time_ns, finding);
             }

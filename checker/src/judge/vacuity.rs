@@ -22,8 +22,8 @@ pub const OPERATIONS_MIN: usize = 100;
 /// Longest list of keys or nodes that a sentence spells out.
 const NAMES_MAX: usize = 5;
 
-/// For a file without our header: vacuous only if nothing in it concludes.
-pub(super) fn of_foreign(history: &History) -> Vec<RuleFinding> {
+/// For a file without a run of ours, and for a run that a person ended early: vacuous only if nothing in it concludes.
+pub(super) fn of_nothing(history: &History) -> Vec<RuleFinding> {
     if history.operations.iter().any(is_conclusive) {
         return Vec::new();
     }
@@ -42,6 +42,7 @@ pub(super) fn of_run(header: &Header, history: &History, timeline: &Timeline) ->
     found.extend(silent_nodes(header, history, timeline));
     found.extend(kinds_that_never_bit(header, timeline));
     found.extend(timeline.injected().filter_map(without_effect));
+    found.extend(timeline.injected().filter_map(with_a_gap));
     if idle::during_the_faults(header, history, timeline) {
         found.push("no operation during the faults, although they left a majority of the nodes together".into());
     }
@@ -87,7 +88,8 @@ fn too_few_operations(history: &History, timeline: &Timeline) -> Vec<String> {
 /// The moment from which no fault was in force, or the first fault that was never seen healed.
 fn last_heal_ns(timeline: &Timeline) -> Result<u64, &Injection> {
     let mut last_ns = 0;
-    for injection in timeline.injected().filter(|injection| injection.applied_ns.is_some()) {
+    // One that was only asked for never came into force, and (d) says so.
+    for injection in timeline.injected().filter(|injection| injection.went_past_asked()) {
         match injection.healed_ns {
             Some(healed_ns) if injection.healed.is_some() => last_ns = last_ns.max(healed_ns),
             _ => return Err(injection),
@@ -98,7 +100,8 @@ fn last_heal_ns(timeline: &Timeline) -> Result<u64, &Injection> {
 
 /// (b) every key written has a successful final read. A write of unknown outcome counts as written: it may have happened.
 fn unread_keys(history: &History, timeline: &Timeline) -> Option<String> {
-    let may_have_written = |operation: &&Operation| operation.f != Function::Read && operation.outcome != Outcome::Fail;
+    let may_have_written =
+        |operation: &&Operation| matches!(operation.f, Function::Write | Function::Cas) && operation.outcome != Outcome::Fail;
     // In order of first appearance, in which the history numbers its keys.
     let written: BTreeSet<KeyId> = history
         .operations
@@ -194,9 +197,21 @@ fn without_effect(injection: &Injection) -> Option<String> {
     match injection.bit {
         Some(true) => None,
         Some(false) => Some(format!("{name} did nothing: its own probe saw no effect")),
-        None if injection.applied_ns.is_some() => Some(format!("{name} was never probed, so nothing shows that it bit")),
+        None if injection.went_past_asked() => Some(format!("{name} was never probed, so nothing shows that it bit")),
         None => Some(format!("{name} was begun and never came into force")),
     }
+}
+
+/// A stage that must have come before one that is there. Without it nobody knows from when to when the fault was in force.
+fn with_a_gap(injection: &Injection) -> Option<String> {
+    let healed = injection.healed_ns.is_some();
+    let missing = [
+        ("asked", injection.asked_ns.is_none()),
+        ("applied", injection.applied_ns.is_none() && injection.went_past_asked()),
+        ("heal-asked", injection.heal_asked_ns.is_none() && healed),
+    ];
+    let (stage, _) = missing.into_iter().find(|(_, missing)| *missing)?;
+    Some(format!("{} has no stage `{stage}` in the history", injection.name()))
 }
 
 /// `key k1, k2 and 7 more were written …`; nothing for no names.

@@ -55,13 +55,36 @@ fn a_completion_of_nothing() {
 
 #[test]
 fn a_completion_of_something_else() {
-    assert_snapshot!(error(&[INVOKE, r#"{"time":200,"type":"ok","process":3,"f":"read","key":"k3"}"#]), @"line 2: process 3 completes f `read`, but its invocation on line 1 says `write`");
+    assert_snapshot!(error(&[INVOKE, r#"{"time":200,"type":"ok","process":3,"f":"read","key":"k3"}"#]), @"line 2: process 3 completes function `read`, but its invocation on line 1 says `write`");
     assert_snapshot!(error(&[INVOKE, r#"{"time":200,"type":"fail","process":3,"f":"write","key":"k4"}"#]), @"line 2: process 3 completes key `k4`, but its invocation on line 1 says `k3`");
 }
 
 #[test]
 fn a_completion_before_its_invocation() {
     assert_snapshot!(error(&[INVOKE, r#"{"time":99,"type":"ok","process":3,"f":"write","key":"k3"}"#]), @"line 2: process 3 completes at 99 ns, before its invocation on line 1 at 100 ns");
+}
+
+#[test]
+fn a_process_whose_time_runs_backwards() {
+    let earlier = r#"{"time":199,"type":"invoke","process":3,"f":"read","key":"k3"}"#;
+    assert_snapshot!(error(&[INVOKE, OK, earlier]), @"line 3: process 3 invokes `read` at 199 ns, before its completion on line 2 at 200 ns; a process does one thing at a time");
+    let equal = earlier.replace("199", "200");
+    assert!(History::read([INVOKE, OK, &equal].join("\n").as_bytes()).is_ok());
+}
+
+#[test]
+fn a_read_that_says_ok_and_not_what_it_saw() {
+    let read = INVOKE.replace("write", "read").replace("17", "null");
+    let seen = OK.replace("write", "read").replace(r#""value":17,"#, "");
+    assert_snapshot!(error(&[&read, &seen]), @"line 2: process 3 completes its `read` of line 1 with `ok` and without a `value`; a read that saw nothing says `null`");
+    let null = OK.replace("write", "read").replace("17", "null");
+    assert!(History::read([&read[..], &null].join("\n").as_bytes()).is_ok());
+}
+
+#[test]
+fn a_write_that_is_acknowledged_as_another() {
+    assert_snapshot!(error(&[INVOKE, &OK.replace("17", "18")]), @"line 2: process 3 completes its `write` with value 18, but its invocation on line 1 says 17");
+    assert!(History::read([INVOKE, &OK.replace("17", "17.0")].join("\n").as_bytes()).is_ok());
 }
 
 #[test]

@@ -107,6 +107,35 @@ fn every_prefix_of_a_file_is_a_history_and_says_if_it_was_cut_within_a_line() {
 }
 
 #[test]
+fn a_file_cut_within_any_number_is_a_history() {
+    let numbers = r#"{"time":1,"type":"invoke","process":1,"f":"write","value":[1500.25e-7,-1,true,"\ud83d\ude00"]}"#;
+    for length in 1..numbers.len() {
+        let history = History::read(&numbers.as_bytes()[..length]).unwrap_or_else(|error| panic!("the first {length} bytes: {error}"));
+        assert_eq!(history.cut_line, Some(CutLine { line: 1, bytes: length }));
+    }
+    let header = r#"{"squall_history":1,"x":1500."#;
+    assert!(read(header).cut_line.is_some());
+}
+
+#[test]
+fn a_header_is_known_by_its_field_wherever_it_stands_and_after_a_byte_order_mark() {
+    assert!(
+        read(r#"{"clock":{"kind":"monotonic","origin_ns":0,"error_ns":9},"squall_history":1}"#)
+            .header
+            .is_some()
+    );
+    assert!(read(&format!("\u{feff}{FILE}")).header.is_some());
+    let event = r#"{"time":1,"type":"invoke","process":1,"f":"write","value":{"squall_history":1}}"#;
+    assert_eq!(read(event).operations.len(), 1);
+}
+
+#[test]
+fn lines_of_the_nemesis_may_number_their_keys() {
+    let history = read(r#"{"time":1,"type":"info","process":"nemesis","f":"start","key":5,"node":7,"value":null}"#);
+    assert_eq!(history.marks[0].event.key.as_deref(), Some("5"));
+}
+
+#[test]
 fn an_empty_file_is_a_history() {
     for text in ["", "\n", "\r\n\r\n", "   ", "{\"squall_history\":1}"] {
         let history = read(text);
@@ -136,7 +165,7 @@ fn numbers_are_good_keys_and_no_key_is_one_too() {
     assert_eq!(history.keys.iter().collect::<Vec<_>>(), ["5"]);
     assert_eq!(history.operations[1].key, None);
     let seen = |place: usize| history.value(history.operations[place].observed().unwrap()).into_owned();
-    assert_eq!((seen(0).as_str(), seen(1).as_str()), ("1.50", "123456789012345678901234567890"));
+    assert_eq!((seen(0).as_str(), seen(1).as_str()), ("1.5", "123456789012345678901234567890"));
 }
 
 #[test]

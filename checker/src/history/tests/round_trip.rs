@@ -134,8 +134,8 @@ fn events_and_headers_come_back_with_their_unknown_fields() {
 #[test]
 fn no_bytes_make_the_reader_panic() {
     let good: &[u8] = br#"{"squall_history":1}
-{"time":1,"type":"invoke","process":1,"f":"write","key":"k","value":[1,{"a":"\u0041"}]}
-{"time":2,"type":"ok","process":1,"f":"write","key":"k","value":1,"error":{"kind":"x","seen":[1]}}
+{"time":1,"type":"invoke","process":1,"f":"append","key":"k","value":[1,{"a":"\u0041"}]}
+{"time":2,"type":"ok","process":1,"f":"append","key":"k","value":1,"error":{"kind":"x","seen":[1]}}
 {"time":3,"type":"info","process":"harness","f":"phase","value":{"name":"storm"}}
 "#;
     let mut chance = ChaCha8Rng::seed_from_u64(22);

@@ -426,6 +426,109 @@ fn a_foreign_history_is_vacuous_only_if_nothing_in_it_concludes() {
 }
 
 #[test]
+fn a_header_without_a_run_only_states_the_clock_of_a_foreign_history() {
+    let foreign = good_but(|story| {
+        story.header = Some(json!({"squall_history": 1, "clock": {"kind": "monotonic", "origin_ns": 0, "error_ns": 1_000}}));
+        story.marks.clear();
+        story.end = None;
+        story.final_reads.clear();
+        story.warm_up = 3;
+        story.recovery = 0;
+    });
+    let read = History::read(foreign.text().replace("final", "other").as_bytes()).unwrap();
+    assert_eq!(read.clock_error_ns(), 1_000);
+    check(&foreign, Valid, None, "the only key is linearizable");
+}
+
+#[test]
+fn a_line_of_ours_that_cannot_be_read_is_unknown_and_named() {
+    for (process, f, value) in [
+        ("harness", "exit", json!({"node": "n1", "expected": "no"})),
+        ("harness", "end", json!({"reason": "tired"})),
+        ("harness", "ready", json!(null)),
+        ("nemesis", "partition", json!({"stage": "applied", "probe": {}})),
+        ("nemesis", "partition", json!({"id": 1, "stage": 5})),
+        ("nemesis", "partition", json!("begun")),
+    ] {
+        let story = good_but(|story| story.marks.push((20, process, f, value.clone())));
+        check(&story, Unknown, None, &format!("`{f}` of the {process}, cannot be read"));
+    }
+}
+
+#[test]
+fn a_stage_that_is_missing_between_others_is_named() {
+    for stage in ["asked", "applied", "heal-asked"] {
+        let story = good_but(|story| story.without_stage(stage));
+        let judgement = judged(&story);
+        let words = format!("fault 1 (partition) has no stage `{stage}` in the history");
+        assert_eq!(judgement.verdict, Vacuous);
+        assert!(
+            judgement.findings.iter().any(|finding| finding.message == words),
+            "{:#?}",
+            judgement.findings
+        );
+    }
+    let unhealed = good_but(|story| {
+        story.without_stage("applied");
+        story.without_stage("healed");
+    });
+    check(&unhealed, Vacuous, None, "was never seen healed");
+}
+
+#[test]
+fn an_interrupted_run_in_which_nothing_concludes_is_vacuous() {
+    let story = good_but(|story| {
+        story.end = Some("interrupted");
+        story.warm_up = 0;
+        story.recovery = 0;
+        story.final_reads.clear();
+    });
+    check(&story, Vacuous, None, "no operation in this history says what it saw or did");
+    assert!(judged(&story).interrupted);
+}
+
+#[test]
+fn operations_of_processes_with_names_are_counted_in_a_note() {
+    let story = good_but(|story| {
+        for kind in ["invoke", "ok", "info"] {
+            story
+                .operations
+                .push(json!({"time": 5, "type": kind, "process": "p0", "f": "read", "key": 1, "value": 1}));
+        }
+    });
+    let judgement = judged(&story);
+    assert_eq!(judgement.verdict, Valid);
+    assert_eq!(
+        judgement.notes,
+        ["2 lines say `invoke`, `ok` or `fail` of a process with a name and no number, and were passed over: clients are numbers"]
+    );
+}
+
+#[test]
+fn a_function_of_somebody_else_is_no_write() {
+    let story = good_but(|story| {
+        for kind in ["invoke", "ok"] {
+            story
+                .operations
+                .push(json!({"time": 2_600_000_000_u64, "type": kind, "process": 40, "f": "f0", "key": "other", "value": 1}));
+        }
+    });
+    let findings = judged(&story).findings;
+    assert!(
+        findings.iter().all(|finding| !finding.message.contains("was written")),
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn a_cut_header_alone_is_said() {
+    let history = History::read(&br#"{"squall_history":1,"run":"r"#[..]).unwrap();
+    let judgement = judge(&history, Traces::Missing);
+    assert_eq!(judgement.verdict, Vacuous);
+    assert_eq!(judgement.notes, ["line 1, the only one, is cut after 28 bytes and was left out"]);
+}
+
+#[test]
 fn a_cut_last_line_is_counted_and_said() {
     let text = Story::good().text() + r#"{"index":9999,"ti"#;
     let judgement = judge(&History::read(text.as_bytes()).unwrap(), Traces::AtHand(&NodeTraces::default()));
@@ -442,7 +545,10 @@ fn a_cut_last_line_is_counted_and_said() {
 fn lines_of_strangers_are_passed_over() {
     let story = good_but(|story| {
         story.marks.push((10, "nemesis", "start-partition", json!("majority")));
-        story.marks.push((20, "harness", "exit", json!({"unheard": "of"})));
+        story
+            .marks
+            .push((15, "nemesis", "partition", json!({"id": 9, "stage": "unheard-of"})));
+        story.marks.push((20, "harness", "unheard-of", json!({"node": "n1"})));
         story
             .marks
             .push((30, "somebody", "exit", json!({"node": "n1", "expected": false, "status": "gone"})));
