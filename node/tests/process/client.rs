@@ -14,7 +14,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(port: u16) -> io::Result<Client> {
-        let socket = TcpStream::connect(("127.0.0.1", port))?;
+        let socket = TcpStream::connect((crate::cluster::host(), port))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
         Ok(Client { socket, requests: 0 })

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -15,6 +15,13 @@ use crate::client::Client;
 
 /// How long a test waits for what must happen. Generous, because the machine may be busy; reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The address that nodes listen on: one of this test process alone. Connections start from 127.0.0.1, so none of them can take the port
+/// that a node is about to listen on.
+pub(crate) fn host() -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 78, high, low)
+}
 
 /// Waits until `look` finds something.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -40,7 +47,7 @@ impl Cluster {
     /// Chooses free ports; starts nothing.
     pub(crate) fn new(count: usize, options: &[&str]) -> Cluster {
         // All are bound at once, so that no port is chosen twice.
-        let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind((host(), 0)).unwrap()).collect();
         let ports = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         Cluster {
@@ -78,10 +85,10 @@ impl Cluster {
             "--id",
             &format!("n{}", node + 1),
             "--listen",
-            &format!("127.0.0.1:{}", self.ports[node]),
+            &format!("{}:{}", host(), self.ports[node]),
         ]);
         for (place, port) in self.ports.iter().enumerate() {
-            command.args(["--peer", &format!("n{}=127.0.0.1:{port}", place + 1)]);
+            command.args(["--peer", &format!("n{}={}:{port}", place + 1, host())]);
         }
         command
             .arg("--data")
