@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -28,6 +29,14 @@ impl Client {
     pub(crate) fn send_text(&mut self, text: &str) {
         let length = u32::try_from(text.len()).unwrap();
         self.send_bytes(&[&length.to_be_bytes(), text.as_bytes()].concat());
+    }
+
+    /// Sends a text and waits a moment for the connection to end; whatever happens is all the same.
+    pub(crate) fn send_and_linger(&mut self, text: &str, pause: Duration) {
+        let length = u32::try_from(text.len()).unwrap();
+        let sent = self.socket.write_all(&[&length.to_be_bytes(), text.as_bytes()].concat());
+        let _ = sent.and_then(|()| self.socket.set_read_timeout(Some(pause)));
+        let _ = self.socket.read(&mut [0; 1]);
     }
 
     pub(crate) fn finish_sending(&mut self) {

@@ -114,6 +114,11 @@ impl Cluster {
         (status.code().unwrap(), errors.lines().last().unwrap_or_default().to_owned())
     }
 
+    /// The port of a node.
+    pub(crate) fn port(&self, node: usize) -> u16 {
+        self.ports[node]
+    }
+
     /// A new connection, once the node takes one.
     pub(crate) fn client(&self, node: usize) -> Client {
         eventually("a connection", || Client::connect(self.ports[node]).ok())

@@ -84,7 +84,11 @@ impl Stream {
     /// at one moment of the slot. An operation takes a millisecond and its slot ten, so operations that never met would hardly ever
     /// overlap, and what a store does wrong it does where they overlap: a read that sees a write in progress, and the next that does not.
     fn due_ns(&mut self, count: u64, slot_ns: u64) -> u64 {
-        let draws = if count % 2 == 0 { &mut self.times } else { &mut self.meetings };
+        let draws = if count.is_multiple_of(2) {
+            &mut self.times
+        } else {
+            &mut self.meetings
+        };
         count.saturating_mul(slot_ns).saturating_add(draws.below(count, slot_ns))
     }
 }
