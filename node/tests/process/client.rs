@@ -2,7 +2,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -31,14 +30,6 @@ impl Client {
         self.send_bytes(&[&length.to_be_bytes(), text.as_bytes()].concat());
     }
 
-    /// Sends a text and waits a moment for the connection to end; whatever happens is all the same.
-    pub(crate) fn send_and_linger(&mut self, text: &str, pause: Duration) {
-        let length = u32::try_from(text.len()).unwrap();
-        let sent = self.socket.write_all(&[&length.to_be_bytes(), text.as_bytes()].concat());
-        let _ = sent.and_then(|()| self.socket.set_read_timeout(Some(pause)));
-        let _ = self.socket.read(&mut [0; 1]);
-    }
-
     pub(crate) fn finish_sending(&mut self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
@@ -59,7 +50,9 @@ impl Client {
 
     fn ask(&mut self, body: &Value) -> io::Result<Value> {
         self.requests += 1;
-        self.send_text(&json!({"v": 1, "header": {"id": self.requests}, "body": body}).to_string());
+        let text = json!({"v": 1, "header": {"id": self.requests}, "body": body}).to_string();
+        let length = u32::try_from(text.len()).unwrap();
+        self.socket.write_all(&[&length.to_be_bytes(), text.as_bytes()].concat())?;
         let reply: Value = serde_json::from_str(&self.receive_text()?).unwrap();
         assert_eq!(reply["header"]["id"], self.requests);
         Ok(reply["body"].clone())

@@ -114,11 +114,6 @@ impl Cluster {
         (status.code().unwrap(), errors.lines().last().unwrap_or_default().to_owned())
     }
 
-    /// The port of a node.
-    pub(crate) fn port(&self, node: usize) -> u16 {
-        self.ports[node]
-    }
-
     /// A new connection, once the node takes one.
     pub(crate) fn client(&self, node: usize) -> Client {
         eventually("a connection", || Client::connect(self.ports[node]).ok())
@@ -162,5 +157,17 @@ impl Drop for Cluster {
 }
 
 fn end_of(child: &mut Child) -> ExitStatus {
-    eventually("the node's end", || child.try_wait().unwrap())
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if started.elapsed() > PATIENCE {
+            // A failed test leaves no process behind.
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the node did not end in {PATIENCE:?}");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
 }
