@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use squall_nemeses::FaultInfo;
-use squall_workloads::register;
+use squall_workloads::{self as workloads, Kind, Retry};
 
 use crate::exit::{self, usage};
 use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info};
@@ -38,28 +38,36 @@ pub(super) struct PlanArgs {
     workload: String,
 
     /// Number of clients
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().clients, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().clients, help_heading = "Clients")]
     clients: u32,
 
     /// Clients that share a key at a time; fewer see more, as overlapping writes hide a lost one
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().clients_per_key, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().clients_per_key, help_heading = "Clients")]
     clients_per_key: u32,
 
     /// Operations per second of all clients together; 0 = each asks again as soon as it was answered
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().rate, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().rate, help_heading = "Clients")]
     rate: u32,
 
     /// Keys that a group of clients works on at a time
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().keys_at_once, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().keys_at_once, help_heading = "Clients")]
     keys_at_once: u32,
 
     /// Operations on a key before its clients move on to a fresh one
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().ops_per_key, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().ops_per_key, help_heading = "Clients")]
     ops_per_key: u32,
 
     /// Share of reads among the operations
-    #[arg(long, value_name = "PERCENT", default_value_t = register::Options::default().reads_percent, help_heading = "Clients")]
+    #[arg(long, value_name = "PERCENT", default_value_t = workloads::Options::default().reads_percent, help_heading = "Clients")]
     reads: u32,
+
+    /// register: share of compare-and-sets among the changes; the others are writes
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, help_heading = "Clients")]
+    cas: u32,
+
+    /// What a client does about an operation that did not succeed
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = RetryArg::None, help_heading = "Clients")]
+    retry: RetryArg,
 
     /// Deadline of one operation; past it its outcome is unknown
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time_ms, help_heading = "Clients")]
@@ -102,11 +110,32 @@ pub(super) struct PlanArgs {
     serializable: bool,
 }
 
+/// [`Retry`], as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum RetryArg {
+    /// Nothing: an operation happens at most once
+    None,
+    /// Asks again as if for the first time: at least once
+    Blind,
+    /// Asks again under the same idempotency key: exactly once, if the store has sessions
+    Idempotent,
+}
+
+impl From<RetryArg> for Retry {
+    fn from(retry: RetryArg) -> Retry {
+        match retry {
+            RetryArg::None => Retry::None,
+            RetryArg::Blind => Retry::Blind,
+            RetryArg::Idempotent => Retry::Idempotent,
+        }
+    }
+}
+
 /// Longest plan that is read: 100,000 injections.
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 21] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 23] = [
     "system",
     "seed",
     "time",
@@ -117,6 +146,8 @@ pub(super) const PLAN_ARGUMENTS: [&str; 21] = [
     "rate",
     "ops_per_key",
     "reads",
+    "cas",
+    "retry",
     "keys_at_once",
     "operation_timeout",
     "bind",
@@ -179,27 +210,29 @@ impl PlanArgs {
     /// A usage error for values that do not fit together.
     pub(super) fn plan(&self, seed: u64) -> Result<Plan> {
         let system = self.system_plan()?;
-        if self.workload != "register" {
+        let Some(kind) = Kind::named(&self.workload) else {
             return Err(usage(
                 format!("--workload {}: there is no such workload", self.workload),
                 "see `squall list workloads`",
             ));
-        }
-        let workload = WorkloadPlan::Register(register::Options {
+        };
+        let options = workloads::Options {
             clients: self.clients,
             clients_per_key: self.clients_per_key.min(self.clients),
             keys_at_once: self.keys_at_once,
             ops_per_key: self.ops_per_key,
             rate: self.rate,
             reads_percent: self.reads,
+            cas_percent: self.cas,
+            retry: self.retry.into(),
             seed,
-        });
+        };
         let timing = Timing::of(self.time, self.operation_timeout);
         let plan = Plan::draw(Options {
             seed,
             faults: self.fault_kinds(&system)?,
             system,
-            workload,
+            workload: WorkloadPlan::of(kind, options),
             bind: self.bind,
             timing,
         });

@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::Capability;
-use squall_workloads::Client;
+use squall_workloads::{Client, Function};
 
 use crate::sandbox::place::NodeCommand;
 
@@ -135,6 +135,14 @@ impl SystemPlan {
         match self {
             SystemPlan::Quorum(settings) => settings.capabilities(),
             SystemPlan::Etcd(settings) => settings.capabilities(),
+        }
+    }
+
+    /// What its clients can ask.
+    pub fn functions(&self) -> &'static [Function] {
+        match self {
+            SystemPlan::Quorum(_) => &[Function::Read, Function::Write],
+            SystemPlan::Etcd(_) => &[Function::Read, Function::Write, Function::Cas],
         }
     }
 

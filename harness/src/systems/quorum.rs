@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use squall_nemeses::Capability;
-use squall_workloads::{BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen};
+use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
 use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo};
@@ -240,7 +240,7 @@ struct QuorumClient {
 }
 
 impl Client for QuorumClient {
-    fn prepare<'a>(&'a mut self, operation: &'a Operation, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+    fn prepare<'a>(&'a mut self, operation: &'a Operation, stamp: Stamp, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
         Box::pin(async move {
             let connection = match &mut self.connection {
                 Some(connection) => connection,
@@ -253,15 +253,17 @@ impl Client for QuorumClient {
             // The node is told to give up a tenth earlier than we do: a definite failure that arrives in time is worth more to the judge
             // than an outcome that nobody knows.
             let node_deadline = deadline * 9 / 10;
-            match operation.value {
-                None => connection.encode(&Request::Get { key }, node_deadline),
-                Some(value) => connection.encode(
+            match (operation.f, operation.argument) {
+                (Function::Read, _) => connection.encode(&Request::Get { key }, stamp, node_deadline),
+                (Function::Write, Argument::Value(value)) => connection.encode(
                     &Request::Put {
                         key,
                         value: &value.to_string(),
                     },
+                    stamp,
                     node_deadline,
                 ),
+                (other, _) => return Err(ErrorNote::new("unsupported", format!("a quorum store has no {other:?}"))),
             }
             Ok(())
         })

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use squall_workloads::Stamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -142,13 +143,13 @@ impl Connection {
         })
     }
 
-    /// Encodes a request; [`Connection::exchange`] sends it.
-    pub(crate) fn encode(&mut self, request: &Request<'_>, deadline: Duration) {
+    /// Encodes a request; [`Connection::exchange`] sends it. `stamp` tells a store with sessions whether it has seen this operation before.
+    pub(crate) fn encode(&mut self, request: &Request<'_>, stamp: Stamp, deadline: Duration) {
         self.next_id += 1;
         let header = RequestHeader {
             id: self.next_id,
             client: &self.client,
-            seq: self.next_id,
+            seq: stamp.0,
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
         };
         encode_frame(
@@ -193,7 +194,7 @@ const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 pub(crate) async fn ask(address: SocketAddr, request: &Request<'_>, timeout: Duration) -> Result<Reply, WireError> {
     tokio::time::timeout(timeout, async {
         let mut connection = connect_soon(address).await?;
-        connection.encode(request, timeout);
+        connection.encode(request, Stamp(1), timeout);
         connection.exchange().await
     })
     .await
