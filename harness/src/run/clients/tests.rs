@@ -1,8 +1,8 @@
 //! Tests of the client loop, against a client that does what a script says.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use squall_checker::history::event::{Event, EventType};
