@@ -47,6 +47,8 @@ macro_rules! bugs {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Bug {
             $(#[doc = $what] $id,)*
+            /// The control: [`HARMLESS`].
+            C1,
         }
 
         impl Bug {
@@ -54,6 +56,7 @@ macro_rules! bugs {
             pub fn id(self) -> &'static str {
                 match self {
                     $(Bug::$id => stringify!($id),)*
+                    Bug::C1 => "C1",
                 }
             }
 
@@ -61,6 +64,7 @@ macro_rules! bugs {
             pub fn store(self) -> Store {
                 match self {
                     $(Bug::$id => Store::$store,)*
+                    Bug::C1 => Store::Raft,
                 }
             }
         }
@@ -143,10 +147,24 @@ bugs! {
         faults ["partition"], settings [];
 }
 
+/// The control C1: a change that takes away a check which another one repeats. Whoever reports it reports a false alarm.
+pub const HARMLESS: BugInfo = BugInfo {
+    bug: Bug::C1,
+    what: "no bug: a check is left out that another one repeats",
+    breaks: "nothing",
+    source: "a control of ours",
+    faults: &["partition", "kill", "pause"],
+    settings: &[],
+    waits_for: None,
+};
+
 impl BugInfo {
     /// What is known of a bug.
     pub fn of(bug: Bug) -> &'static BugInfo {
-        BUGS.iter().find(|info| info.bug == bug).expect("every bug stands in the catalogue")
+        BUGS.iter()
+            .chain([&HARMLESS])
+            .find(|info| info.bug == bug)
+            .expect("every bug stands in the catalogue")
     }
 }
 
@@ -154,7 +172,8 @@ impl std::str::FromStr for Bug {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Bug, String> {
-        let known = BUGS.iter().find(|info| info.bug.id().eq_ignore_ascii_case(text));
+        let mut all = BUGS.iter().chain([&HARMLESS]);
+        let known = all.find(|info| info.bug.id().eq_ignore_ascii_case(text));
         known
             .map(|info| info.bug)
             .ok_or_else(|| format!("there is no planted bug `{text}`; see `squall list bugs`"))
