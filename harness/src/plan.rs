@@ -63,6 +63,9 @@ pub enum Bind {
     Any,
     /// The node that takes itself for the leader; the next node where the system has none.
     Leader,
+    /// Wherever the last refusal pointed, else the next node. Every other client stays through timeouts: an old leader that does not know
+    /// of a new one keeps customers.
+    Follow,
 }
 
 /// Lengths in milliseconds.
@@ -399,6 +402,7 @@ mod tests {
             write_back: true,
             versions: Versions::Quorum,
             clock_offset_ms: Default::default(),
+            bug: None,
         });
         Plan::draw(Options {
             seed: 7,

@@ -116,9 +116,9 @@ bugs! {
     R16, Raft, "a new leader reads before anything of its term is committed", breaks "linearizable reads", source "etcd-io/etcd#7331; RedisLabs/redisraft#22; tikv/tikv#9239",
         faults ["kill"], settings [];
     R17, Raft, "a lease outlives the election timeout", breaks "linearizable reads", source "tikv/tikv#964, #1127",
-        faults ["partition", "pause"], settings ["--reads", "lease"];
+        faults ["partition", "pause"], settings ["--read-mode", "lease"];
     R18, Raft, "a lease is kept when leadership is transferred", breaks "linearizable reads", source "tikv/tikv#1593",
-        faults ["transfer"], settings ["--reads", "lease"];
+        faults ["transfer"], settings ["--read-mode", "lease"];
     R19, Raft, "a confirmation of leadership answers a later read, too", breaks "linearizable reads", source "etcd-io/etcd#20418",
         faults ["pause", "partition"], settings [];
     R20, Raft, "a command that is sent again is applied again", breaks "exactly once", source "Ongaro 2014, section 6.3",

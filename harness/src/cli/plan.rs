@@ -7,12 +7,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use squall_nemeses::FaultInfo;
+use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
 use crate::exit::{self, usage};
 use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info};
 use crate::report::stdout;
-use crate::systems::{SYSTEMS, SystemPlan, etcd, quorum};
+use crate::systems::{SYSTEMS, SystemPlan, etcd, quorum, raft};
 
 /// Options that decide a plan.
 #[derive(Debug, Clone, clap::Args)]
@@ -73,11 +74,11 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time_ms, help_heading = "Clients")]
     operation_timeout: u64,
 
-    /// Whom a client talks to
-    #[arg(long, value_name = "WHOM", value_enum, default_value_t = Bind::Node, help_heading = "Clients")]
-    bind: Bind,
+    /// Whom a client talks to; `node` by default, `follow` for raft
+    #[arg(long, value_name = "WHOM", value_enum, help_heading = "Clients")]
+    bind: Option<Bind>,
 
-    /// Members of the cluster; 5 for quorum, 3 for etcd
+    /// Members of the cluster; 5 for quorum, 3 for raft and etcd
     #[arg(long, value_name = "NUM", help_heading = "System")]
     nodes: Option<u32>,
 
@@ -104,6 +105,18 @@ pub(super) struct PlanArgs {
     /// quorum: shifts a node's wall clock by so many milliseconds; may be repeated
     #[arg(long, value_name = "NODE=MS", value_parser = parse_offset, help_heading = "System")]
     clock_offset: Vec<(String, i64)>,
+
+    /// raft: how reads are answered; `read-index` by default
+    #[arg(value_name = "HOW", value_enum, help_heading = "System")]
+    read_mode: Option<raft::Reads>,
+
+    /// raft: entries between two snapshots; 1000
+    #[arg(long, value_name = "NUM", help_heading = "System")]
+    snapshot_every: Option<u32>,
+
+    /// quorum, raft: switches a planted bug on; see `squall list bugs`. Only in a build with the feature `bugs`
+    #[arg(long, value_name = "ID", help_heading = "System")]
+    bug: Option<Bug>,
 
     /// etcd: reads are answered by the asked member alone
     #[arg(long, help_heading = "System")]
@@ -135,7 +148,7 @@ impl From<RetryArg> for Retry {
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 23] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 26] = [
     "system",
     "seed",
     "time",
@@ -158,6 +171,9 @@ pub(super) const PLAN_ARGUMENTS: [&str; 23] = [
     "no_write_back",
     "versions",
     "clock_offset",
+    "read_mode",
+    "snapshot_every",
+    "bug",
     "serializable",
 ];
 
@@ -227,13 +243,18 @@ impl PlanArgs {
             retry: self.retry.into(),
             seed,
         };
+        // In a store with a leader a client that stayed with its node would mostly be refused.
+        let default_bind = match system {
+            SystemPlan::Raft(_) => Bind::Follow,
+            SystemPlan::Quorum(_) | SystemPlan::Etcd(_) => Bind::Node,
+        };
         let timing = Timing::of(self.time, self.operation_timeout);
         let plan = Plan::draw(Options {
             seed,
             faults: self.fault_kinds(&system)?,
             system,
             workload: WorkloadPlan::of(kind, options),
-            bind: self.bind,
+            bind: self.bind.unwrap_or(default_bind),
             timing,
         });
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
@@ -243,7 +264,7 @@ impl PlanArgs {
     fn system_plan(&self) -> Result<SystemPlan> {
         let system = match self.system.as_str() {
             "quorum" => {
-                self.refuse("quorum", &[("--serializable", self.serializable)])?;
+                self.refuse("quorum", &[self.of_raft(), self.of_etcd()].concat())?;
                 let nodes = self.nodes.unwrap_or(5);
                 let n = self.n.unwrap_or(nodes.min(3));
                 SystemPlan::Quorum(quorum::Settings {
@@ -254,18 +275,21 @@ impl PlanArgs {
                     write_back: !self.no_write_back,
                     versions: self.versions.unwrap_or_default(),
                     clock_offset_ms: self.clock_offset.iter().cloned().collect::<BTreeMap<_, _>>(),
+                    bug: self.bug,
+                })
+            }
+            "raft" => {
+                self.refuse("raft", &[self.of_quorum(), self.of_etcd()].concat())?;
+                SystemPlan::Raft(raft::Settings {
+                    nodes: self.nodes.unwrap_or(3),
+                    reads: self.read_mode.unwrap_or_default(),
+                    snapshot_every: self.snapshot_every.unwrap_or(1_000),
+                    bug: self.bug,
                 })
             }
             "etcd" => {
-                let foreign = [
-                    ("--n", self.n.is_some()),
-                    ("--r", self.r.is_some()),
-                    ("--w", self.w.is_some()),
-                    ("--no-write-back", self.no_write_back),
-                    ("--versions", self.versions.is_some()),
-                    ("--clock-offset", !self.clock_offset.is_empty()),
-                ];
-                self.refuse("etcd", &foreign)?;
+                let bug = vec![("--bug", self.bug.is_some())];
+                self.refuse("etcd", &[self.of_quorum(), self.of_raft(), bug].concat())?;
                 SystemPlan::Etcd(etcd::Settings {
                     nodes: self.nodes.unwrap_or(3),
                     serializable: self.serializable,
@@ -278,6 +302,29 @@ impl PlanArgs {
         };
         system.validate().map_err(|error| usage(error, ""))?;
         Ok(system)
+    }
+
+    /// The settings that only a quorum store has, and whether each was given.
+    fn of_quorum(&self) -> Vec<(&'static str, bool)> {
+        vec![
+            ("--n", self.n.is_some()),
+            ("--r", self.r.is_some()),
+            ("--w", self.w.is_some()),
+            ("--no-write-back", self.no_write_back),
+            ("--versions", self.versions.is_some()),
+            ("--clock-offset", !self.clock_offset.is_empty()),
+        ]
+    }
+
+    fn of_raft(&self) -> Vec<(&'static str, bool)> {
+        vec![
+            ("--read-mode", self.read_mode.is_some()),
+            ("--snapshot-every", self.snapshot_every.is_some()),
+        ]
+    }
+
+    fn of_etcd(&self) -> Vec<(&'static str, bool)> {
+        vec![("--serializable", self.serializable)]
     }
 
     fn refuse(&self, system: &str, flags: &[(&str, bool)]) -> Result<()> {

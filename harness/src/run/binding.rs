@@ -82,6 +82,10 @@ impl BoundClient {
         }
     }
 
+    fn stays_through_timeouts(&self) -> bool {
+        self.bind == Bind::Follow && self.number % 2 == 1
+    }
+
     async fn move_on(&mut self) {
         let pointed_to = self.pointed_to.take();
         let pointed_to = pointed_to.and_then(|node| self.members.iter().position(|member| member.id == node));
@@ -116,7 +120,10 @@ impl Client for BoundClient {
                 self.move_on().await;
             }
             let prepared = self.current.prepare(operation, stamp, deadline).await;
-            self.failed |= prepared.is_err();
+            if let Err(note) = &prepared {
+                self.failed = true;
+                self.pointed_to.clone_from(&note.leader);
+            }
             prepared
         })
     }
@@ -127,8 +134,8 @@ impl Client for BoundClient {
             self.failed |= match &outcome {
                 Outcome::Ok(_) => false,
                 // It answered; only what it said was not what was hoped for.
-                Outcome::Failed(note) => note.kind != MISMATCH,
-                Outcome::Unknown(_) => true,
+                Outcome::Failed(note) if note.kind == MISMATCH => false,
+                Outcome::Failed(note) | Outcome::Unknown(note) => !(self.stays_through_timeouts() && note.kind == "timeout"),
             };
             if let Outcome::Failed(note) = &outcome {
                 self.pointed_to.clone_from(&note.leader);
@@ -143,7 +150,7 @@ impl Client for BoundClient {
     }
 
     fn abandon(&mut self) {
-        self.failed = true;
+        self.failed |= !self.stays_through_timeouts();
         self.current.abandon();
     }
 }

@@ -108,10 +108,10 @@ mod tests {
         let arguments = Subject::Bug(Bug::R17).arguments(Faults::Expected, 7).join(" ");
         assert_eq!(
             arguments,
-            "raft --time 9s --seed 7 --bug R17 --reads lease --faults partition,pause"
+            "raft --time 9s --seed 7 --bug R17 --read-mode lease --faults partition,pause"
         );
         let storm = Subject::Bug(Bug::R17).arguments(Faults::Storm, 7).join(" ");
-        assert_eq!(storm, "raft --time 9s --seed 7 --bug R17 --reads lease");
+        assert_eq!(storm, "raft --time 9s --seed 7 --bug R17 --read-mode lease");
         let control = Subject::Unmodified(Store::Quorum).arguments(Faults::Storm, 7).join(" ");
         assert_eq!(control, "quorum --time 9s --seed 7");
     }
