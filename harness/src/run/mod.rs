@@ -10,6 +10,7 @@ mod figures;
 mod final_reads;
 pub mod freeze;
 mod lifeline;
+mod members;
 mod nemesis;
 mod network;
 mod online;
