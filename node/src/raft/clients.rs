@@ -90,7 +90,7 @@ impl RaftCore {
             }
         };
         if header.session.is_some() && header.seq.is_none() {
-            return step.reply(client, Outcome::failed("too-large", "a command of a session needs `seq` in its header"));
+            return step.reply(client, Outcome::failed("bad-request", "a command of a session needs `seq` in its header"));
         }
         let command = Command::Write {
             client: header.client.clone(),
