@@ -12,6 +12,7 @@
 //! | [`bugs`] | bugs of other stores, planted to test the harness |
 //! | [`core`] | what a core is: events, effects, promises of a driver |
 //! | [`quorum`] | the quorum store: puts, gets, replica |
+//! | [`raft`] | the Raft store: elections, one replicated log, snapshots, members, sessions |
 //! | [`driver`] | sockets, disk, time, chance |
 //! | [`frame`], [`message`] | the wire; `PROTOCOL.md` for readers of other languages |
 //! | [`wal`], [`incarnation`], [`disk`] | what survives a crash |
@@ -34,6 +35,7 @@ pub mod lamport;
 pub mod members;
 pub mod message;
 pub mod quorum;
+pub mod raft;
 pub mod ring;
 pub mod status;
 pub mod trace;
