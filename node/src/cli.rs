@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
 
+use crate::bugs::{self, Bug, Planted};
 use crate::driver::{self, DriverConfig};
 use crate::error::NodeError;
 use crate::members::{Members, NodeIndex, Text};
@@ -52,6 +53,19 @@ pub struct NodeArgs {
     /// Seed of the waits between reconnects and, in the Raft store, of election timeouts; drawn if missing
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Switch a planted bug on; only in a build with the feature `bugs`
+    #[arg(long, value_name = "ID")]
+    pub bug: Option<Bug>,
+}
+
+impl NodeArgs {
+    /// The planted bug, if it is one of this store and part of this build.
+    fn planted(&self, store: bugs::Store) -> Result<Planted, String> {
+        match self.bug {
+            Some(bug) if bug.store() != store => Err(format!("--bug {}: it is planted in another store", bug.id())),
+            bug => Planted::new(bug),
+        }
+    }
 }
 
 /// Options of a quorum node.
@@ -195,6 +209,7 @@ fn quorum_config(args: &QuorumArgs) -> Result<(QuorumConfig, DriverConfig), Stri
         vnodes: args.vnodes,
         call_timeout_ms: args.call_timeout_ms,
         op_timeout_ms: args.op_timeout_ms,
+        planted: args.node.planted(bugs::Store::Quorum)?,
     };
     config.check()?;
     let driver_config = driver_config(&args.node, members, me, config.layout());
@@ -208,7 +223,10 @@ fn raft_config(args: &RaftArgs) -> Result<(RaftConfig, DriverConfig), String> {
     let named = || args.voters.iter().map(|voter| Text::from(voter.as_str())).collect();
     let config = RaftConfig {
         me,
-        member: args.member.as_ref().map_or_else(|| nodes.name(me).clone(), |member| member.as_str().into()),
+        member: args
+            .member
+            .as_ref()
+            .map_or_else(|| nodes.name(me).clone(), |member| member.as_str().into()),
         birth: number_from_entropy() >> 16,
         voters: if args.voters.is_empty() { all() } else { named() },
         join: args.join,
@@ -218,6 +236,7 @@ fn raft_config(args: &RaftArgs) -> Result<(RaftConfig, DriverConfig), String> {
         snapshot_every: args.snapshot_every,
         sessions_max: args.sessions_max,
         op_timeout_ms: args.op_timeout_ms,
+        planted: args.node.planted(bugs::Store::Raft)?,
         nodes: nodes.clone(),
     };
     config.check()?;
@@ -298,7 +317,10 @@ mod tests {
             raft_config(args).map(|(config, _)| config)
         };
         let config = parse("").unwrap();
-        assert_eq!((config.member.as_ref(), config.voters.len(), config.reads), ("n2", 2, Reads::ReadIndex));
+        assert_eq!(
+            (config.member.as_ref(), config.voters.len(), config.reads),
+            ("n2", 2, Reads::ReadIndex)
+        );
         let config = parse("--voters n1 --join --member n2.2 --reads lease --snapshot-every 7").unwrap();
         assert_eq!((config.member.as_ref(), config.voters.len(), config.snapshot_every), ("n2.2", 1, 7));
         assert!(parse("--voters n1").unwrap_err().contains("start it with --join"));

@@ -141,6 +141,7 @@ impl World {
             snapshot_every: words.number("snapshot").unwrap_or(1000),
             sessions_max: words.number("sessions").unwrap_or(100),
             op_timeout_ms: 1000,
+            planted: Default::default(),
         });
         World {
             cluster: Cluster::new(configs, &book, words.number("seed").unwrap_or(1)),

@@ -134,6 +134,7 @@ impl World {
             snapshot_every: setting.snapshot_every,
             sessions_max: 64,
             op_timeout_ms: 400,
+            planted: Default::default(),
         });
         let mut world = World {
             setting,

@@ -175,6 +175,7 @@ impl World {
             vnodes: 4,
             call_timeout_ms: 30,
             op_timeout_ms: 100,
+            planted: Default::default(),
         };
         config.check().unwrap();
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
