@@ -97,8 +97,9 @@ impl RaftCore {
         }
     }
 
-    pub(super) fn on_vote(&mut self, step: &mut Step<'_>, from: &Text, last: Place) {
-        let granted = self.may_vote_for(from) && self.is_up_to_date(last);
+    pub(super) fn on_vote(&mut self, step: &mut Step<'_>, from: &Text, last: Place, transfer: bool) {
+        let is_free = transfer || !self.is_loyal(step.now);
+        let granted = is_free && self.may_vote_for(from) && self.is_up_to_date(last);
         if granted {
             if self.hard.vote.is_none() {
                 self.set_hard(step, self.hard.term, Some(from.clone()));
