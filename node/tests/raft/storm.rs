@@ -9,6 +9,7 @@ use squall_node::core::{ClientRef, Core, Effect, Event, Now};
 use squall_node::members::{Members, NodeIndex, Text};
 use squall_node::message::{Outcome, RequestBody, RequestHeader};
 use squall_node::raft::{RaftConfig, RaftMessage, Reads};
+use squall_node::status::Standing;
 use squall_node::trace::TraceEvent;
 
 use crate::cluster::{Cluster, MS};
@@ -139,7 +140,11 @@ fn run(setting: Setting, seed: u64) -> World {
         if world.is_healed && world.clients.iter().all(|client| client.work.is_none()) && !world.read_last() {
             break;
         }
-        assert!(world.now_ns < 120_000 * MS, "seed {seed}: the cluster does not recover");
+        assert!(
+            world.now_ns < 120_000 * MS,
+            "seed {seed}: the cluster does not recover: {:#?}",
+            world.standings()
+        );
     }
     world
 }
@@ -198,6 +203,12 @@ impl World {
             world.later(600 * MS, Happening::Administer);
         }
         world
+    }
+
+    /// Where everybody stands, for a person who looks for the reason.
+    fn standings(&self) -> Vec<Option<Standing>> {
+        let nodes = self.cluster.book.indices();
+        nodes.map(|at| self.cluster.core(at).and_then(Core::standing)).collect()
     }
 
     fn any_node(&mut self) -> NodeIndex {
