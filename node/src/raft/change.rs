@@ -4,16 +4,19 @@
 use std::collections::BTreeSet;
 
 use super::config::node_of;
-use super::core::{RaftCore, Step};
+use super::core::{NS_PER_MS, RaftCore, Step};
 use super::entry::Command;
 use super::membership::Membership;
-use crate::core::ClientRef;
+use crate::core::{ClientRef, Now};
 use crate::members::Text;
 use crate::message::{Outcome, RequestHeader};
 use crate::trace::RaftEvent;
 
 /// A learner is promoted when it lacks at most so many entries: what arrives during one round trip.
 const BEHIND_MAX: u64 = 256;
+
+/// How long a change may take if the request does not say: those to be added may need a whole snapshot.
+const TIMEOUT_MS: u64 = 10_000;
 
 /// A change that this leader was asked for.
 #[derive(Debug)]
@@ -35,7 +38,14 @@ enum Stage {
 }
 
 impl RaftCore {
-    pub(super) fn begin_change(&mut self, step: &mut Step<'_>, client: ClientRef, header: &RequestHeader, add: Vec<Text>, remove: Vec<Text>) {
+    pub(super) fn begin_change(
+        &mut self,
+        step: &mut Step<'_>,
+        client: ClientRef,
+        header: &RequestHeader,
+        add: Vec<Text>,
+        remove: Vec<Text>,
+    ) {
         let (add, remove): (BTreeSet<_>, BTreeSet<_>) = (add.into_iter().collect(), remove.into_iter().collect());
         if let Some(refusal) = self.refusal() {
             return step.reply(client, refusal);
@@ -51,7 +61,7 @@ impl RaftCore {
             add,
             remove,
             stage,
-            deadline_ns: self.deadline_ns(step.now, header),
+            deadline_ns: change_deadline_ns(step.now, header),
         };
         let first = match stage {
             Stage::Learning => with_learners(&membership, &change.add),
@@ -82,7 +92,10 @@ impl RaftCore {
         if let Some(member) = add.iter().find(|member| node_of(&self.config.nodes, member).is_none()) {
             return Some(format!("`{member}` is no node given by --peer, nor one with a number behind a dot"));
         }
-        if let Some(member) = add.iter().find(|member| membership.voters.contains(*member) || remove.contains(*member)) {
+        if let Some(member) = add
+            .iter()
+            .find(|member| membership.voters.contains(*member) || remove.contains(*member))
+        {
             return Some(format!("`{member}` cannot be added: it votes already, or is to be removed"));
         }
         let everybody = membership.everybody();
@@ -139,7 +152,9 @@ impl RaftCore {
     }
 
     fn end_change(&mut self, step: &mut Step<'_>, membership: &Membership) {
-        let Some(change) = self.leader_mut().and_then(|leader| leader.change.take()) else { return };
+        let Some(change) = self.leader_mut().and_then(|leader| leader.change.take()) else {
+            return;
+        };
         step.reply(
             change.client,
             Outcome::Members {
@@ -171,6 +186,11 @@ impl RaftCore {
     pub(super) fn trace_config_committed(&self, step: &mut Step<'_>, index: u64, membership: &Membership) {
         trace_membership(step, index, membership, "committed");
     }
+}
+
+fn change_deadline_ns(now: Now, header: &RequestHeader) -> u64 {
+    let timeout_ms = header.deadline_ms.unwrap_or(TIMEOUT_MS);
+    now.mono_ns.saturating_add(timeout_ms.saturating_mul(NS_PER_MS))
 }
 
 fn with_learners(membership: &Membership, add: &BTreeSet<Text>) -> Membership {

@@ -394,7 +394,12 @@ impl RaftCore {
             return;
         }
         let RaftMessage {
-            from, to, birth, term, body, ..
+            from,
+            to,
+            birth,
+            term,
+            body,
+            ..
         } = message;
         if self.is_about_identity(step, &from, birth, &body) || to != *self.member() {
             return;
@@ -411,7 +416,7 @@ impl RaftCore {
         match body {
             RaftBody::PreVote { last } => self.on_pre_vote(step, &from, term, last),
             RaftBody::PreVoteReply { granted } => self.on_pre_vote_reply(step, from, term, granted),
-            RaftBody::Vote { last, .. } => self.on_vote(step, &from, last),
+            RaftBody::Vote { last, transfer } => self.on_vote(step, &from, last, transfer),
             RaftBody::VoteReply { granted } => self.on_vote_reply(step, from, granted),
             RaftBody::Append { prev, entries, commit } => self.on_append(step, &from, prev, entries, commit),
             RaftBody::Appended { last } => self.on_appended(step, &from, last),

@@ -35,10 +35,18 @@ impl RaftCore {
         }
     }
 
+    /// Whether this node may ask for votes. A voter may, and also who is no voter any more by a configuration that it does not know to be
+    /// committed: the others may need its log to commit that (Ongaro 2014, §4.2.2).
+    fn may_stand(&self) -> bool {
+        let (index, _) = self.configs.latest();
+        let is_perhaps_a_voter = index > self.commit && self.configs.at(self.commit).is_voter(self.member());
+        self.acquaintance.is_confirmed && (self.is_voter() || is_perhaps_a_voter)
+    }
+
     /// Time is up: asks whether an election could be won, before disturbing anybody with a new term.
     pub(super) fn campaign_first(&mut self, step: &mut Step<'_>) {
         self.reset_election_timer(step.now);
-        if !self.is_voter() || !self.acquaintance.is_confirmed {
+        if !self.may_stand() {
             return;
         }
         self.leader = None;
@@ -97,8 +105,9 @@ impl RaftCore {
         }
     }
 
-    pub(super) fn on_vote(&mut self, step: &mut Step<'_>, from: &Text, last: Place) {
-        let granted = self.may_vote_for(from) && self.is_up_to_date(last);
+    pub(super) fn on_vote(&mut self, step: &mut Step<'_>, from: &Text, last: Place, transfer: bool) {
+        let is_free = transfer || !self.is_loyal(step.now);
+        let granted = is_free && self.may_vote_for(from) && self.is_up_to_date(last);
         if granted {
             if self.hard.vote.is_none() {
                 self.set_hard(step, self.hard.term, Some(from.clone()));

@@ -28,7 +28,6 @@ pub(super) struct Leader {
     /// The entry that began the term: before it is committed the leader does not know what is.
     pub(super) first_index: u64,
     heartbeat_at_ns: u64,
-    check_at_ns: u64,
     pub(super) rounds: Rounds,
     pub(super) change: Option<Change>,
     pub(super) transfer: Option<Transfer>,
@@ -65,7 +64,7 @@ impl Leader {
     pub(super) fn wake_at_ns(&self) -> u64 {
         let transfer_ns = self.transfer.as_ref().map_or(u64::MAX, |transfer| transfer.deadline_ns);
         let change_ns = self.change.as_ref().map_or(u64::MAX, |change| change.deadline_ns);
-        self.heartbeat_at_ns.min(self.check_at_ns).min(transfer_ns).min(change_ns)
+        self.heartbeat_at_ns.min(transfer_ns).min(change_ns)
     }
 
     pub(super) fn matched(&self, member: &Text) -> u64 {
@@ -113,7 +112,6 @@ impl RaftCore {
             progress: BTreeMap::new(),
             first_index: self.log.last_index() + 1,
             heartbeat_at_ns: step.now.mono_ns.saturating_add(self.heartbeat_ns()),
-            check_at_ns: step.now.mono_ns.saturating_add(self.election_ns()),
             rounds: Rounds::default(),
             change: None,
             transfer: None,
@@ -159,7 +157,9 @@ impl RaftCore {
     }
 
     pub(super) fn peers(&self) -> Vec<Text> {
-        self.leading().map(|leader| leader.progress.keys().cloned().collect()).unwrap_or_default()
+        self.leading()
+            .map(|leader| leader.progress.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Sends a member what it may be sent now.
@@ -308,7 +308,11 @@ impl RaftCore {
         let Some(leader) = self.leader_mut() else { return };
         leader.heartbeat_at_ns = heartbeat_at_ns;
         let round = leader.rounds.begin(now);
-        let receivers: Vec<_> = leader.progress.iter().map(|(member, progress)| (member.clone(), progress.matched)).collect();
+        let receivers: Vec<_> = leader
+            .progress
+            .iter()
+            .map(|(member, progress)| (member.clone(), progress.matched))
+            .collect();
         for (member, matched) in receivers {
             // Never more than it acknowledged: behind that its log may be another.
             let commit = commit.min(matched);
@@ -319,13 +323,13 @@ impl RaftCore {
     /// What a leader does when time passes.
     pub(super) fn keep_leading(&mut self, step: &mut Step<'_>) {
         let now_ns = step.now.mono_ns;
-        let Some(leader) = self.leading() else { return };
-        if now_ns >= leader.check_at_ns && !self.check_quorum(step) {
-            return;
-        }
         self.end_late_transfer(step);
         self.end_late_change(step);
         if self.leading().is_some_and(|leader| now_ns >= leader.heartbeat_at_ns) {
+            if !self.is_heard(step.now) {
+                // Behind a one-way cut a leader would else be useless for ever.
+                return self.become_follower(step, self.hard.term, None);
+            }
             self.send_heartbeats(step);
             self.settle_rounds(step);
             for member in self.peers() {
@@ -335,23 +339,15 @@ impl RaftCore {
         }
     }
 
-    /// Steps down if a quorum was not heard of for an election timeout: behind a one-way cut a leader would else be useless for ever.
-    fn check_quorum(&mut self, step: &mut Step<'_>) -> bool {
-        let (now_ns, election_ns) = (step.now.mono_ns, self.election_ns());
-        let own = self.member().clone();
-        let (_, membership) = self.configs.latest();
+    /// Check-quorum: whether a quorum was heard of within an election timeout.
+    fn is_heard(&self, now: Now) -> bool {
         let Some(leader) = self.leading() else { return false };
-        let is_heard = |member: &Text| {
-            *member == own || leader.progress.get(member).is_some_and(|progress| progress.heard_ns.saturating_add(election_ns) > now_ns)
+        let since_ns = now.mono_ns.saturating_sub(self.election_ns());
+        let is_heard = |member: &Text| match leader.progress.get(member) {
+            Some(progress) => progress.heard_ns > since_ns,
+            None => member == self.member(),
         };
-        if !membership.is_quorum(is_heard) {
-            self.become_follower(step, self.hard.term, None);
-            return false;
-        }
-        if let Some(leader) = self.leader_mut() {
-            leader.check_at_ns = now_ns.saturating_add(election_ns);
-        }
-        true
+        self.configs.latest().1.is_quorum(is_heard)
     }
 
     fn send_again_after_silence(&mut self, step: &mut Step<'_>, to: &Text) {

@@ -68,7 +68,13 @@ fn what_was_acknowledged_survives_kill_9_of_leader_after_leader() {
     for round in 0..4_u64 {
         for number in 0..25 {
             let seq = 2 + round * 25 + number;
-            in_session(&cluster, &all, &session, seq, &json!({"append": {"key": "log", "value": format!("<{seq}>")}}));
+            in_session(
+                &cluster,
+                &all,
+                &session,
+                seq,
+                &json!({"append": {"key": "log", "value": format!("<{seq}>")}}),
+            );
         }
         let victim = leader(&cluster, &all);
         cluster.kill(victim);
@@ -91,14 +97,21 @@ fn all_killed_at_once_and_torn_tails_lose_nothing() {
     let all = [0, 1, 2];
     let session = open_session(&cluster, &all);
     for seq in 2..30 {
-        in_session(&cluster, &all, &session, seq, &json!({"put": {"key": "k", "value": seq.to_string()}}));
+        in_session(
+            &cluster,
+            &all,
+            &session,
+            seq,
+            &json!({"put": {"key": "k", "value": seq.to_string()}}),
+        );
     }
     all.iter().for_each(|node| cluster.kill(*node));
     for node in all {
         // A batch whose header was written, and nothing behind it.
         let log = OpenOptions::new().write(true).open(cluster.data(node).join("wal")).unwrap();
         let length = log.metadata().unwrap().len();
-        log.write_all_at(b"\xffSQWAL\xfe\x00\x00\x01\x00\x20\x00\x00\xff\xff", length).unwrap();
+        log.write_all_at(b"\xffSQWAL\xfe\x00\x00\x01\x00\x20\x00\x00\xff\xff", length)
+            .unwrap();
     }
     all.iter().for_each(|node| cluster.start(*node));
     assert_eq!(read(&cluster, &all, "k"), "29");

@@ -48,7 +48,11 @@ const DELIVERIES_MAX: u64 = 10_000;
 pub(crate) fn run(script: &str) -> String {
     let mut world = None;
     let mut output = String::new();
-    for block in script.split("\n\n").map(|block| block.trim_matches('\n')).filter(|block| !block.is_empty()) {
+    for block in script
+        .split("\n\n")
+        .map(|block| block.trim_matches('\n'))
+        .filter(|block| !block.is_empty())
+    {
         let head = block.split("----").next().unwrap();
         output.push_str(head);
         if block.contains("----") {
@@ -96,7 +100,10 @@ impl<'a> Words<'a> {
     }
 
     fn list(&self, name: &str) -> Vec<Text> {
-        self.named.get(name).map(|names| names.split(',').map(Text::from).collect()).unwrap_or_default()
+        self.named
+            .get(name)
+            .map(|names| names.split(',').map(Text::from).collect())
+            .unwrap_or_default()
     }
 
     fn number(&self, name: &str) -> Option<u64> {
@@ -205,7 +212,11 @@ impl World {
         let mut links = BTreeSet::new();
         for word in words {
             let (from, to) = word.split_once('>').unwrap();
-            for (from, to) in self.nodes(&[from]).into_iter().flat_map(|from| self.nodes(&[to]).into_iter().map(move |to| (from, to))) {
+            for (from, to) in self
+                .nodes(&[from])
+                .into_iter()
+                .flat_map(|from| self.nodes(&[to]).into_iter().map(move |to| (from, to)))
+            {
                 links.insert((from, to));
             }
         }

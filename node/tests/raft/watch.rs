@@ -38,7 +38,9 @@ impl Watch {
 
     pub(crate) fn see(&mut self, at: NodeIndex, event: &RaftEvent) {
         match event {
-            RaftEvent::RaftStart { base, applied, state_hash, .. } => {
+            RaftEvent::RaftStart {
+                base, applied, state_hash, ..
+            } => {
                 self.logs.insert(at, BTreeMap::new());
                 self.commits.insert(at, *applied);
                 self.durable.insert(at, base.0);
@@ -55,7 +57,10 @@ impl Watch {
                 for (index, content) in self.committed.iter().filter(|(_, (committed, _))| committed < term) {
                     let first_held = log.keys().next().copied().unwrap_or(u64::MAX);
                     let is_compacted = *index < first_held && *index <= self.commits.get(&at).copied().unwrap_or(0);
-                    assert!(is_compacted || log.get(index) == Some(content), "the leader of term {term} lacks entry {index}");
+                    assert!(
+                        is_compacted || log.get(index) == Some(content),
+                        "the leader of term {term} lacks entry {index}"
+                    );
                 }
                 self.count("elections");
             }
@@ -63,7 +68,10 @@ impl Watch {
                 self.logs.entry(at).or_default().insert(*index, (*term, digest.0));
             }
             RaftEvent::Truncate { from, .. } => {
-                assert!(*from > self.commits.get(&at).copied().unwrap_or(0), "{at:?} cuts off what is committed");
+                assert!(
+                    *from > self.commits.get(&at).copied().unwrap_or(0),
+                    "{at:?} cuts off what is committed"
+                );
                 self.logs.entry(at).or_default().split_off(from);
                 let durable = self.durable.entry(at).or_default();
                 *durable = (*durable).min(*from - 1);
@@ -84,7 +92,10 @@ impl Watch {
                 }
                 let before = self.commits.insert(at, *to).unwrap_or(0);
                 assert!(before < *to, "{at:?} commits {to} after {before}");
-                assert!(*by != "count" || term == term_at, "{at:?} counts an entry of term {term_at} in term {term}");
+                assert!(
+                    *by != "count" || term == term_at,
+                    "{at:?} counts an entry of term {term_at} in term {term}"
+                );
             }
             RaftEvent::Apply {
                 index,
@@ -108,7 +119,11 @@ impl Watch {
                 let log = self.logs.entry(at).or_default();
                 let suffix = log.split_off(&(*index + 1));
                 let is_the_same = self.committed.get(index).is_none_or(|content| log.get(index) == Some(content));
-                *log = if is_the_same && log.contains_key(index) { suffix } else { BTreeMap::new() };
+                *log = if is_the_same && log.contains_key(index) {
+                    suffix
+                } else {
+                    BTreeMap::new()
+                };
                 self.count("installs");
             }
             RaftEvent::SnapTake { .. } => self.count("snapshots"),
@@ -128,7 +143,11 @@ impl Watch {
 
     fn same_entry(&mut self, at: NodeIndex, index: u64, content: Content, state: u64) {
         let first = *self.applied.entry(index).or_insert((content, state));
-        assert_eq!(first, (content, state), "{at:?} applies another entry, or to another state, at {index}");
+        assert_eq!(
+            first,
+            (content, state),
+            "{at:?} applies another entry, or to another state, at {index}"
+        );
     }
 
     fn same_state(&self, at: NodeIndex, index: u64, state: u64) {
