@@ -121,7 +121,7 @@ fn notes(history: &History, timeline: &Timeline, traces: Traces<'_>) -> Vec<Stri
                             no rule asked for events that are missing";
                 notes.push(note.into());
             }
-            Traces::AtHand(_) => {}
+            Traces::AtHand(at_hand) => notes.extend(at_hand.raft().into_iter().flat_map(|raft| raft.notes())),
         }
     }
     notes

@@ -1,7 +1,7 @@
 //! `squall check`: judges a saved history; also the last step of every run, so that both say the same.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -66,18 +66,14 @@ pub(super) fn judge_and_print(input: &Input, typed: &Path, reading: &HistoryArgs
     Ok(report.exit_code())
 }
 
-/// The traces of the run's nodes. One that does not exist is left out; what else is wrong with one, the judge says. Read after the
+/// The traces of the run's nodes. What is wrong with one, the judge says. Read after the
 /// history: if that has an end, the nodes had ended by then, and the traces are whole.
 fn read_traces(folder: &RunFolder, history: &History) -> NodeTraces {
-    let mut traces = NodeTraces::default();
     let header = history.header.as_ref().filter(|header| header.traces);
-    for node in header.iter().flat_map(|header| &header.nodes) {
-        match File::open(folder.node(node).trace()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => traces.add(node, opened.map(|file| BufReader::with_capacity(READ_BYTES, file))),
-        }
-    }
-    traces
+    NodeTraces::read(header.iter().flat_map(|header| &header.nodes).map(|node| {
+        let opened = File::open(folder.node(node).trace());
+        (node.clone(), opened.map(|file| BufReader::with_capacity(READ_BYTES, file)))
+    }))
 }
 
 /// Writes the judgement into the run's folder; a folder that may only be read is judged all the same.
