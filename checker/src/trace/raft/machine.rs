@@ -8,7 +8,7 @@ use super::clocks::Clocks;
 use super::commit::{self, Commits};
 use super::completeness::Completeness;
 use super::election::Election;
-use super::event::{Ack, Apply, By, Event, Index, Outcome, Role, Start, Term, What};
+use super::event::{Ack, Apply, By, Event, Index, Outcome, Role, Stage, Start, Term, What};
 use super::fresh::{Freshness, Read};
 use super::log::{Entry, Log};
 use super::lost::Lost;
@@ -131,7 +131,12 @@ impl Machine {
             What::Config { index, stage, config } => {
                 let (scene, rules) = self.scene(node, sight, names);
                 rules.membership.config(scene, *index, *stage, config, rules.breaches);
-                self.nodes[node].config = (**config).clone();
+                let me = &mut self.nodes[node];
+                // In force since it was appended; by now a later one may stand behind it.
+                let is_past = *stage == Stage::Committed && me.config_entries.last().is_some_and(|(last, _)| last > index);
+                if !is_past {
+                    me.config = (**config).clone();
+                }
             }
             What::Ack(ack) => self.ack(node, sight, ack, names),
             What::Read {

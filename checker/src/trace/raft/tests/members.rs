@@ -91,3 +91,20 @@ fn t13_an_entry_stands_for_one_configuration() {
     check(&story, &["trace T13"]);
     check(&story.replace("n2 config 1 n2,n3", "n2 config 1 n1,n2"), &[]);
 }
+
+#[test]
+fn t13_that_a_joint_configuration_is_committed_does_not_bring_it_back() {
+    // A follower learns of the commit when the next configuration stands in its log already.
+    check_five(
+        &format!(
+            "{}
+             n4 config 1 n1,n4,n5+n1,n2,n3 appended
+             n4 config 2 n1,n4,n5 appended
+             n4 config 1 n1,n4,n5+n1,n2,n3 committed
+             n4 vote 2 n4
+             n4 candidate 2",
+            change("n1 commit 1.1 count 1")
+        ),
+        &[],
+    );
+}
