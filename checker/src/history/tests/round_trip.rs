@@ -70,6 +70,7 @@ fn operations_come_back_as_they_were_written() {
             error: Some(LineError {
                 kind: &kind,
                 message: &message,
+                seen: None,
             }),
             ..invoke
         };
