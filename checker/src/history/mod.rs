@@ -21,8 +21,11 @@ use self::names::Names;
 use self::operation::{Function, Operation};
 use self::values::{ValueId, ValueTable};
 
+mod chunks;
+mod cursor;
 pub mod error;
 pub mod event;
+mod fast_line;
 pub mod formats;
 mod line;
 pub mod mark;

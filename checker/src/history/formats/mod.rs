@@ -20,19 +20,23 @@ pub mod export;
 mod independent;
 mod jepsen_log;
 mod keys;
-mod operation_lines;
+pub(in crate::history) mod operation_lines;
 #[cfg(test)]
 mod tests;
 
-use std::io::{BufRead, Cursor, Read};
+use std::io::{BufReader, Cursor, Read};
 
 pub use self::detect::detect;
 pub use self::independent::Independent;
 use super::History;
+pub use super::chunks::Chunking;
 use super::error::{ReadError, ReadErrorKind};
 
 /// How much of a file is looked at before its format is known.
 const HEAD_BYTES: u64 = 64 << 10;
+
+/// How much of a file that is not read in chunks is read at once.
+const READ_BYTES: usize = 1 << 20;
 
 /// The formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +107,8 @@ pub struct ReadOptions {
     /// What a register holds before any write, in EDN and in logs; nil if it is `None`. It is read as `null`, which is what the checkers
     /// start from; where it is not nil, a read of nil says nothing (Knossos' rule).
     pub initial: Option<EdnValue>,
+    /// How lines of JSON are read. It cannot be seen in what is read.
+    pub chunking: Chunking,
 }
 
 /// A history, and what its reader should tell the user.
@@ -121,7 +127,7 @@ pub struct Import {
 /// # Errors
 /// With line, and column and operation where the format has them: if the source cannot be read, if something is not of the format, or if
 /// the operations contradict each other.
-pub fn read(mut source: impl BufRead, options: &ReadOptions) -> Result<Import, ReadError> {
+pub fn read(mut source: impl Read + Send, options: &ReadOptions) -> Result<Import, ReadError> {
     let mut head = Vec::new();
     source.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(|error| ReadError {
         line: 1,
@@ -133,10 +139,10 @@ pub fn read(mut source: impl BufRead, options: &ReadOptions) -> Result<Import, R
     let source = Cursor::new(head).chain(source);
     let ordered = |(entries, lines)| assemble::history(entries, lines, format, options);
     let (history, notes) = match format {
-        Format::Squall => (History::read(source)?, Vec::new()),
-        Format::OperationLines => (operation_lines::read(source)?, Vec::new()),
-        Format::Edn | Format::PorcupineKv => edn::operations::entries(source).and_then(ordered)?,
-        Format::JepsenLog => jepsen_log::entries(source).and_then(ordered)?,
+        Format::Squall => (History::read_chunked(source, options.chunking)?, Vec::new()),
+        Format::OperationLines => (operation_lines::read(source, options.chunking)?, Vec::new()),
+        Format::Edn | Format::PorcupineKv => edn::operations::entries(BufReader::with_capacity(READ_BYTES, source)).and_then(ordered)?,
+        Format::JepsenLog => jepsen_log::entries(BufReader::with_capacity(READ_BYTES, source)).and_then(ordered)?,
     };
     Ok(Import { history, format, notes })
 }

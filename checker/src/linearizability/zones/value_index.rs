@@ -70,7 +70,11 @@ mod tests {
     fn answers_as_a_map_whatever_the_values() {
         let mut index = ValueIndex::for_operations(5);
         let integers = [0, 7, 3, 19, 20, 21, -1, i64::MAX / 2, -4_611_686_018_427_387_904];
-        let values: Vec<ValueId> = integers.into_iter().filter_map(ValueId::of_integer).chain([ValueId::NULL]).collect();
+        let values: Vec<ValueId> = integers
+            .into_iter()
+            .filter_map(ValueId::of_integer)
+            .chain([ValueId::NULL])
+            .collect();
         assert_eq!(values.len(), integers.len() + 1);
         for (cluster, &value) in (0..).zip(&values) {
             assert_eq!(index.get(value), None);
