@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path, args: &HistoryArgs) -> Result<History> {
         let hint = "see checker/src/history/formats for what can be read; `--format` says which it is";
         usage(format!("{}: {error}", path.display()), hint)
     })?;
-    if import.format != Format::Squall && options.format.is_none() {
+    if !matches!(import.format, Format::Squall | Format::Binary) && options.format.is_none() {
         stdout::note(&format!(
             "read as {} (`--format {}`)",
             import.format.describe(),

@@ -3,6 +3,7 @@
 //! ```text
 //! format            file                 looks like
 //! Squall            history::read        {"time":10,"type":"invoke","process":3,"f":"write","key":"k","value":17}
+//! Binary            history::binary      the bytes 89 53 51 48
 //! OperationLines    operation_lines      {"proc":3,"f":"read","key":"17","arg":null,"res":42,"inv":1000,"ret":2500}
 //! Edn               edn, assemble        {:process 0, :type :invoke, :f :read, :value nil}
 //! PorcupineKv       edn, assemble        {:process 9, :type :invoke, :f :append, :key "0", :value "x 9 0 y"}
@@ -29,6 +30,7 @@ use std::io::{BufReader, Cursor, Read};
 pub use self::detect::detect;
 pub use self::independent::Independent;
 use super::History;
+use super::binary;
 pub use super::chunks::Chunking;
 use super::error::{ReadError, ReadErrorKind};
 
@@ -43,6 +45,8 @@ const READ_BYTES: usize = 1 << 20;
 pub enum Format {
     /// Our own JSON lines: two lines per operation.
     Squall,
+    /// Our own history as bytes.
+    Binary,
     /// One JSON line per operation, as `histgen` writes them.
     OperationLines,
     /// Jepsen's EDN.
@@ -55,8 +59,9 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 5] = [
+    pub const ALL: [Format; 6] = [
         Format::Squall,
+        Format::Binary,
         Format::OperationLines,
         Format::Edn,
         Format::PorcupineKv,
@@ -67,6 +72,7 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Format::Squall => "squall",
+            Format::Binary => "sqh",
             Format::OperationLines => "operations",
             Format::Edn => "edn",
             Format::PorcupineKv => "porcupine-kv",
@@ -78,6 +84,7 @@ impl Format {
     pub fn describe(self) -> &'static str {
         match self {
             Format::Squall => "Squall's JSON lines",
+            Format::Binary => "Squall's binary history",
             Format::OperationLines => "one operation per JSON line",
             Format::Edn => "Jepsen's EDN",
             Format::PorcupineKv => "Porcupine's key-value operations",
@@ -140,6 +147,7 @@ pub fn read(mut source: impl Read + Send, options: &ReadOptions) -> Result<Impor
     let ordered = |(entries, lines)| assemble::history(entries, lines, format, options);
     let (history, notes) = match format {
         Format::Squall => (History::read_chunked(source, options.chunking)?, Vec::new()),
+        Format::Binary => (binary::read(source)?, Vec::new()),
         Format::OperationLines => (operation_lines::read(source, options.chunking)?, Vec::new()),
         Format::Edn | Format::PorcupineKv => edn::operations::entries(BufReader::with_capacity(READ_BYTES, source)).and_then(ordered)?,
         Format::JepsenLog => jepsen_log::entries(BufReader::with_capacity(READ_BYTES, source)).and_then(ordered)?,

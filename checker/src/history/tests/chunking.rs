@@ -36,7 +36,7 @@ impl<L: LineReader> LineReader for BySerde<L> {
 }
 
 /// Everything of a history, or the error, as text.
-fn told(read: Result<History, ReadError>) -> String {
+pub(super) fn told(read: Result<History, ReadError>) -> String {
     let history = match read {
         Ok(history) => history,
         Err(error) => return format!("{error}"),
@@ -146,7 +146,7 @@ fn spelled(fields: &[(&str, String)], chance: &mut impl Rng) -> String {
 }
 
 /// A history of our own that is right but for what the spelling does to it.
-fn our_lines(chance: &mut impl Rng) -> String {
+pub(super) fn our_lines(chance: &mut impl Rng) -> String {
     let mut text = String::new();
     if chance.random_ratio(1, 4) {
         text += "{\"squall_history\":1,\"nodes\":[\"n1\"],\"x\":1}\n";
