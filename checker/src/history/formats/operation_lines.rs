@@ -106,10 +106,8 @@ impl LineReader for Rows {
 impl Rows {
     fn take_row(&mut self, piece: &[u8], row: &Row) -> Result<(), ReadError> {
         let key = row.key.of(piece);
-        if !self
-            .last_key
-            .is_some_and(|last| self.history.keys.get(last.index()).map(str::as_bytes) == Some(key))
-        {
+        let last = self.last_key.and_then(|last| self.history.keys.get(last.index()));
+        if last.map(str::as_bytes) != Some(key) {
             self.last_key = self.key(row.key.text(piece))?;
         }
         let line = u32::try_from(self.history.lines).map_err(|_| self.error(TOO_MANY_LINES))?;
