@@ -63,6 +63,9 @@ pub(super) fn judge_and_print(input: &Input, typed: &Path, reading: &HistoryArgs
         stdout::print(&report.numbers_text());
     }
     stdout::print(&hints::text(&report, done, typed, input.folder()));
+    if let (Done::Run, Some(folder)) = (done, input.folder()) {
+        store_binary(folder, &history);
+    }
     Ok(report.exit_code())
 }
 
@@ -87,6 +90,13 @@ fn store(input: &Input, report: &Report) -> Result<WitnessAt> {
             stdout::note(&format!("the judgement is not stored: {error}"));
             Ok(WitnessAt::Inline)
         }
+    }
+}
+
+/// Writes the history of a run as bytes too. It is a convenience, and no reason to lose a run.
+fn store_binary(folder: &RunFolder, history: &History) {
+    if let Err(error) = folder.write_binary_history(history) {
+        tracing::warn!(%error, "there is no binary history beside history.jsonl");
     }
 }
 

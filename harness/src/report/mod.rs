@@ -20,6 +20,9 @@ pub mod witness;
 pub mod words;
 pub(crate) mod zoo;
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use squall_checker::history::History;
 use squall_checker::history::mark::Header;
 use squall_checker::judge::{Judgement, Traces, judge};
@@ -88,10 +91,15 @@ impl Limits {
 impl Report {
     /// Judges a history with its traces and counts it.
     pub fn of(history: &History, traces: Traces<'_>) -> Report {
-        let judgement = judge(history, traces);
+        // Neither knows of the other, and both look at every operation.
+        let (judgement, numbers) = thread::scope(|scope| {
+            let numbers = scope.spawn(|| Numbers::of(history));
+            let judgement = judge(history, traces);
+            (judgement, numbers.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
         Report {
             header: history.header.clone(),
-            numbers: Numbers::of(history),
+            numbers,
             picture: judgement.witness.as_ref().and_then(|witness| Picture::of(history, witness)),
             judgement,
         }
