@@ -40,7 +40,7 @@ pub mod general;
 pub mod verify;
 pub mod witness;
 
-pub use self::budget::{Budget, Stop};
+pub use self::budget::{Budget, Ended, Stop};
 pub use self::certificate::{Certificate, Side};
 pub use self::time::Place;
 pub use self::window::Window;
@@ -54,7 +54,7 @@ use crate::verdict::Verdict;
 /// How to judge.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// What one key may cost.
+    /// What one key, or one object of another model, may cost.
     pub budget: Budget,
     /// Asked about every millisecond; once it says true, what is not decided by then is unknown.
     pub stop: Option<Stop<'a>>,

@@ -16,7 +16,6 @@
 
 pub mod verify;
 
-mod budget;
 mod fast;
 mod fast_counter;
 mod fast_queue;
@@ -30,16 +29,16 @@ mod space;
 #[cfg(test)]
 mod tests;
 
-pub use self::budget::{Budget, End};
 pub use self::refusal::{Confirmed, Refusal};
+pub use super::Options;
 
-use self::budget::Meter;
 use self::fast::{Algorithm, Fast};
 use self::parts::Part;
 use self::problem::{NEVER, Problem};
 use self::search::{Outcome, Progress, search};
 use crate::history::History;
 use crate::history::operation::KeyId;
+use crate::linearizability::budget::{Ended, Meter};
 use crate::model::{CasRegister, Counter, Kv, Model, Mutex, Queue, Register, Set, Value};
 use crate::verdict::Verdict;
 
@@ -94,15 +93,6 @@ impl ModelChoice {
     }
 }
 
-/// How to check.
-#[derive(Clone, Copy, Default)]
-pub struct Options<'a> {
-    /// The limit for each object.
-    pub budget: Budget,
-    /// Asked within the search whether to stop. A wall clock belongs here: with it, output depends on the machine.
-    pub stop: Option<&'a (dyn Fn() -> bool + Sync)>,
-}
-
 /// What was found out about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelResult {
@@ -146,7 +136,7 @@ pub struct Undecided {
     /// What ended the search, lower case, without a full stop.
     pub reason: String,
     /// The limit, if one ended it.
-    pub end: Option<End>,
+    pub end: Option<Ended>,
     /// An order of everything that returned before `proved_ns`: that much is linearizable.
     pub prefix: Vec<usize>,
     /// Up to when it is proved, in nanoseconds.
@@ -222,13 +212,13 @@ fn check_part<M: Model>(
         let reason = format!("line {line} has an operation that a {} does not know", model.name());
         return ("search", check.undecided(reason, None, Progress::default()));
     }
-    let mut meter = Meter::new(options.budget, options.stop);
+    let meter = Meter::of(options.budget, options.stop);
     if let Some(algorithm) = fast
-        && let Some(answer) = check.fast(algorithm, &mut meter)
+        && let Some(answer) = check.fast(algorithm, &meter)
     {
         return (algorithm.name, answer);
     }
-    ("search", check.search(&mut meter))
+    ("search", check.search(&meter))
 }
 
 struct Check<'a, M: Model> {
@@ -253,7 +243,7 @@ struct RefutedCut {
 const CUT_OPERATIONS_MAX: usize = 1 << 18;
 
 impl<M: Model> Check<'_, M> {
-    fn fast(&self, algorithm: &Algorithm<M::Op>, meter: &mut Meter<'_>) -> Option<Answer> {
+    fn fast(&self, algorithm: &Algorithm<M::Op>, meter: &Meter<'_>) -> Option<Answer> {
         let (items, values) = match (algorithm.decide)(self.problem) {
             Fast::Open => return None,
             Fast::Order(order) => return self.valid(&order),
@@ -319,7 +309,7 @@ impl<M: Model> Check<'_, M> {
         })
     }
 
-    fn search(&self, meter: &mut Meter<'_>) -> Answer {
+    fn search(&self, meter: &Meter<'_>) -> Answer {
         match search(self.model, self.problem, 1, meter) {
             Outcome::Order(order) => self.valid(&order).unwrap_or_else(|| {
                 let reason = "the order that the search found does not replay: the model's steps are not a function of state and operation";
@@ -334,7 +324,7 @@ impl<M: Model> Check<'_, M> {
                     None => self.undecided("two searches disagree: their hashes collided".into(), None, Progress::default()),
                 }
             }
-            Outcome::Ended(end, progress) => self.undecided(ended(end), Some(end), progress),
+            Outcome::Ended(end, progress) => self.undecided(end.to_string(), Some(end), progress),
         }
     }
 
@@ -344,7 +334,7 @@ impl<M: Model> Check<'_, M> {
         Some(Answer::Valid(order))
     }
 
-    fn undecided(&self, reason: String, end: Option<End>, progress: Progress) -> Answer {
+    fn undecided(&self, reason: String, end: Option<Ended>, progress: Progress) -> Answer {
         let items = &self.problem.items;
         let first = progress.first.map(|first| items[first as usize].returned_ns);
         Answer::Unknown(Undecided {
@@ -360,15 +350,6 @@ impl<M: Model> Check<'_, M> {
     fn place(&self, item: u32) -> usize {
         self.problem.items[item as usize].place as usize
     }
-}
-
-fn ended(end: End) -> String {
-    let what = match end {
-        End::Configurations => "the budget of configurations ended",
-        End::Bytes => "the budget of memory ended",
-        End::Stopped => "stopped",
-    };
-    what.into()
 }
 
 fn concurrency<Op>(problem: &Problem<Op>) -> usize {

@@ -1,7 +1,8 @@
 //! Named cases: what is easy to get wrong, by model.
 
 use crate::history::History;
-use crate::linearizability::general::{Answer, Budget, Confirmed, End, ModelChoice, ModelResult, Options, check_model};
+use crate::linearizability::general::{Answer, Confirmed, ModelChoice, ModelResult, check_model};
+use crate::linearizability::{Budget, Ended, Options};
 use crate::verdict::Verdict;
 
 /// Rows `process f value invoked returned seen`; a dash as return is an unknown outcome, `fail` as seen a definite failure.
@@ -210,14 +211,14 @@ fn a_budget_ends_the_search_at_the_same_configuration_every_time() {
                 configurations: 1_000,
                 ..Budget::default()
             },
-            End::Configurations,
+            Ended::Configurations(1_000),
         ),
         (
             Budget {
                 bytes: 100_000,
                 ..Budget::default()
             },
-            End::Bytes,
+            Ended::Bytes(100_000),
         ),
     ] {
         let options = Options { budget, stop: None };
@@ -242,7 +243,10 @@ fn a_stop_ends_the_search_and_says_so() {
     let Answer::Unknown(undecided) = &results[0].answer else {
         panic!("{results:?}")
     };
-    assert_eq!((undecided.reason.as_str(), undecided.end), ("stopped", Some(End::Stopped)));
+    assert_eq!(
+        (undecided.reason.as_str(), undecided.end),
+        ("the check was stopped", Some(Ended::Stopped))
+    );
 }
 
 #[test]
