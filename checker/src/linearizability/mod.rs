@@ -28,6 +28,7 @@ mod failed;
 mod frontier;
 mod key;
 mod meaning;
+mod objects;
 mod order;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -42,6 +43,7 @@ pub mod witness;
 
 pub use self::budget::{Budget, Ended, Stop};
 pub use self::certificate::{Certificate, Side};
+pub use self::objects::{ObjectResult, check_objects, first_violation_of};
 pub use self::time::Place;
 pub use self::window::Window;
 pub use self::witness::Witness;

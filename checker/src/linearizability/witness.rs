@@ -1,7 +1,10 @@
 //! The witness: the few operations of a certificate, as a person can check them by eye and as a history that is invalid by itself.
 
 mod chain;
+mod claims;
+mod described;
 mod lines;
+mod model;
 mod sentence;
 mod table;
 
@@ -16,6 +19,8 @@ use crate::history::operation::{Function, Operation, Outcome};
 pub struct Witness {
     /// The key, as it came; `None` for operations without one.
     pub key: Option<String>,
+    /// What a person calls the object if it is no register of one key: the noun, and its name.
+    subject: Option<(&'static str, Option<String>)>,
     /// The operations by time of invocation: those of the certificate, and the compare-and-sets that lead to what they saw.
     pub operations: Vec<WitnessOperation>,
     /// What is wrong, in one sentence: lower case, no full stop, hostile text escaped.
@@ -34,9 +39,13 @@ pub struct WitnessOperation {
     pub process: u64,
     /// The node that was asked.
     pub node: Option<String>,
-    /// `read`, `write` or `cas`.
-    pub f: &'static str,
-    /// What was written or seen, or what was expected and put in its place, as JSON text.
+    /// The key it acts on.
+    pub key: Option<String>,
+    /// What it does: `read`, `write`, `enqueue`.
+    pub f: String,
+    /// What it was invoked with, as JSON text, if that is not said by `f` and `value` as for a register.
+    pub asked: Option<String>,
+    /// What was written or seen, or what was expected and put in its place, as JSON text; of another model than a register what it saw.
     pub value: String,
     /// What a failed `cas` reports that it saw, as JSON text.
     pub seen: Option<String>,
@@ -47,6 +56,8 @@ pub struct WitnessOperation {
     pub stands_for_write: Option<String>,
     /// Whether it is there only because it leads from one value to the next.
     pub link: bool,
+    /// How many operations it stands for; 0 if it is one itself.
+    pub folded: usize,
     /// When it was invoked, in nanoseconds.
     pub invoked_ns: u64,
     /// When it returned; `None` if the outcome is unknown.
@@ -95,6 +106,7 @@ impl Witness {
         operations.sort_by_key(|operation| (operation.invoked_ns, operation.invoke_line));
         Some(Witness {
             key: result.key.and_then(|key| history.keys.get(key.index())).map(str::to_owned),
+            subject: None,
             operations,
             sentence: words.sentence(&certificate),
             because: words.because(&certificate),
@@ -103,8 +115,13 @@ impl Witness {
         })
     }
 
-    /// The key as a report names it: "key `k3`", or "the register" for operations without a key.
+    /// The object as a report names it: "key `k3`", or "the register" for operations without a key; "queue `q`", "the lock".
     pub fn key_name(&self) -> String {
+        match &self.subject {
+            Some((noun, Some(name))) => return format!("{noun} `{}`", visible(name, SHOWN_CHARS_MAX)),
+            Some((noun, None)) => return format!("the {noun}"),
+            None => {}
+        }
         self.key.as_ref().map_or_else(
             || "the register".to_owned(),
             |key| format!("key `{}`", visible(key, SHOWN_CHARS_MAX)),
@@ -119,16 +136,15 @@ impl WitnessOperation {
         WitnessOperation {
             process: operation.process,
             node: history.node(operation).map(str::to_owned),
-            f: match operation.f {
-                Function::Write => "write",
-                Function::Cas => "cas",
-                _ => "read",
-            },
+            key: history.key(operation).map(str::to_owned),
+            f: history.function(operation).to_owned(),
+            asked: None,
             value: value_json(history, operation),
             seen: seen.map(|seen| history.value(seen).into_owned()),
             error_kind: failed.then(|| history.error_kind(operation).map(str::to_owned)).flatten(),
             stands_for_write: None,
             link: false,
+            folded: 0,
             invoked_ns: operation.invoked_ns,
             returned_ns: operation.returned_ns(),
             outcome: operation.outcome,

@@ -60,6 +60,7 @@ use std::hash::Hash;
 use crate::history::History;
 use crate::history::operation::{Operation, Outcome};
 
+mod choice;
 mod counter;
 mod kv;
 mod mutex;
@@ -68,6 +69,7 @@ mod register;
 mod set;
 mod value;
 
+pub use self::choice::ModelChoice;
 pub use self::counter::{Counter, CounterOp};
 pub use self::kv::{Kv, KvOp, Micro};
 pub use self::mutex::{Mutex, MutexOp};

@@ -28,6 +28,11 @@ impl Value {
         }
     }
 
+    /// The value with this canonical JSON text, as [`History::value`] gives it.
+    pub fn of_json(json: &str) -> Value {
+        Value::of_canonical(json)
+    }
+
     fn of_canonical(json: &str) -> Value {
         if json == "null" {
             return Value::Null;

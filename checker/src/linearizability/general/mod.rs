@@ -16,6 +16,7 @@
 
 pub mod verify;
 
+mod claim;
 mod fast;
 mod fast_counter;
 mod fast_queue;
@@ -29,69 +30,24 @@ mod space;
 #[cfg(test)]
 mod tests;
 
+pub use self::claim::Claim;
 pub use self::refusal::{Confirmed, Refusal};
 pub use super::Options;
+use super::objects::ObjectResult;
+
+use rustc_hash::FxHashSet;
 
 use self::fast::{Algorithm, Fast};
 use self::parts::Part;
 use self::problem::{NEVER, Problem};
 use self::search::{Outcome, Progress, search};
+use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::KeyId;
 use crate::linearizability::budget::{Ended, Meter};
+pub use crate::model::ModelChoice;
 use crate::model::{CasRegister, Counter, Kv, Model, Mutex, Queue, Register, Set, Value};
 use crate::verdict::Verdict;
-
-/// The models that come with the checker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum ModelChoice {
-    /// [`Register`].
-    #[default]
-    Register,
-    /// [`CasRegister`].
-    CasRegister,
-    /// [`Kv`].
-    Kv,
-    /// [`Counter`].
-    Counter,
-    /// [`Set`].
-    Set,
-    /// [`Queue`].
-    Queue,
-    /// [`Mutex`].
-    Mutex,
-}
-
-impl ModelChoice {
-    /// All of them.
-    pub const ALL: [ModelChoice; 7] = [
-        ModelChoice::Register,
-        ModelChoice::CasRegister,
-        ModelChoice::Kv,
-        ModelChoice::Counter,
-        ModelChoice::Set,
-        ModelChoice::Queue,
-        ModelChoice::Mutex,
-    ];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            ModelChoice::Register => Register.name(),
-            ModelChoice::CasRegister => CasRegister.name(),
-            ModelChoice::Kv => Kv.name(),
-            ModelChoice::Counter => Counter.name(),
-            ModelChoice::Set => Set.name(),
-            ModelChoice::Queue => Queue.name(),
-            ModelChoice::Mutex => Mutex.name(),
-        }
-    }
-
-    /// The model with this name.
-    pub fn named(name: &str) -> Option<ModelChoice> {
-        ModelChoice::ALL.into_iter().find(|choice| choice.name() == name)
-    }
-}
 
 /// What was found out about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +97,8 @@ pub struct Undecided {
     pub prefix: Vec<usize>,
     /// Up to when it is proved, in nanoseconds.
     pub proved_ns: u64,
+    /// The operation that returned then and could not be placed yet, and the first invocation among those that were open with it.
+    pub window: Option<(usize, u64)>,
     /// Most operations that were open at once, those of unknown outcome left out.
     pub concurrency: usize,
     /// How many operations are of unknown outcome and say something.
@@ -177,21 +135,54 @@ pub fn check_model_of<M: Model>(history: &History, model: &M, options: &Options<
     check_with(history, model, None, options)
 }
 
-fn check_with<M: Model>(history: &History, model: &M, fast: Option<Algorithm<M::Op>>, options: &Options<'_>) -> Vec<ModelResult> {
-    let parts = parts::split(history, model);
+/// Judges the store of `kv`: keys that no transaction touches are registers, which have algorithms of their own.
+pub(super) fn check_kv(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
+    let spans = |places: &[u32]| {
+        places
+            .iter()
+            .any(|&place| history.function(&history.operations[place as usize]) == "txn")
+    };
+    let parts = parts::split(history, &Kv);
+    // Without a key there may be transactions beside them, of other keys.
+    let is_register = |part: &Part<_>| part.key.is_some() && part.foreign.is_none() && !spans(&part.places);
     let checked = parts.into_iter().map(|part| {
-        let (key, name, places) = (part.key, part.name.clone(), part.places.clone());
-        let (algorithm, answer) = check_part(history, model, part, fast.as_ref(), options);
-        ModelResult {
-            key,
-            name,
-            places,
-            algorithm,
-            answer,
+        if is_register(&part) {
+            ObjectResult::Register(super::check_key(history, part.key, &part.places, options))
+        } else {
+            ObjectResult::Other(result_of(history, &Kv, part, None, options))
         }
     });
     checked.collect()
 }
+
+fn check_with<M: Model>(history: &History, model: &M, fast: Option<Algorithm<M::Op>>, options: &Options<'_>) -> Vec<ModelResult> {
+    let parts = parts::split(history, model);
+    let checked = parts
+        .into_iter()
+        .map(|part| result_of(history, model, part, fast.as_ref(), options));
+    checked.collect()
+}
+
+fn result_of<M: Model>(
+    history: &History,
+    model: &M,
+    part: Part<M::Op>,
+    fast: Option<&Algorithm<M::Op>>,
+    options: &Options<'_>,
+) -> ModelResult {
+    let (key, name, places) = (part.key, part.name.clone(), part.places.clone());
+    let (algorithm, answer) = check_part(history, model, part, fast, options);
+    ModelResult {
+        key,
+        name,
+        places,
+        algorithm,
+        answer,
+    }
+}
+
+/// Longest name of a function in a reason, in characters.
+const FUNCTION_CHARS_MAX: usize = 40;
 
 fn check_part<M: Model>(
     history: &History,
@@ -209,7 +200,11 @@ fn check_part<M: Model>(
     };
     if let Some(foreign) = part.foreign {
         let line = history.operations[foreign as usize].invoke_line();
-        let reason = format!("line {line} has an operation that a {} does not know", model.name());
+        let f = visible(history.function(&history.operations[foreign as usize]), FUNCTION_CHARS_MAX);
+        let reason = format!(
+            "`{f}` on line {line} is no operation of a {}, by its name or by its value",
+            model.name()
+        );
         return ("search", check.undecided(reason, None, Progress::default()));
     }
     let meter = Meter::of(options.budget, options.stop);
@@ -342,9 +337,23 @@ impl<M: Model> Check<'_, M> {
             end,
             prefix: progress.order.iter().map(|&item| self.place(item)).collect(),
             proved_ns: first.and_then(|first| u64::try_from(first).ok()).unwrap_or_default(),
+            window: progress
+                .first
+                .map(|first| (self.place(first), self.open_since(&progress.order, first))),
             concurrency: concurrency(self.problem),
             unknown: items.iter().filter(|item| !item.is_required()).count(),
         })
+    }
+
+    /// The first invocation among the operations that were open and not placed when `first` returned.
+    fn open_since(&self, placed: &[u32], first: u32) -> u64 {
+        let placed: FxHashSet<u32> = placed.iter().copied().collect();
+        let until_ns = self.problem.items[first as usize].returned_ns;
+        let open = (0..)
+            .zip(&self.problem.items)
+            .filter(|(number, item)| item.is_required() && item.invoked_ns <= until_ns && !placed.contains(number));
+        let since = open.map(|(_, item)| item.invoked_ns).min();
+        since.and_then(|since_ns| u64::try_from(since_ns).ok()).unwrap_or_default()
     }
 
     fn place(&self, item: u32) -> usize {

@@ -1,6 +1,10 @@
 //! The verifier: replays an order for any model, and tries every order of a small window. It shares nothing with the search but what an
 //! operation means to the model and when it was.
 
+pub(super) mod claims;
+
+pub use self::claims::claim;
+
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
