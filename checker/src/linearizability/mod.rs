@@ -28,8 +28,10 @@ mod failed;
 mod frontier;
 mod key;
 mod meaning;
+mod object_proof;
 mod objects;
 mod order;
+mod replay;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -44,8 +46,10 @@ pub mod witness;
 
 pub use self::budget::{Budget, Ended, Stop};
 pub use self::certificate::{Certificate, Side};
+pub use self::object_proof::ObjectProof;
 pub use self::objects::{ObjectResult, check_objects, first_violation_of};
 pub use self::proof::Proof;
+pub use self::replay::{Proved, Wrong, replay};
 pub use self::time::Place;
 pub use self::window::Window;
 pub use self::witness::Witness;

@@ -6,7 +6,7 @@ use super::general::{self, Answer, ModelResult};
 use super::{KeyResult, Options, Witness, check_with};
 use crate::escape::visible;
 use crate::history::History;
-use crate::history::operation::{Function, KeyId};
+use crate::history::operation::{Function, KeyId, Operation, Outcome};
 use crate::model::ModelChoice;
 use crate::verdict::Verdict;
 
@@ -23,11 +23,9 @@ pub enum ObjectResult {
 pub fn check_objects(history: &History, choice: ModelChoice, options: &Options<'_>) -> Vec<ObjectResult> {
     let other = |results: Vec<ModelResult>| results.into_iter().map(ObjectResult::Other).collect();
     match choice {
-        ModelChoice::Register => without_cas(history, check_with(history, options)),
-        ModelChoice::CasRegister => check_with(history, options).into_iter().map(ObjectResult::Register).collect(),
-        ModelChoice::Kv if history.functions.find("txn").is_none() => {
-            check_with(history, options).into_iter().map(ObjectResult::Register).collect()
-        }
+        ModelChoice::Register => without_cas(history, registers(history, options)),
+        ModelChoice::CasRegister => registers(history, options),
+        ModelChoice::Kv if history.functions.find("txn").is_none() => registers(history, options),
         ModelChoice::Kv => general::check_kv(history, options),
         ModelChoice::Counter | ModelChoice::Set | ModelChoice::Queue | ModelChoice::Mutex => {
             other(general::check_model(history, choice, options))
@@ -35,26 +33,54 @@ pub fn check_objects(history: &History, choice: ModelChoice, options: &Options<'
     }
 }
 
+/// Every key as a register of its own. What nobody knows and names no key may have changed any of them: then no key is known.
+fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
+    let is_stranger =
+        |operation: &&Operation| operation.key.is_none() && matches!(operation.f, Function::Other(_)) && operation.outcome != Outcome::Fail;
+    let stranger = history.operations.iter().find(is_stranger);
+    let doubt = |operation: &Operation| {
+        let f = visible(history.function(operation), FUNCTION_CHARS_MAX);
+        format!(
+            "`{f}` on line {} is no operation of a register and names no key, so it may have changed any",
+            operation.invoke_line()
+        )
+    };
+    let results = check_with(history, options).into_iter();
+    let results = results.map(|result| match stranger {
+        Some(operation) if result.key.is_some() => unknown(result, doubt(operation)),
+        _ => result,
+    });
+    results.map(ObjectResult::Register).collect()
+}
+
+/// Longest name of a function in a reason, in characters.
+const FUNCTION_CHARS_MAX: usize = 40;
+
+fn unknown(result: KeyResult, reason: String) -> KeyResult {
+    KeyResult {
+        verdict: Verdict::Unknown,
+        reason: Some(reason),
+        certificate: None,
+        certain_ns: None,
+        ..result
+    }
+}
+
 /// A plain register has no compare-and-set: a key with one is not judged by what it lacks.
-fn without_cas(history: &History, results: Vec<KeyResult>) -> Vec<ObjectResult> {
+fn without_cas(history: &History, results: Vec<ObjectResult>) -> Vec<ObjectResult> {
     let mut first_cas: Vec<Option<u64>> = vec![None; history.keys.len() + 1];
     for operation in history.operations.iter().filter(|operation| operation.f == Function::Cas) {
         first_cas[operation.key.map_or(0, |key| key.index() + 1)].get_or_insert(operation.invoke_line());
     }
-    let results = results.into_iter().map(|result| {
-        let line = first_cas[result.key.map_or(0, |key| key.index() + 1)];
-        ObjectResult::Register(match line {
+    let results = results.into_iter().map(|result| match result {
+        ObjectResult::Register(result) => ObjectResult::Register(match first_cas[result.key.map_or(0, |key| key.index() + 1)] {
             None => result,
-            Some(line) => KeyResult {
-                verdict: Verdict::Unknown,
-                reason: Some(format!(
-                    "`cas` on line {line} is no operation of a register, but one of a cas-register"
-                )),
-                certificate: None,
-                certain_ns: None,
-                ..result
-            },
-        })
+            Some(line) => unknown(
+                result,
+                format!("`cas` on line {line} is no operation of a register, but one of a cas-register"),
+            ),
+        }),
+        other => other,
     });
     results.collect()
 }

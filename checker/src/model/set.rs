@@ -79,6 +79,17 @@ impl Model for Set {
         })
     }
 
+    fn advance(&self, state: &mut BTreeSet<Value>, op: &SetOp) -> bool {
+        match op {
+            SetOp::Add(value) => drop(state.insert(value.clone())),
+            SetOp::Remove(value) => drop(state.remove(value)),
+            SetOp::Contains(value, there) => return state.contains(value) == *there,
+            SetOp::Read(seen) => return seen == state,
+            SetOp::Twice(_) => return false,
+        }
+        true
+    }
+
     fn observes(&self, op: &SetOp) -> bool {
         matches!(op, SetOp::Contains(..) | SetOp::Read(_) | SetOp::Twice(_))
     }

@@ -6,6 +6,7 @@ mod check;
 mod export;
 mod history_file;
 mod hold;
+mod judging;
 mod kv;
 mod list;
 mod plan;

@@ -129,6 +129,20 @@ pub(super) fn seen<'a, M: Model>(
 }
 
 impl Claim {
+    /// The operations it names.
+    pub fn operations(&self) -> Vec<usize> {
+        match *self {
+            Claim::DequeuedTooOften { ref dequeues } => dequeues.clone(),
+            Claim::OutOfOrder { first, second, taken } => vec![first, second, taken],
+            Claim::NotEmpty { empty, ref there } => [&[empty], &there[..]].concat(),
+            Claim::NeverAdded { read, .. } | Claim::ListedTwice { read, .. } | Claim::OutOfBounds { read } => vec![read],
+            Claim::Missing { read, known, .. } => vec![read, known],
+            Claim::Overtaken { read, first, .. } => vec![read, first],
+            Claim::Forked { one, other, .. } => vec![one, other],
+            Claim::Unbalanced { first, last } => first.into_iter().chain([last]).collect(),
+        }
+    }
+
     /// The claim that explains why the object with these operations was refused, if one does.
     pub fn of(history: &History, choice: ModelChoice, places: &[u32], refusal: &Refusal) -> Option<Claim> {
         // Claims have few operations; a window that could not be made small has none worth looking for.

@@ -24,6 +24,7 @@ mod fast_set;
 mod parts;
 mod pending;
 mod problem;
+mod proof;
 mod refusal;
 mod search;
 mod space;
@@ -31,6 +32,9 @@ mod space;
 mod tests;
 
 pub use self::claim::Claim;
+pub(super) use self::problem::{interval, meaning};
+pub(super) use self::proof::claims_and_windows;
+pub use self::proof::{ModelProof, WindowProof};
 pub use self::refusal::{Confirmed, Refusal};
 pub use super::Options;
 use super::objects::ObjectResult;

@@ -37,7 +37,7 @@ pub(super) struct Problem<Op> {
 }
 
 /// What an operation is to a model; `None` if it tells nothing.
-pub(super) fn meaning<M: Model>(model: &M, call: &Call<'_>) -> Result<Option<M::Op>, Foreign> {
+pub(in crate::linearizability) fn meaning<M: Model>(model: &M, call: &Call<'_>) -> Result<Option<M::Op>, Foreign> {
     match call.outcome {
         Outcome::Fail => Ok(model.failed(call)),
         Outcome::Unknown => Ok(model.read(call)?.filter(|op| !model.observes(op))),
@@ -46,7 +46,7 @@ pub(super) fn meaning<M: Model>(model: &M, call: &Call<'_>) -> Result<Option<M::
 }
 
 /// The interval of an operation. A definite failure that tells something was executed between its two times, like an `ok`.
-pub(super) fn interval(history: &History, operation: &Operation) -> (i64, i64) {
+pub(in crate::linearizability) fn interval(history: &History, operation: &Operation) -> (i64, i64) {
     let finite = |time_ns: u64| i64::try_from(time_ns).unwrap_or(NEVER - 1).min(NEVER - 1);
     let returned_ns = match operation.returned_ns() {
         Some(returned_ns) if operation.outcome != Outcome::Unknown => finite(returned_ns.saturating_add(history.clock_error_ns())),

@@ -35,7 +35,7 @@ impl<'a> Words<'a> {
 
     /// The places of the operations that show the claim to be true.
     pub(super) fn operations(&self, claim: &Claim) -> Vec<usize> {
-        let mut places = self.named(claim);
+        let mut places = claim.operations();
         match claim {
             Claim::DequeuedTooOften { dequeues } => {
                 let value = self.seen(dequeues[0]);
@@ -55,19 +55,6 @@ impl<'a> Words<'a> {
         places.sort_unstable();
         places.dedup();
         places
-    }
-
-    fn named(&self, claim: &Claim) -> Vec<usize> {
-        match *claim {
-            Claim::DequeuedTooOften { ref dequeues } => dequeues.clone(),
-            Claim::OutOfOrder { first, second, taken } => vec![first, second, taken],
-            Claim::NotEmpty { empty, ref there } => [&[empty], &there[..]].concat(),
-            Claim::NeverAdded { read, .. } | Claim::ListedTwice { read, .. } | Claim::OutOfBounds { read } => vec![read],
-            Claim::Missing { read, known, .. } => vec![read, known],
-            Claim::Overtaken { read, first, .. } => vec![read, first],
-            Claim::Forked { one, other, .. } => vec![one, other],
-            Claim::Unbalanced { first, last } => first.into_iter().chain([last]).collect(),
-        }
     }
 
     pub(super) fn sentence(&self) -> String {
@@ -348,7 +335,7 @@ impl<'a> Words<'a> {
     fn digits(&self) -> usize {
         let Some(claim) = self.claim else { return 3 };
         let places = match claim {
-            Claim::OutOfBounds { .. } => self.named(claim),
+            Claim::OutOfBounds { .. } => claim.operations(),
             _ => self.operations(claim),
         };
         let mut times_ns: Vec<u64> = places

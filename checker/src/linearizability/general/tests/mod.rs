@@ -7,3 +7,4 @@ mod known_answers;
 mod large;
 mod oracle;
 mod random;
+mod replays;
