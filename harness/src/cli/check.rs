@@ -11,6 +11,7 @@ use squall_checker::trace::NodeTraces;
 
 use super::history_file::{self, HistoryArgs};
 use super::judging::JudgeArgs;
+use super::proof;
 use crate::exit::usage;
 use crate::report::hints::{self, Done};
 use crate::report::{Report, WitnessAt, stdout};
@@ -37,6 +38,10 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     wishes: Wishes,
 
+    /// Judges nothing but replays this proof of the history: 0 if it proves every key valid, 1 if one invalid, 2 if it leaves some open
+    #[arg(long, value_name = "PROOF", conflicts_with_all = ["numbers", "picture", "proof", "model", "budget"])]
+    verify: Option<PathBuf>,
+
     #[command(flatten)]
     judging: JudgeArgs,
 
@@ -50,11 +55,18 @@ pub(super) struct Wishes {
     /// Writes the violation as a page with a picture there (a name ending in `.svg`: the picture alone)
     #[arg(long, value_name = "OUT.html")]
     picture: Option<PathBuf>,
+
+    /// Writes what proves the verdict of every key there, as JSON lines that `--verify` replays
+    #[arg(long, value_name = "OUT.jsonl")]
+    proof: Option<PathBuf>,
 }
 
 /// Judges what the user named.
 pub(super) fn check(args: &CheckArgs) -> Result<u8> {
     let input = results::open(&args.input, &args.out).map_err(results_error)?;
+    if let Some(proof) = &args.verify {
+        return proof::verify(proof, &input.history(), &args.history);
+    }
     let done = Done::Check { numbers: args.numbers };
     judge_and_print(&input, &args.input, &args.history, &args.judging, &args.wishes, done)
 }
@@ -73,12 +85,17 @@ pub(super) fn judge_and_print(
     let traces = input.folder().map(|folder| read_traces(folder, &history));
     let traces = traces.as_ref().map_or(Traces::Missing, Traces::AtHand);
     let deadline = judging.deadline();
-    let mut report = Report::with(&history, traces, &judging.judging(&|| deadline.passed()));
+    let stop = || deadline.passed();
+    let judging = judging.judging(&stop);
+    let mut report = Report::with(&history, traces, &judging);
     report.judgement.notes.extend(deadline.note());
     say_what_was_guessed(&history, &report);
     let witness_at = store(input, &report)?;
     if let Some(path) = &wishes.picture {
         store_picture(path, &report)?;
+    }
+    if let Some(path) = &wishes.proof {
+        proof::store(path, &input.history(), &history, &report.judgement.examination, &judging.options)?;
     }
     stdout::print(&report.verdict_text(&witness_at));
     if done != (Done::Check { numbers: false }) {

@@ -14,7 +14,7 @@ use squall_checker::model::ModelChoice;
 use super::plan::parse_time_ms;
 
 /// How to judge.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct JudgeArgs {
     /// What the objects of the history promise; guessed by what its operations are called if it is left out
     #[arg(long, value_name = "MODEL", value_parser = model_parser())]
@@ -25,15 +25,6 @@ pub(super) struct JudgeArgs {
     budget: Limits,
 }
 
-impl Default for JudgeArgs {
-    fn default() -> JudgeArgs {
-        JudgeArgs {
-            model: None,
-            budget: Limits::default(),
-        }
-    }
-}
-
 fn model_parser() -> impl TypedValueParser<Value = ModelChoice> {
     let value = |model: &ModelChoice| PossibleValue::new(model.name()).aliases(model.aliases()).help(model.functions());
     PossibleValuesParser::new(ModelChoice::ALL.iter().map(value).collect::<Vec<_>>())
@@ -41,11 +32,6 @@ fn model_parser() -> impl TypedValueParser<Value = ModelChoice> {
 }
 
 impl JudgeArgs {
-    /// The model that the user named.
-    pub(super) fn model(&self) -> Option<ModelChoice> {
-        self.model
-    }
-
     /// The wall clock of this judgement, which begins now.
     pub(super) fn deadline(&self) -> Deadline {
         Deadline {

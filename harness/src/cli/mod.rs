@@ -10,6 +10,7 @@ mod judging;
 mod kv;
 mod list;
 mod plan;
+mod proof;
 mod run;
 
 use std::path::PathBuf;
