@@ -32,6 +32,7 @@ mod object_proof;
 mod objects;
 mod order;
 mod replay;
+mod shared;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -47,7 +48,7 @@ pub mod witness;
 pub use self::budget::{Budget, Ended, Stop};
 pub use self::certificate::{Certificate, Side};
 pub use self::object_proof::ObjectProof;
-pub use self::objects::{ObjectResult, check_objects, first_violation_of};
+pub use self::objects::{ObjectResult, check_objects, check_objects_over, first_violation_of};
 pub use self::proof::Proof;
 pub use self::replay::{Proved, Wrong, replay};
 pub use self::time::Place;

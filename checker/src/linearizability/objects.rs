@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::general::{self, Answer, ModelResult};
-use super::{KeyResult, Options, Witness, check_with};
+use super::shared::judged;
+use super::{ByKey, Ended, KeyResult, Options, Witness, check_key};
 use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Function, KeyId, Operation, Outcome};
@@ -21,20 +22,26 @@ pub enum ObjectResult {
 
 /// Judges every object of a history by a model, in the order of their first operations.
 pub fn check_objects(history: &History, choice: ModelChoice, options: &Options<'_>) -> Vec<ObjectResult> {
+    check_objects_over(history, choice, options, 1)
+}
+
+/// [`check_objects`] on several threads, which the results do not show. However many objects are judged at once, together they keep within
+/// the budget's memory.
+pub fn check_objects_over(history: &History, choice: ModelChoice, options: &Options<'_>, threads: usize) -> Vec<ObjectResult> {
     let other = |results: Vec<ModelResult>| results.into_iter().map(ObjectResult::Other).collect();
     match choice {
-        ModelChoice::Register => without_cas(history, registers(history, options)),
-        ModelChoice::CasRegister => registers(history, options),
-        ModelChoice::Kv if history.functions.find("txn").is_none() => registers(history, options),
-        ModelChoice::Kv => general::check_kv(history, options),
+        ModelChoice::Register => without_cas(history, registers(history, options, threads)),
+        ModelChoice::CasRegister => registers(history, options, threads),
+        ModelChoice::Kv if history.functions.find("txn").is_none() => registers(history, options, threads),
+        ModelChoice::Kv => general::check_kv(history, options, threads),
         ModelChoice::Counter | ModelChoice::Set | ModelChoice::Queue | ModelChoice::Mutex => {
-            other(general::check_model(history, choice, options))
+            other(general::check_model_over(history, choice, options, threads))
         }
     }
 }
 
 /// Every key as a register of its own. What nobody knows and names no key may have changed any of them: then no key is known.
-fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
+fn registers(history: &History, options: &Options<'_>, threads: usize) -> Vec<ObjectResult> {
     let is_stranger =
         |operation: &&Operation| operation.key.is_none() && matches!(operation.f, Function::Other(_)) && operation.outcome != Outcome::Fail;
     let stranger = history.operations.iter().find(is_stranger);
@@ -45,7 +52,11 @@ fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
             operation.invoke_line()
         )
     };
-    let results = check_with(history, options).into_iter();
+    let by_key = ByKey::of(history);
+    let keys: Vec<Option<KeyId>> = by_key.keys().collect();
+    let judge = |key: &Option<KeyId>, options: &Options<'_>| check_key(history, *key, by_key.places(*key), options);
+    let weight = |key: &Option<KeyId>| by_key.places(*key).len() as u64;
+    let results = judged(&keys, threads, options, weight, judge, is_short).into_iter();
     let results = results.map(|result| match stranger {
         Some(operation) if result.key.is_some() => unknown(result, doubt(operation)),
         _ => result,
@@ -55,6 +66,12 @@ fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
 
 /// Longest name of a function in a reason, in characters.
 const FUNCTION_CHARS_MAX: usize = 40;
+
+/// Whether a key is unknown for want of these bytes.
+pub(super) fn is_short(result: &KeyResult, bytes: u64) -> bool {
+    let ended = Ended::Bytes(bytes).to_string();
+    result.reason.as_ref().is_some_and(|reason| reason.starts_with(&ended))
+}
 
 fn unknown(result: KeyResult, reason: String) -> KeyResult {
     KeyResult {

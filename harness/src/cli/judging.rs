@@ -52,6 +52,7 @@ impl JudgeArgs {
                 },
                 stop: Some(stop),
             },
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }

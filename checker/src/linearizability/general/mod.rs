@@ -38,6 +38,7 @@ pub use self::proof::{ModelProof, WindowProof};
 pub use self::refusal::{Confirmed, Refusal};
 pub use super::Options;
 use super::objects::ObjectResult;
+use super::shared::judged;
 
 use rustc_hash::FxHashSet;
 
@@ -111,6 +112,11 @@ pub struct Undecided {
 
 /// Judges every object of a history, in the order of their first operations.
 pub fn check_model(history: &History, choice: ModelChoice, options: &Options<'_>) -> Vec<ModelResult> {
+    check_model_over(history, choice, options, 1)
+}
+
+/// [`check_model`] on several threads, which the results do not show.
+pub fn check_model_over(history: &History, choice: ModelChoice, options: &Options<'_>, threads: usize) -> Vec<ModelResult> {
     let aspects = Algorithm {
         name: "aspects",
         decide: fast_queue::decide,
@@ -124,23 +130,23 @@ pub fn check_model(history: &History, choice: ModelChoice, options: &Options<'_>
         decide: fast_counter::decide,
     };
     match choice {
-        ModelChoice::Register => check_with(history, &Register, None, options),
-        ModelChoice::CasRegister => check_with(history, &CasRegister, None, options),
-        ModelChoice::Kv => check_with(history, &Kv, None, options),
-        ModelChoice::Counter => check_with(history, &Counter, Some(bounds), options),
-        ModelChoice::Set => check_with(history, &Set, Some(chain), options),
-        ModelChoice::Queue => check_with(history, &Queue, Some(aspects), options),
-        ModelChoice::Mutex => check_with(history, &Mutex, None, options),
+        ModelChoice::Register => check_with(history, &Register, None, options, threads),
+        ModelChoice::CasRegister => check_with(history, &CasRegister, None, options, threads),
+        ModelChoice::Kv => check_with(history, &Kv, None, options, threads),
+        ModelChoice::Counter => check_with(history, &Counter, Some(bounds), options, threads),
+        ModelChoice::Set => check_with(history, &Set, Some(chain), options, threads),
+        ModelChoice::Queue => check_with(history, &Queue, Some(aspects), options, threads),
+        ModelChoice::Mutex => check_with(history, &Mutex, None, options, threads),
     }
 }
 
 /// Judges every object of a history by a model of one's own, by the general search.
-pub fn check_model_of<M: Model>(history: &History, model: &M, options: &Options<'_>) -> Vec<ModelResult> {
-    check_with(history, model, None, options)
+pub fn check_model_of<M: Model<Op: Send + Sync> + Sync>(history: &History, model: &M, options: &Options<'_>) -> Vec<ModelResult> {
+    check_with(history, model, None, options, 1)
 }
 
 /// Judges the store of `kv`: keys that no transaction touches are registers, which have algorithms of their own.
-pub(super) fn check_kv(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
+pub(super) fn check_kv(history: &History, options: &Options<'_>, threads: usize) -> Vec<ObjectResult> {
     let spans = |places: &[u32]| {
         places
             .iter()
@@ -149,28 +155,45 @@ pub(super) fn check_kv(history: &History, options: &Options<'_>) -> Vec<ObjectRe
     let parts = parts::split(history, &Kv);
     // Without a key there may be transactions beside them, of other keys.
     let is_register = |part: &Part<_>| part.key.is_some() && part.foreign.is_none() && !spans(&part.places);
-    let checked = parts.into_iter().map(|part| {
-        if is_register(&part) {
+    let judge = |part: &Part<_>, options: &Options<'_>| {
+        if is_register(part) {
             ObjectResult::Register(super::check_key(history, part.key, &part.places, options))
         } else {
             ObjectResult::Other(result_of(history, &Kv, part, None, options))
         }
-    });
-    checked.collect()
+    };
+    let is_short = |result: &ObjectResult, bytes| match result {
+        ObjectResult::Register(result) => super::objects::is_short(result, bytes),
+        ObjectResult::Other(result) => is_short(result, bytes),
+    };
+    judged(&parts, threads, options, weight, judge, is_short)
 }
 
-fn check_with<M: Model>(history: &History, model: &M, fast: Option<Algorithm<M::Op>>, options: &Options<'_>) -> Vec<ModelResult> {
+fn check_with<M: Model<Op: Send + Sync> + Sync>(
+    history: &History,
+    model: &M,
+    fast: Option<Algorithm<M::Op>>,
+    options: &Options<'_>,
+    threads: usize,
+) -> Vec<ModelResult> {
     let parts = parts::split(history, model);
-    let checked = parts
-        .into_iter()
-        .map(|part| result_of(history, model, part, fast.as_ref(), options));
-    checked.collect()
+    let judge = |part: &Part<M::Op>, options: &Options<'_>| result_of(history, model, part, fast.as_ref(), options);
+    judged(&parts, threads, options, weight, judge, is_short)
+}
+
+fn weight<Op>(part: &Part<Op>) -> u64 {
+    part.items.len() as u64
+}
+
+/// Whether an object is unknown for want of these bytes.
+fn is_short(result: &ModelResult, bytes: u64) -> bool {
+    matches!(&result.answer, Answer::Unknown(undecided) if undecided.end == Some(Ended::Bytes(bytes)))
 }
 
 fn result_of<M: Model>(
     history: &History,
     model: &M,
-    part: Part<M::Op>,
+    part: &Part<M::Op>,
     fast: Option<&Algorithm<M::Op>>,
     options: &Options<'_>,
 ) -> ModelResult {
@@ -191,11 +214,11 @@ const FUNCTION_CHARS_MAX: usize = 40;
 fn check_part<M: Model>(
     history: &History,
     model: &M,
-    part: Part<M::Op>,
+    part: &Part<M::Op>,
     fast: Option<&Algorithm<M::Op>>,
     options: &Options<'_>,
 ) -> (&'static str, Answer) {
-    let problem = Problem::of(part.items);
+    let problem = Problem::of(&part.items);
     let check = Check {
         history,
         model,
