@@ -53,7 +53,7 @@ pub use self::proof::Proof;
 pub use self::replay::{Proved, Wrong, replay};
 pub use self::time::Place;
 pub use self::window::Window;
-pub use self::witness::Witness;
+pub use self::witness::{Heart, Witness, WitnessOperation};
 
 use self::key::Judged;
 use crate::history::History;

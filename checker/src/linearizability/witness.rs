@@ -3,11 +3,13 @@
 mod chain;
 mod claims;
 mod described;
+mod heart;
 mod lines;
 mod model;
 mod sentence;
 mod table;
 
+pub use self::heart::Heart;
 use super::certificate::Certificate;
 use super::{KeyResult, Place, window};
 use crate::escape::visible;
@@ -21,6 +23,8 @@ pub struct Witness {
     pub key: Option<String>,
     /// What a person calls the object if it is no register of one key: the noun, and its name.
     subject: Option<(&'static str, Option<String>)>,
+    /// What a picture has to show; `None` for a register of one key, whose operations say it.
+    pub heart: Option<Heart>,
     /// The operations by time of invocation: those of the certificate, and the compare-and-sets that lead to what they saw.
     pub operations: Vec<WitnessOperation>,
     /// What is wrong, in one sentence: lower case, no full stop, hostile text escaped.
@@ -107,6 +111,7 @@ impl Witness {
         Some(Witness {
             key: result.key.and_then(|key| history.keys.get(key.index())).map(str::to_owned),
             subject: None,
+            heart: None,
             operations,
             sentence: words.sentence(&certificate),
             because: words.because(&certificate),
@@ -115,17 +120,21 @@ impl Witness {
         })
     }
 
+    /// What a person calls the object, and its name as it came: `key` and `k3`, `queue` and none.
+    pub fn subject(&self) -> (&'static str, Option<&str>) {
+        match (&self.subject, &self.key) {
+            (Some((noun, name)), _) => (noun, name.as_deref()),
+            (None, Some(key)) => ("key", Some(key)),
+            (None, None) => ("register", None),
+        }
+    }
+
     /// The object as a report names it: "key `k3`", or "the register" for operations without a key; "queue `q`", "the lock".
     pub fn key_name(&self) -> String {
-        match &self.subject {
-            Some((noun, Some(name))) => return format!("{noun} `{}`", visible(name, SHOWN_CHARS_MAX)),
-            Some((noun, None)) => return format!("the {noun}"),
-            None => {}
+        match self.subject() {
+            (noun, Some(name)) => format!("{noun} `{}`", visible(name, SHOWN_CHARS_MAX)),
+            (noun, None) => format!("the {noun}"),
         }
-        self.key.as_ref().map_or_else(
-            || "the register".to_owned(),
-            |key| format!("key `{}`", visible(key, SHOWN_CHARS_MAX)),
-        )
     }
 }
 

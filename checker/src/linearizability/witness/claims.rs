@@ -9,10 +9,10 @@ use crate::model::{Call, Counter, CounterOp, Model, Value};
 
 /// The words for one refused object.
 pub(super) struct Words<'a> {
-    history: &'a History,
+    pub(super) history: &'a History,
     places: &'a [u32],
-    refusal: &'a Refusal,
-    claim: Option<&'a Claim>,
+    pub(super) refusal: &'a Refusal,
+    pub(super) claim: Option<&'a Claim>,
     /// Digits behind the point in which times are shown.
     pub(super) digits: usize,
 }
@@ -238,7 +238,7 @@ impl<'a> Words<'a> {
     }
 
     /// The operations of `last`'s kind within the stretch, and the others that touch it.
-    fn sides(&self, first: Option<usize>, last: usize) -> (Vec<usize>, Vec<usize>) {
+    pub(super) fn sides(&self, first: Option<usize>, last: usize) -> (Vec<usize>, Vec<usize>) {
         let from_ns = first.map_or(0, |first| self.operation(first).invoked_ns);
         let until_ns = self.ended_ns(last);
         let own = self.f(last);
@@ -260,7 +260,8 @@ impl<'a> Words<'a> {
         [many, others].concat()
     }
 
-    fn out_of_bounds(&self, read: usize) -> String {
+    /// What a read of a counter can have seen at least and at most, and whether amounts that need not count make the least less.
+    fn bounds(&self, read: usize) -> (i128, i128, bool) {
         let (mut certain, mut less, mut more) = (0_i128, 0_i128, 0_i128);
         for place in self.own().filter(|&place| self.operation(place).outcome != Outcome::Fail) {
             let operation = self.operation(place);
@@ -274,13 +275,30 @@ impl<'a> Words<'a> {
                 _ => more += i128::from(amount),
             }
         }
-        let seen = self.seen(read);
-        let saw = format!("process {} read {seen} at {}", self.process(read), self.returned(read));
-        let is_low = seen.integer().is_some_and(|seen| i128::from(seen) < certain + less);
-        match (is_low, certain + less, certain + more) {
-            (true, least, _) if less == 0 => format!("{saw}, although {least} had been added before it began at {}", self.invoked(read)),
-            (true, least, _) => format!("{saw}, although it cannot have been below {least} since {}", self.invoked(read)),
-            (false, _, most) => format!("{saw}, although no more than {most} had been added by then"),
+        (certain + less, certain + more, less != 0)
+    }
+
+    fn is_low(&self, read: usize, least: i128) -> bool {
+        self.seen(read).integer().is_some_and(|seen| i128::from(seen) < least)
+    }
+
+    fn out_of_bounds(&self, read: usize) -> String {
+        let (least, most, uncertain) = self.bounds(read);
+        let saw = format!("process {} read {} at {}", self.process(read), self.seen(read), self.returned(read));
+        match (self.is_low(read, least), uncertain) {
+            (true, false) => format!("{saw}, although {least} had been added before it began at {}", self.invoked(read)),
+            (true, true) => format!("{saw}, although it cannot have been below {least} since {}", self.invoked(read)),
+            (false, _) => format!("{saw}, although no more than {most} had been added by then"),
+        }
+    }
+
+    /// The bound that a read of a counter broke.
+    pub(super) fn bound(&self, read: usize) -> String {
+        let (least, most, _) = self.bounds(read);
+        if self.is_low(read, least) {
+            format!("it was at least {least}")
+        } else {
+            format!("it was at most {most}")
         }
     }
 
@@ -357,7 +375,7 @@ impl<'a> Words<'a> {
     }
 
     /// The operations with this function and argument, those that happened first, by their beginning.
-    fn with(&self, f: &str, value: &Value) -> Vec<usize> {
+    pub(super) fn with(&self, f: &str, value: &Value) -> Vec<usize> {
         let is_it = |place: &usize| self.f(*place) == f && Value::of(self.history, self.operation(*place).argument) == *value;
         let mut places: Vec<usize> = self.own().filter(is_it).collect();
         places.sort_by_key(|&place| {
@@ -410,19 +428,19 @@ impl<'a> Words<'a> {
         format!("{} {verb} {}", self.read_of(read), shown(value))
     }
 
-    fn operation(&self, place: usize) -> &Operation {
+    pub(super) fn operation(&self, place: usize) -> &Operation {
         &self.history.operations[place]
     }
 
-    fn f(&self, place: usize) -> &str {
+    pub(super) fn f(&self, place: usize) -> &str {
         self.history.function(self.operation(place))
     }
 
-    fn process(&self, place: usize) -> u64 {
+    pub(super) fn process(&self, place: usize) -> u64 {
         self.operation(place).process
     }
 
-    fn seen(&self, place: usize) -> Value {
+    pub(super) fn seen(&self, place: usize) -> Value {
         let seen = self.operation(place).observed();
         seen.map_or(Value::Null, |seen| Value::of(self.history, seen))
     }

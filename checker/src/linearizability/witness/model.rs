@@ -31,6 +31,7 @@ impl Witness {
         Some(Witness {
             key: key.map(str::to_owned),
             subject: Some(subject(choice, key, &result.name)),
+            heart: Some(words.heart()),
             operations,
             sentence: words.sentence(),
             because: words.because(),

@@ -380,9 +380,9 @@ fn title(shown: &Shown<'_>, row: &str) -> String {
         |time_ns| format!("returned {}", moment(time_ns, 9)),
     );
     let after = shown
-        .after
+        .full
         .as_deref()
-        .map_or_else(String::new, |after| format!(", value {}", long(after)));
+        .map_or_else(String::new, |value| format!(", value {}", long(value)));
     let lines = operation.complete_line().map_or_else(String::new, |line| format!(", {line}"));
     format!(
         "{}, {row}: invoked {}, {returned}{after}; lines {}{lines} of the history",
