@@ -29,7 +29,16 @@ fn a_foreign_history_is_judged_and_its_export_too() {
     assert!(exported.stdout.starts_with("{:index 0, "), "{}", exported.text());
     let again = squall.folder().join("again.edn");
     fs::write(&again, &exported.stdout).unwrap();
-    let checked = squall.run(&["check", again.to_str().unwrap(), "--format", "edn", "--independent", "yes"]);
+    let checked = squall.run(&[
+        "check",
+        again.to_str().unwrap(),
+        "--format",
+        "edn",
+        "--independent",
+        "yes",
+        "--model",
+        "register",
+    ]);
     assert_eq!(exit_code(&checked), 1, "{}", checked.text());
     assert!(!checked.stderr.contains("guessed"), "{}", checked.text());
 }

@@ -194,7 +194,7 @@ mod tests {
             ("", "neither a time nor a size"),
             ("2GiB,1GiB", "twice"),
             ("1s,2s", "twice"),
-            ("2TB", "neither"),
+            ("2TB", "no size"),
             ("GiB", "no size"),
             ("-1GiB", "no size"),
             ("0B", "no size"),

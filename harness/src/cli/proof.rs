@@ -117,12 +117,12 @@ pub(super) fn verify(path: &Path, history_path: &Path, reading: &HistoryArgs) ->
         Ok(Proved::Valid) => (
             "PROVED VALID",
             exit::VALID,
-            format!("{objects}, each as a {}: every operation has its place", header.model),
+            format!("{objects} by the model {}: every operation has its place", header.model),
         ),
         Ok(Proved::Invalid(invalid)) => (
             "PROVED INVALID",
             exit::INVALID,
-            format!("{} of {objects} not linearizable as a {}", invalid, header.model),
+            format!("{invalid} of {objects} by the model {} not linearizable", header.model),
         ),
         Ok(Proved::Open(what)) => ("NOT PROVED", exit::UNKNOWN, what),
         Err(error) => {
