@@ -145,7 +145,7 @@ fn reads_a_number(history: &History) -> bool {
         .filter_map(|operation| operation.observed())
         .map(|seen| history.value(seen))
         .find(|seen| seen != "null");
-    seen.is_some_and(|seen| !seen.starts_with('['))
+    seen.is_some_and(|seen| seen.starts_with(|first: char| first == '-' || first.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -190,6 +190,7 @@ mod tests {
     #[test]
     fn what_the_reads_saw_tells_a_set_from_a_counter() {
         assert_eq!(guess(&[("add", "1"), ("read", "null"), ("read", "[1]")]), "set");
+        assert_eq!(guess(&[("add", "1"), ("read", r#"{"set":[1]}"#)]), "set");
         assert_eq!(guess(&[("add", "1"), ("read", "null"), ("read", "1")]), "counter");
         assert_eq!(guess(&[("add", "1")]), "set");
     }

@@ -125,7 +125,9 @@ struct Part {
 fn parts(list: &Value) -> Result<Vec<Part>, Foreign> {
     let part = |item: &Value| {
         let [f, key, value] = <[Value; 3]>::try_from(item.items()?).ok()?;
-        let reads = match f.name().as_str() {
+        // A keyword of EDN keeps its colon.
+        let f = f.name();
+        let reads = match f.strip_prefix(':').unwrap_or(&f) {
             "r" | "read" => true,
             "w" | "write" => false,
             _ => return None,

@@ -42,7 +42,7 @@ impl Model for Set {
             ("read", Some(Value::Null)) => Some(SetOp::Read(BTreeSet::new())),
             ("read", Some(seen)) => {
                 let mut values = BTreeSet::new();
-                let twice = seen.items().ok_or(Foreign)?.into_iter().find(|item| !values.insert(item.clone()));
+                let twice = seen.members().ok_or(Foreign)?.into_iter().find(|item| !values.insert(item.clone()));
                 Some(twice.map_or(SetOp::Read(values), SetOp::Twice))
             }
             _ => return Err(Foreign),

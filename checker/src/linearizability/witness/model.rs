@@ -83,7 +83,7 @@ pub(super) fn of_general(history: &History, place: usize, kept: Option<&[Value]>
 }
 
 fn projected(operation: &Operation, history: &History, seen: Value, kept: Option<&[Value]>) -> String {
-    match (kept, seen.items()) {
+    match (kept, seen.members()) {
         (Some(kept), Some(items)) if history.function(operation) == "read" => {
             let items: Vec<String> = items.iter().filter(|item| kept.contains(item)).map(Value::to_string).collect();
             format!("[{}]", items.join(","))
