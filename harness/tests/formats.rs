@@ -29,7 +29,16 @@ fn a_foreign_history_is_judged_and_its_export_too() {
     assert!(exported.stdout.starts_with("{:index 0, "), "{}", exported.text());
     let again = squall.folder().join("again.edn");
     fs::write(&again, &exported.stdout).unwrap();
-    let checked = squall.run(&["check", again.to_str().unwrap(), "--format", "edn", "--independent", "yes"]);
+    let checked = squall.run(&[
+        "check",
+        again.to_str().unwrap(),
+        "--format",
+        "edn",
+        "--independent",
+        "yes",
+        "--model",
+        "register",
+    ]);
     assert_eq!(exit_code(&checked), 1, "{}", checked.text());
     assert!(!checked.stderr.contains("guessed"), "{}", checked.text());
 }
@@ -114,4 +123,140 @@ fn a_run_is_judged_by_its_lines_whatever_stands_beside_them() {
         "{}",
         refused.text()
     );
+}
+
+/// EDN of operations `(process, type, function, value)`, one per line.
+fn edn(rows: &[(u64, &str, &str, &str)]) -> String {
+    rows.iter()
+        .map(|(process, kind, f, value)| format!("{{:process {process} :type :{kind} :f :{f} :value {value}}}\n"))
+        .collect()
+}
+
+#[test]
+fn jepsens_workloads_are_judged_by_their_models_and_the_guess_is_printed() {
+    let squall = Squall::new();
+    let check = |name: &str, text: String, code: i32, model: &str, sentence: &str| {
+        let file = squall.folder().join(format!("{name}.edn"));
+        fs::write(&file, text).unwrap();
+        let checked = squall.run(&["check", file.to_str().unwrap()]);
+        assert_eq!(exit_code(&checked), code, "{name}: {}", checked.text());
+        let guess = format!("judged as {model} (`--model {model}`)");
+        for words in [&guess, "guessed that values are", "`--format edn`"] {
+            assert!(checked.stderr.contains(words), "{name}, `{words}`: {}", checked.text());
+        }
+        assert!(checked.stdout.contains(sentence), "{name}: {}", checked.text());
+    };
+    let queue = [
+        (0, "invoke", "enqueue", "1"),
+        (0, "ok", "enqueue", "1"),
+        (1, "invoke", "dequeue", "nil"),
+        (1, "ok", "dequeue", "2"),
+    ];
+    check("queue", edn(&queue), 1, "queue", "dequeued 2");
+    let set = [
+        (0, "invoke", "add", "0"),
+        (0, "ok", "add", "0"),
+        (1, "invoke", "read", "nil"),
+        (1, "ok", "read", "#{0 1}"),
+    ];
+    check("set", edn(&set), 1, "set", "holds 1, which nobody added");
+    let counter = [
+        (0, "invoke", "add", "2"),
+        (0, "ok", "add", "2"),
+        (1, "invoke", "read", "nil"),
+        (1, "ok", "read", "3"),
+    ];
+    check("counter", edn(&counter), 1, "counter", "no more than 2 had been added");
+    let mutex = [
+        (0, "invoke", "acquire", "nil"),
+        (0, "info", "acquire", "nil"),
+        (1, "invoke", "acquire", "nil"),
+        (1, "ok", "acquire", "nil"),
+    ];
+    check("mutex", edn(&mutex), 0, "mutex", "the lock is linearizable");
+    let written = "[[:w :x 1] [:w 5 1]]";
+    let torn = "[[:r :x 1] [:r 5 nil]]";
+    let txn = [
+        (0, "invoke", "txn", written),
+        (0, "ok", "txn", written),
+        (1, "invoke", "txn", "[[:r :x nil] [:r 5 nil]]"),
+        (1, "ok", "txn", torn),
+    ];
+    check("rw-register", edn(&txn), 1, "kv", "txn :r :x 1, :r 5 null");
+    let read = "[[:read :x 1]]";
+    let multi = [
+        (0, "invoke", "txn", "[[:write :x 1]]"),
+        (0, "ok", "txn", "[[:write :x 1]]"),
+        (1, "invoke", "txn", "[[:read :x nil]]"),
+        (1, "ok", "txn", read),
+    ];
+    check("multi-register", edn(&multi), 0, "kv", "linearizable");
+    let append = [(0, "invoke", "txn", "[[:append 5 1]]"), (0, "ok", "txn", "[[:append 5 1]]")];
+    check("list-append", edn(&append), 2, "kv", "`txn` on line 1 is no operation of a kv");
+    let bank = [
+        (0, "invoke", "transfer", "{:from 1 :to 2 :amount 5}"),
+        (0, "ok", "transfer", "{:from 1 :to 2 :amount 5}"),
+    ];
+    check("bank", edn(&bank), 2, "register", "`transfer` on line 1");
+}
+
+#[test]
+fn what_a_register_holds_at_first_is_said_by_a_flag() {
+    let squall = Squall::new();
+    let file = squall.folder().join("initial.edn");
+    fs::write(&file, edn(&[(0, "invoke", "read", "nil"), (0, "ok", "read", "0")])).unwrap();
+    let path = file.to_str().unwrap();
+    assert_eq!(exit_code(&squall.run(&["check", path])), 1);
+    assert_eq!(exit_code(&squall.run(&["check", path, "--init", "0"])), 0);
+    assert_eq!(exit_code(&squall.run(&["check", path, "--init", "(("])), 254);
+}
+
+#[test]
+fn hostile_files_end_in_a_verdict_or_a_usage_error_under_every_model() {
+    let squall = Squall::new();
+    let deep = "[".repeat(100_000);
+    let long = format!(
+        "{{\"time\":0,\"type\":\"invoke\",\"process\":0,\"f\":\"{}\",\"value\":1}}",
+        "f".repeat(100_000)
+    );
+    let odd_values = [
+        "1e999",
+        "[[],[[]]]",
+        r#"[["r"],["w","x"]]"#,
+        r#"{"set":[1,1]}"#,
+        "18446744073709551616",
+        "-9223372036854775808",
+        r#""\u0000\u202e""#,
+    ];
+    let odd = |value: &str| {
+        let line = |time: u64, kind: &str, f: &str| format!(r#"{{"time":{time},"type":"{kind}","process":0,"f":"{f}","value":{value}}}"#);
+        let of = |f: &str, at: u64| format!("{}\n{}\n", line(at, "invoke", f), line(at + 1, "ok", f));
+        let fs = [
+            "add", "inc", "dec", "read", "enqueue", "dequeue", "acquire", "release", "txn", "cas", "write", "contains", "remove",
+        ];
+        (0..).step_by(2).zip(fs).map(|(at, f)| of(f, at)).collect::<String>()
+    };
+    let mut files: Vec<String> = odd_values.iter().map(|value| odd(value)).collect();
+    files.extend([
+        deep,
+        long,
+        "\u{0}\u{1b}[2J".into(),
+        "{:process 0 :type :invoke :f".into(),
+        "#_#_#_".into(),
+        ":a".repeat(10_000),
+    ]);
+    for (number, text) in files.iter().enumerate() {
+        let file = squall.folder().join(format!("hostile{number}"));
+        fs::write(&file, text).unwrap();
+        for model in ["register", "cas-register", "kv", "counter", "set", "queue", "mutex"] {
+            let checked = squall.run(&["check", file.to_str().unwrap(), "--model", model]);
+            let code = exit_code(&checked);
+            assert!([0, 1, 2, 3, 254].contains(&code), "{model}, file {number}: {}", checked.text());
+            assert!(
+                !checked.text().contains('\u{1b}') && !checked.text().contains("panicked"),
+                "{}",
+                checked.text()
+            );
+        }
+    }
 }

@@ -93,7 +93,13 @@ impl RaftCore {
 
     /// Answers the reads whose index this node has applied.
     pub(super) fn serve_what_is_applied(&mut self, step: &mut Step<'_>) {
-        while let Some(entry) = self.reads.forwarded.named.first_entry().filter(|entry| *entry.key() <= self.applied) {
+        while let Some(entry) = self
+            .reads
+            .forwarded
+            .named
+            .first_entry()
+            .filter(|entry| *entry.key() <= self.applied)
+        {
             let (index, reads) = entry.remove_entry();
             self.serve_all(step, reads, index);
         }

@@ -159,11 +159,7 @@ impl RaftBody {
     pub fn is_from_a_leader(&self) -> bool {
         matches!(
             self,
-            RaftBody::Append { .. }
-                | RaftBody::Heartbeat { .. }
-                | RaftBody::Snapshot(_)
-                | RaftBody::Index { .. }
-                | RaftBody::TimeoutNow {}
+            RaftBody::Append { .. } | RaftBody::Heartbeat { .. } | RaftBody::Snapshot(_) | RaftBody::Index { .. } | RaftBody::TimeoutNow {}
         )
     }
 }

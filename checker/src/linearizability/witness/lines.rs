@@ -16,7 +16,7 @@ struct Line<'a> {
     #[serde(rename = "type")]
     kind: EventType,
     process: u64,
-    f: &'static str,
+    f: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     value: Option<&'a RawValue>,
@@ -87,7 +87,7 @@ impl Witness {
         };
         if let Some(held) = &operation.stands_for_write {
             let write = WitnessOperation {
-                f: "write",
+                f: "write".to_owned(),
                 value: held.clone(),
                 stands_for_write: None,
                 ..operation.clone()
@@ -95,12 +95,17 @@ impl Witness {
             return self.push_event(out, index, line, &write, kind);
         }
         let says_value = operation.f != "read" || kind == EventType::Ok;
-        let value: Option<&RawValue> = serde_json::from_str(&operation.value).ok().filter(|_| says_value);
+        let value = match &operation.asked {
+            Some(asked) if kind == EventType::Invoke => asked,
+            _ => &operation.value,
+        };
+        let says_value = says_value || operation.asked.is_some();
+        let value: Option<&RawValue> = serde_json::from_str(value).ok().filter(|_| says_value);
         let seen: Option<&RawValue> = operation.seen.as_deref().and_then(|seen| serde_json::from_str(seen).ok());
         let error_kind = operation.error_kind.as_deref();
         let error = (operation.f == "cas" && kind == EventType::Fail && (seen.is_some() || error_kind.is_some()))
             .then_some(Error { kind: error_kind, seen });
-        let (f, process) = (operation.f, operation.process);
+        let (f, process) = (operation.f.as_str(), operation.process);
         push(
             out,
             &Line {
@@ -109,7 +114,7 @@ impl Witness {
                 kind,
                 process,
                 f,
-                key: self.key.as_deref(),
+                key: operation.key.as_deref(),
                 value,
                 node: operation.node.as_deref(),
                 error,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::claims;
 use super::oracle::{Done, is_linearizable, written};
 use super::random::{Shape, atomic, disturb, initial};
 use crate::history::History;
@@ -69,6 +70,7 @@ fn compare(model: ModelChoice, count: usize) -> BTreeMap<(&'static str, Verdict)
         };
         assert_eq!(verdict, expected, "history {number} of {model:?}: {operations:#?}\n{results:#?}");
         verify_all(&history, model, &results);
+        claims::are_true_and_stand_alone(&history, model, &results);
         for result in &results {
             *answers.entry((result.algorithm, result.answer.verdict())).or_insert(0) += 1;
         }
