@@ -192,13 +192,16 @@ fn check_with<M: Model>(history: &History, model: &M, fast: Option<Algorithm<M::
     let checked = parts.into_iter().map(|part| {
         let (key, name, places) = (part.key, part.name.clone(), part.places.clone());
         let (algorithm, answer) = check_part(history, model, part, fast.as_ref(), options);
-        ModelResult {
+        let result = ModelResult {
             key,
             name,
             places,
             algorithm,
             answer,
-        }
+        };
+        #[cfg(test)]
+        tests::proved::prove(history, model, &result);
+        result
     });
     checked.collect()
 }

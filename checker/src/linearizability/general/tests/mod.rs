@@ -5,4 +5,5 @@ mod fuzz;
 mod known_answers;
 mod large;
 mod oracle;
+pub(super) mod proved;
 mod random;
