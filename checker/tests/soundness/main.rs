@@ -3,6 +3,7 @@
 
 #[path = "../common/certain.rs"]
 mod certain;
+mod hostile;
 mod judged;
 mod lines;
 mod million;
