@@ -131,7 +131,7 @@ fn check_key(history: &History, key: Option<KeyId>, places: &[u32], options: &Op
         Judged::Invalid(certificate) => (Verdict::Invalid, None, Some(certificate)),
     };
     let certain_ns = certificate.as_ref().and_then(|certificate| certificate.certain_at_ns(history));
-    KeyResult {
+    let result = KeyResult {
         key,
         operations: places.len(),
         algorithm,
@@ -139,7 +139,10 @@ fn check_key(history: &History, key: Option<KeyId>, places: &[u32], options: &Op
         reason,
         certificate,
         certain_ns,
-    }
+    };
+    #[cfg(test)]
+    tests::proved::prove(history, &result, options);
+    result
 }
 
 /// The operations sorted by key, in one array: a history may have a million keys.

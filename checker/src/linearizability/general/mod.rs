@@ -199,13 +199,16 @@ fn result_of<M: Model>(
 ) -> ModelResult {
     let (key, name, places) = (part.key, part.name.clone(), part.places.clone());
     let (algorithm, answer) = check_part(history, model, part, fast, options);
-    ModelResult {
+    let result = ModelResult {
         key,
         name,
         places,
         algorithm,
         answer,
-    }
+    };
+    #[cfg(test)]
+    tests::proved::prove(history, model, &result);
+    result
 }
 
 /// Longest name of a function in a reason, in characters.

@@ -44,8 +44,9 @@ struct ClockHeader {
 }
 
 impl Witness {
-    /// What stands in `witness.jsonl`: the operations' events in the order of the file they came from. An operation of unknown outcome is
-    /// left open, which means the same. A header is there only where clocks differ.
+    /// What stands in `witness.jsonl`: the operations' events in the order of time, and at equal times operation by operation, so that a
+    /// process never has two open. The order of the file's own lines would not do: an EDN file may be sorted by anything. An operation of
+    /// unknown outcome is left open, which means the same. A header is there only where clocks differ.
     pub fn history_lines(&self) -> Vec<u8> {
         let mut out = Vec::new();
         if self.clock_error_ns > 0 {
@@ -61,9 +62,9 @@ impl Witness {
                 },
             );
         }
-        let mut events: Vec<(u64, &WitnessOperation, EventType)> = Vec::new();
-        for operation in &self.operations {
-            events.push((operation.invoke_line, operation, EventType::Invoke));
+        let mut events: Vec<(u64, usize, bool, u64, EventType)> = Vec::new();
+        for (place, operation) in self.operations.iter().enumerate() {
+            events.push((operation.invoked_ns, place, false, operation.invoke_line, EventType::Invoke));
             let completion = match operation.outcome {
                 // What it stands for happened, even if it failed itself.
                 _ if operation.stands_for_write.is_some() => Some(EventType::Ok),
@@ -71,11 +72,17 @@ impl Witness {
                 Outcome::Fail => Some(EventType::Fail),
                 Outcome::Unknown => None,
             };
-            events.extend(operation.complete_line.zip(completion).map(|(line, kind)| (line, operation, kind)));
+            let returned_ns = operation.returned_ns.unwrap_or(operation.invoked_ns);
+            events.extend(
+                operation
+                    .complete_line
+                    .zip(completion)
+                    .map(|(line, kind)| (returned_ns, place, true, line, kind)),
+            );
         }
-        events.sort_by_key(|(line, ..)| *line);
-        for (index, (line, operation, kind)) in events.into_iter().enumerate() {
-            self.push_event(&mut out, index, line, operation, kind);
+        events.sort_by_key(|&(time_ns, place, completes, ..)| (time_ns, place, completes));
+        for (index, (_, place, _, line, kind)) in events.into_iter().enumerate() {
+            self.push_event(&mut out, index, line, &self.operations[place], kind);
         }
         out
     }

@@ -86,6 +86,14 @@ fn a_counter_past_64_bits_is_added_up() {
 }
 
 #[test]
+fn an_answer_with_a_value_twice_is_refuted_with_that_value_s_additions() {
+    // Found by the million: the window named the read alone, and the verifier missed the addition.
+    let result = check(ModelChoice::Set, "0 add 2 0 5 2\n1 read null 6 7 [2,2]", Verdict::Invalid);
+    let Answer::Invalid(refusal) = result.answer else { unreachable!() };
+    assert_eq!(refusal.window, [0, 1]);
+}
+
+#[test]
 fn a_definite_failure_did_not_happen() {
     check(ModelChoice::Set, "0 add 1 0 1 fail\n1 read null 2 3 [1]", Verdict::Invalid);
     check(ModelChoice::Set, "0 add 1 0 1 fail\n1 read null 2 3 []", Verdict::Valid);

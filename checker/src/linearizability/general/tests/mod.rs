@@ -6,5 +6,6 @@ mod fuzz;
 mod known_answers;
 mod large;
 mod oracle;
+pub(super) mod proved;
 mod random;
 mod replays;
