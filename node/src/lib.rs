@@ -12,6 +12,7 @@
 //! | [`core`] | what a core is: events, effects, promises of a driver |
 //! | [`quorum`] | the quorum store: puts, gets, replica |
 //! | [`driver`] | sockets, disk, time, chance |
+//! | [`sim`] | the same for thousands of cores in one thread: a simulated network, disks, clocks, crashes |
 //! | [`frame`], [`message`] | the wire; `PROTOCOL.md` for readers of other languages |
 //! | [`wal`], [`incarnation`], [`disk`] | what survives a crash |
 //! | [`ring`], [`members`], [`version`] | who keeps a key, who is who, which value is newer |
@@ -33,6 +34,7 @@ pub mod members;
 pub mod message;
 pub mod quorum;
 pub mod ring;
+pub mod sim;
 pub mod status;
 pub mod trace;
 pub mod version;
