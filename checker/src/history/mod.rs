@@ -21,6 +21,7 @@ use self::names::Names;
 use self::operation::{Function, Operation};
 use self::values::{ValueId, ValueTable};
 
+pub mod build;
 pub mod error;
 pub mod event;
 pub mod formats;

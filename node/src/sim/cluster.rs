@@ -163,6 +163,11 @@ impl<C: Core> Cluster<C> {
         self.node(at).process.as_ref().map(Process::core)
     }
 
+    /// Whether messages from one node do not reach another.
+    pub fn is_cut(&self, from: NodeIndex, to: NodeIndex) -> bool {
+        self.network.is_cut(from, to)
+    }
+
     /// Which life of the node this is, or was; 0 before the first.
     pub fn incarnation(&self, at: NodeIndex) -> u64 {
         self.node(at).life
