@@ -11,6 +11,7 @@
 //! | [`cli`] | the command line, also of `squall node` |
 //! | [`core`] | what a core is: events, effects, promises of a driver |
 //! | [`quorum`] | the quorum store: puts, gets, replica |
+//! | [`raft`] | the Raft store: elections, one replicated log, snapshots, members, sessions |
 //! | [`driver`] | sockets, disk, time, chance |
 //! | [`sim`] | the same for thousands of cores in one thread: a simulated network, disks, clocks, crashes |
 //! | [`frame`], [`message`] | the wire; `PROTOCOL.md` for readers of other languages |
@@ -33,6 +34,7 @@ pub mod lamport;
 pub mod members;
 pub mod message;
 pub mod quorum;
+pub mod raft;
 pub mod ring;
 pub mod sim;
 pub mod status;

@@ -123,7 +123,7 @@ impl QuorumCore {
                 self.coordinator
                     .begin(now, client, header, Work::Put(Put::new(key, value, homes)), out);
             }
-            RequestBody::Status {} | RequestBody::Hello(_) => {
+            _ => {
                 out.reply(client, Outcome::failed("bad-request", "not a request for the store"));
             }
         }
