@@ -208,7 +208,10 @@ fn raft_config(args: &RaftArgs) -> Result<(RaftConfig, DriverConfig), String> {
     let named = || args.voters.iter().map(|voter| Text::from(voter.as_str())).collect();
     let config = RaftConfig {
         me,
-        member: args.member.as_ref().map_or_else(|| nodes.name(me).clone(), |member| member.as_str().into()),
+        member: args
+            .member
+            .as_ref()
+            .map_or_else(|| nodes.name(me).clone(), |member| member.as_str().into()),
         birth: number_from_entropy() >> 16,
         voters: if args.voters.is_empty() { all() } else { named() },
         join: args.join,
@@ -298,7 +301,10 @@ mod tests {
             raft_config(args).map(|(config, _)| config)
         };
         let config = parse("").unwrap();
-        assert_eq!((config.member.as_ref(), config.voters.len(), config.reads), ("n2", 2, Reads::ReadIndex));
+        assert_eq!(
+            (config.member.as_ref(), config.voters.len(), config.reads),
+            ("n2", 2, Reads::ReadIndex)
+        );
         let config = parse("--voters n1 --join --member n2.2 --reads lease --snapshot-every 7").unwrap();
         assert_eq!((config.member.as_ref(), config.voters.len(), config.snapshot_every), ("n2.2", 1, 7));
         assert!(parse("--voters n1").unwrap_err().contains("start it with --join"));

@@ -145,10 +145,12 @@ fn take_request(payload: &[u8]) -> Result<Request, Refusal> {
         })
     };
     match &request.body {
-        RequestBody::Put { .. } | RequestBody::Cas { .. } | RequestBody::Append { .. } if payload.len() > PUT_PAYLOAD_BYTES_MAX => too_large(format!(
-            "a write takes {} bytes, at most {PUT_PAYLOAD_BYTES_MAX} are allowed",
-            payload.len()
-        )),
+        RequestBody::Put { .. } | RequestBody::Cas { .. } | RequestBody::Append { .. } if payload.len() > PUT_PAYLOAD_BYTES_MAX => {
+            too_large(format!(
+                "a write takes {} bytes, at most {PUT_PAYLOAD_BYTES_MAX} are allowed",
+                payload.len()
+            ))
+        }
         RequestBody::Get { key }
         | RequestBody::Put { key, .. }
         | RequestBody::Cas { key, .. }

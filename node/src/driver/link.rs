@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::outbox::Outbox;
-use crate::core::Stamp;
 use super::shared::{Inbound, LinkGuard, Shared, Side};
+use crate::core::Stamp;
 use crate::frame::Decoder;
 use crate::members::NodeIndex;
 use crate::message::{FORMAT_VERSION, Greeting, PeerBody, PeerFrame, PeerMessage};

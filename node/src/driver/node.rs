@@ -102,7 +102,8 @@ impl<C: Core> Node<C> {
             Inbound::Message { from, stamp, message } => {
                 self.shared.lamport.borrow_mut().observe(stamp.lamport);
                 if let Some(event) = self.core.received(from, &message, stamp) {
-                    self.tracer.record(clock::mono_ns(), self.shared.lamport.borrow_mut().tick(), &event);
+                    self.tracer
+                        .record(clock::mono_ns(), self.shared.lamport.borrow_mut().tick(), &event);
                 }
                 self.step(Event::Message { from, message });
             }

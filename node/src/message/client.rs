@@ -164,7 +164,9 @@ impl TryFrom<RequestMembers> for RequestBody {
                 key: body.key,
                 value: body.value,
             }),
-            members.cas.map(|Swap { key, expect, value }| RequestBody::Cas { key, expect, value }),
+            members
+                .cas
+                .map(|Swap { key, expect, value }| RequestBody::Cas { key, expect, value }),
             members.delete.map(|body| RequestBody::Delete { key: body.key }),
             members.append.map(|body| RequestBody::Append {
                 key: body.key,

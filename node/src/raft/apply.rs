@@ -22,7 +22,9 @@ impl RaftCore {
 
     fn apply_what_is_committed(&mut self, step: &mut Step<'_>) {
         while self.applied < self.commit {
-            let Some(entry) = self.log.entry(self.applied + 1).cloned() else { return };
+            let Some(entry) = self.log.entry(self.applied + 1).cloned() else {
+                return;
+            };
             let applied = self.machine.apply(&entry);
             self.applied = entry.index();
             let origin = entry.command().origin();

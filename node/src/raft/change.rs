@@ -35,7 +35,14 @@ enum Stage {
 }
 
 impl RaftCore {
-    pub(super) fn begin_change(&mut self, step: &mut Step<'_>, client: ClientRef, header: &RequestHeader, add: Vec<Text>, remove: Vec<Text>) {
+    pub(super) fn begin_change(
+        &mut self,
+        step: &mut Step<'_>,
+        client: ClientRef,
+        header: &RequestHeader,
+        add: Vec<Text>,
+        remove: Vec<Text>,
+    ) {
         let (add, remove): (BTreeSet<_>, BTreeSet<_>) = (add.into_iter().collect(), remove.into_iter().collect());
         if let Some(refusal) = self.refusal() {
             return step.reply(client, refusal);
@@ -82,7 +89,10 @@ impl RaftCore {
         if let Some(member) = add.iter().find(|member| node_of(&self.config.nodes, member).is_none()) {
             return Some(format!("`{member}` is no node given by --peer, nor one with a number behind a dot"));
         }
-        if let Some(member) = add.iter().find(|member| membership.voters.contains(*member) || remove.contains(*member)) {
+        if let Some(member) = add
+            .iter()
+            .find(|member| membership.voters.contains(*member) || remove.contains(*member))
+        {
             return Some(format!("`{member}` cannot be added: it votes already, or is to be removed"));
         }
         let everybody = membership.everybody();
@@ -139,7 +149,9 @@ impl RaftCore {
     }
 
     fn end_change(&mut self, step: &mut Step<'_>, membership: &Membership) {
-        let Some(change) = self.leader_mut().and_then(|leader| leader.change.take()) else { return };
+        let Some(change) = self.leader_mut().and_then(|leader| leader.change.take()) else {
+            return;
+        };
         step.reply(
             change.client,
             Outcome::Members {

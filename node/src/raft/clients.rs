@@ -59,7 +59,10 @@ impl Pending {
     }
 
     fn late(&self, now: Now) -> Option<u64> {
-        self.agenda.first().filter(|(at_ns, _)| *at_ns <= now.mono_ns).map(|(_, index)| *index)
+        self.agenda
+            .first()
+            .filter(|(at_ns, _)| *at_ns <= now.mono_ns)
+            .map(|(_, index)| *index)
     }
 }
 
@@ -90,7 +93,10 @@ impl RaftCore {
             }
         };
         if header.session.is_some() && header.seq.is_none() {
-            return step.reply(client, Outcome::failed("too-large", "a command of a session needs `seq` in its header"));
+            return step.reply(
+                client,
+                Outcome::failed("too-large", "a command of a session needs `seq` in its header"),
+            );
         }
         let command = Command::Write {
             client: header.client.clone(),
@@ -107,7 +113,10 @@ impl RaftCore {
             return Some(Outcome::not_leader(self.leader_node()));
         };
         if leader.transfer.is_some() {
-            return Some(Outcome::failed("transferring", "the leadership is being handed over, ask again soon"));
+            return Some(Outcome::failed(
+                "transferring",
+                "the leadership is being handed over, ask again soon",
+            ));
         }
         if self.pending.count() >= OPEN_MAX || self.pending.bytes >= OPEN_BYTES_MAX {
             let message = format!("{} commands are on their way already", self.pending.count());
@@ -149,7 +158,11 @@ impl RaftCore {
         if open.term != entry.term() {
             return self.answer_unknown(step, entry.index(), &open, "leader-changed");
         }
-        let outcome = if matches!(applied.answer, Answer::Expired {}) { "unknown" } else { "ok" };
+        let outcome = if matches!(applied.answer, Answer::Expired {}) {
+            "unknown"
+        } else {
+            "ok"
+        };
         trace_ack(step, entry.index(), &open, outcome);
         step.reply(open.client, applied.answer.outcome());
     }
@@ -158,7 +171,10 @@ impl RaftCore {
     fn answer_unknown(&self, step: &mut Step<'_>, index: u64, open: &Open, kind: &str) {
         trace_ack(step, index, open, "unknown");
         let message = match kind {
-            "timeout" => format!("not committed within {} ms or the request's own deadline", self.config.op_timeout_ms),
+            "timeout" => format!(
+                "not committed within {} ms or the request's own deadline",
+                self.config.op_timeout_ms
+            ),
             _ => "this node leads no more; a later leader may commit it or not".to_owned(),
         };
         step.reply(open.client, Outcome::unknown(kind, message));
@@ -172,7 +188,10 @@ impl RaftCore {
         }
         self.abandon_reads(step);
         if let Some(change) = leader.change {
-            step.reply(change.client, Outcome::unknown("leader-changed", "this node leads no more; the next leader ends what is begun"));
+            step.reply(
+                change.client,
+                Outcome::unknown("leader-changed", "this node leads no more; the next leader ends what is begun"),
+            );
         }
         self.handover = leader.transfer.map(Into::into);
     }

@@ -392,7 +392,12 @@ impl RaftCore {
             return;
         }
         let RaftMessage {
-            from, to, birth, term, body, ..
+            from,
+            to,
+            birth,
+            term,
+            body,
+            ..
         } = message;
         if self.is_about_identity(step, &from, birth, &body) || to != *self.member() {
             return;

@@ -242,11 +242,7 @@ impl RaftCore {
                 self.log.truncate(from);
                 self.configs.truncate(from);
             }
-            Record::Snapshot {
-                last,
-                membership,
-                length,
-            } => self.incoming = Some(Incoming::new(last, membership, length)),
+            Record::Snapshot { last, membership, length } => self.incoming = Some(Incoming::new(last, membership, length)),
             Record::Part(part) => self.load_part(&part)?,
             Record::Base(base) => self.log.reset(base),
         }

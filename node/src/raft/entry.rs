@@ -251,7 +251,11 @@ mod tests {
         assert_eq!((&read, read.digest()), (&entry, entry.digest()));
         let spaced = r#"[7, 3, {"noop": {"births":{}, "later": 1}}]"#;
         let read: Entry = serde_json::from_str(spaced).unwrap();
-        assert_eq!(read.digest().0, fnv1a(br#"{"noop": {"births":{}, "later": 1}}"#), "the bytes count, not their meaning");
+        assert_eq!(
+            read.digest().0,
+            fnv1a(br#"{"noop": {"births":{}, "later": 1}}"#),
+            "the bytes count, not their meaning"
+        );
     }
 
     #[test]

@@ -159,7 +159,9 @@ impl RaftCore {
     }
 
     pub(super) fn peers(&self) -> Vec<Text> {
-        self.leading().map(|leader| leader.progress.keys().cloned().collect()).unwrap_or_default()
+        self.leading()
+            .map(|leader| leader.progress.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Sends a member what it may be sent now.
@@ -308,7 +310,11 @@ impl RaftCore {
         let Some(leader) = self.leader_mut() else { return };
         leader.heartbeat_at_ns = heartbeat_at_ns;
         let round = leader.rounds.begin(now);
-        let receivers: Vec<_> = leader.progress.iter().map(|(member, progress)| (member.clone(), progress.matched)).collect();
+        let receivers: Vec<_> = leader
+            .progress
+            .iter()
+            .map(|(member, progress)| (member.clone(), progress.matched))
+            .collect();
         for (member, matched) in receivers {
             // Never more than it acknowledged: behind that its log may be another.
             let commit = commit.min(matched);
@@ -342,7 +348,11 @@ impl RaftCore {
         let (_, membership) = self.configs.latest();
         let Some(leader) = self.leading() else { return false };
         let is_heard = |member: &Text| {
-            *member == own || leader.progress.get(member).is_some_and(|progress| progress.heard_ns.saturating_add(election_ns) > now_ns)
+            *member == own
+                || leader
+                    .progress
+                    .get(member)
+                    .is_some_and(|progress| progress.heard_ns.saturating_add(election_ns) > now_ns)
         };
         if !membership.is_quorum(is_heard) {
             self.become_follower(step, self.hard.term, None);

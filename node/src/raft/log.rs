@@ -80,7 +80,9 @@ impl RaftLog {
 
     /// Removes the entries up to an index, which becomes the base. Does nothing if the index is not here.
     pub(super) fn compact(&mut self, to: u64) {
-        let (Some(term), Some(offset)) = (self.term_at(to), self.offset(to)) else { return };
+        let (Some(term), Some(offset)) = (self.term_at(to), self.offset(to)) else {
+            return;
+        };
         self.entries.drain(..=offset);
         self.base = (to, term);
     }
@@ -130,7 +132,10 @@ mod tests {
     fn knows_its_places() {
         let log = log((4, 2), &[2, 3, 3]);
         assert_eq!((log.base(), log.last()), ((4, 2), (7, 3)));
-        assert_eq!([3, 4, 5, 7, 8].map(|index| log.term_at(index)), [None, Some(2), Some(2), Some(3), None]);
+        assert_eq!(
+            [3, 4, 5, 7, 8].map(|index| log.term_at(index)),
+            [None, Some(2), Some(2), Some(3), None]
+        );
         assert!(log.holds((6, 3)) && !log.holds((6, 2)) && !log.holds((9, 3)));
     }
 
@@ -152,7 +157,10 @@ mod tests {
     fn finds_the_ends_of_terms() {
         let log = log((2, 1), &[1, 2, 2, 5, 5]);
         assert_eq!([3, 4, 5, 7].map(|index| log.first_of_term_at(index)), [3, 4, 4, 6]);
-        assert_eq!([1, 2, 3, 5, 6].map(|term| log.last_of_term(term)), [Some(3), Some(5), None, Some(7), None]);
+        assert_eq!(
+            [1, 2, 3, 5, 6].map(|term| log.last_of_term(term)),
+            [Some(3), Some(5), None, Some(7), None]
+        );
         let empty = RaftLog::default();
         assert_eq!(empty.last_of_term(0), None);
     }

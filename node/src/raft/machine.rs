@@ -67,9 +67,7 @@ impl Answer {
                 version: at.map(version),
             },
             Answer::Opened { id } => Outcome::Session { id: *id },
-            Answer::TooLarge {} => {
-                Outcome::failed("too-large", format!("the value would have more than {APPENDED_BYTES_MAX} bytes"))
-            }
+            Answer::TooLarge {} => Outcome::failed("too-large", format!("the value would have more than {APPENDED_BYTES_MAX} bytes")),
             Answer::Expired {} => Outcome::unknown(
                 "session-expired",
                 "the session is closed or the sequence too old: refused now, but an earlier try may have happened",
@@ -236,7 +234,10 @@ impl Machine {
         let unreadable = |error| format!("a snapshot cannot be read: {error}");
         let decoded: Encoded<Text> = serde_json::from_str(text).map_err(unreadable)?;
         if !is_readable(decoded.v) {
-            return Err(format!("a snapshot has format version {}, which this build does not read", decoded.v));
+            return Err(format!(
+                "a snapshot has format version {}, which this build does not read",
+                decoded.v
+            ));
         }
         let mut machine = Machine {
             sessions: Sessions::decode(decoded.sessions.get()).map_err(unreadable)?,
@@ -307,7 +308,14 @@ mod tests {
     #[test]
     fn commands_do_what_they_say() {
         let delete = Operation::Delete { key: "k".into() };
-        let (machine, answers) = applied(&[cas(None, "1"), cas(Some("2"), "3"), append("x"), cas(Some("1x"), "4"), delete, append("y")]);
+        let (machine, answers) = applied(&[
+            cas(None, "1"),
+            cas(Some("2"), "3"),
+            append("x"),
+            cas(Some("1x"), "4"),
+            delete,
+            append("y"),
+        ]);
         let decided = |swapped, seen: Option<&str>, index| Answer::Cas {
             swapped,
             seen: seen.map(Text::from),
@@ -337,7 +345,10 @@ mod tests {
     #[test]
     fn equal_states_have_equal_hashes_whatever_led_there() {
         let hash = |operations: &[Operation]| applied(operations).0.hash();
-        assert_eq!(hash(&[put("a", "1"), put("b", "2")]), hash(&[put("b", "0"), put("b", "2"), put("a", "1")]));
+        assert_eq!(
+            hash(&[put("a", "1"), put("b", "2")]),
+            hash(&[put("b", "0"), put("b", "2"), put("a", "1")])
+        );
         assert_ne!(hash(&[put("a", "1")]), hash(&[put("a", "2")]));
         assert_ne!(hash(&[put("a", "bc")]), hash(&[put("ab", "c")]));
         assert_eq!(hash(&[put("a", "1"), Operation::Delete { key: "a".into() }]), Hash64(0));
@@ -372,6 +383,10 @@ mod tests {
         let decoded = Machine::decode(&machine.encode()).unwrap();
         assert_eq!((&decoded, decoded.hash()), (&machine, machine.hash()));
         assert!(Machine::decode("{}").is_err());
-        assert!(Machine::decode(r#"{"v":3,"values":[],"sessions":{}}"#).unwrap_err().contains("format version 3"));
+        assert!(
+            Machine::decode(r#"{"v":3,"values":[],"sessions":{}}"#)
+                .unwrap_err()
+                .contains("format version 3")
+        );
     }
 }

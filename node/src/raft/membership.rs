@@ -49,7 +49,8 @@ impl Membership {
 
     /// Whether those who agree are a majority of the voters; in a joint configuration, of both.
     pub fn is_quorum(&self, agrees: impl Fn(&Text) -> bool) -> bool {
-        self.halves().all(|voters| voters.iter().filter(|voter| agrees(voter)).count() >= majority(voters))
+        self.halves()
+            .all(|voters| voters.iter().filter(|voter| agrees(voter)).count() >= majority(voters))
     }
 
     /// The highest index that a quorum has reached.
@@ -155,8 +156,14 @@ mod tests {
         assert!(!joint.is_quorum(agrees(&["a", "b"])), "only the old majority");
         assert!(!joint.is_quorum(agrees(&["d", "e"])), "only the new majority");
         assert!(joint.is_quorum(agrees(&["a", "c", "d"])));
-        assert_eq!(joint.quorum_index(|member| u64::from(["a", "b", "c", "d"].contains(&member.as_ref()))), 1);
-        assert_eq!(joint.quorum_index(|member| u64::from(["a", "b", "c"].contains(&member.as_ref()))), 0);
+        assert_eq!(
+            joint.quorum_index(|member| u64::from(["a", "b", "c", "d"].contains(&member.as_ref()))),
+            1
+        );
+        assert_eq!(
+            joint.quorum_index(|member| u64::from(["a", "b", "c"].contains(&member.as_ref()))),
+            0
+        );
         assert_eq!(joint.leave(), Membership::of_voters(set(&["c", "d", "e"])));
     }
 

@@ -124,7 +124,11 @@ impl Sessions {
 fn hash_of(id: u64, session: &Session) -> u64 {
     let newest = session.answers.last_key_value().map_or(0, |(sequence, _)| *sequence);
     let numbers = [id, session.used, session.floor, session.answers.len() as u64, newest];
-    spread(numbers.iter().fold(fnv1a(b"session"), |hash, number| extend(hash, &number.to_be_bytes())))
+    spread(
+        numbers
+            .iter()
+            .fold(fnv1a(b"session"), |hash, number| extend(hash, &number.to_be_bytes())),
+    )
 }
 
 #[cfg(test)]

@@ -195,7 +195,11 @@ impl RaftCore {
             let last = (self.commit, self.log.term_at(self.commit).unwrap_or(0));
             return self.send_after_all(step, from, RaftBody::Appended { last });
         }
-        let mut incoming = match self.incoming.take().filter(|incoming| incoming.last == part.last && incoming.length == part.length) {
+        let mut incoming = match self
+            .incoming
+            .take()
+            .filter(|incoming| incoming.last == part.last && incoming.length == part.length)
+        {
             Some(incoming) => incoming,
             None => Incoming::new(part.last, part.membership, part.length),
         };

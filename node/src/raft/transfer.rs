@@ -94,7 +94,10 @@ impl RaftCore {
     pub(super) fn end_late_handover(&mut self, step: &mut Step<'_>) {
         let now_ns = step.now.mono_ns;
         if let Some(handover) = self.handover.take_if(|handover| now_ns >= handover.deadline_ns) {
-            step.reply(handover.client, Outcome::unknown("timeout", "this node leads no more and knows of no leader yet"));
+            step.reply(
+                handover.client,
+                Outcome::unknown("timeout", "this node leads no more and knows of no leader yet"),
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use super::network::{Letter, Network};
 use super::process::{EnteredWake, Inbound, Process};
 use super::trace::{TraceEntry, TraceLog};
 use super::world::World;
-use crate::core::{ClientRef, Core, Effect, Event, Now};
+use crate::core::{ClientRef, Core, Effect, Event, Now, Stamp};
 use crate::members::{Members, NodeIndex};
 use crate::message::{Outcome, RequestBody, RequestHeader};
 use crate::trace::TraceEvent;
@@ -33,7 +33,7 @@ pub enum Notice {
     },
     /// A timer that was asked for.
     Timer(u64),
-    /// A node ended by itself: its core panicked, or it refused its log.
+    /// A node ended by itself: its core panicked or stopped, or it refused its log.
     Exited {
         /// The node.
         node: NodeIndex,
@@ -204,10 +204,12 @@ impl<C: Core> Cluster<C> {
             return false;
         }
         let delay_ns = self.clients.delay_ns(self.world.clients);
-        let inbound = Inbound {
+        let stamp = Stamp {
+            incarnation: 0,
             lamport: header.lamport.unwrap_or(0),
-            event: Event::Request { client, header, body },
         };
+        let event = Event::Request { client, header, body };
+        let inbound = Inbound { stamp, event };
         self.enter_for(at, delay_ns, inbound);
         true
     }
@@ -337,22 +339,23 @@ impl<C: Core> Cluster<C> {
         let Some(letter) = self.network.arrive(letter, sender_lives, &self.world) else {
             return;
         };
-        let Letter {
-            from,
-            to,
-            lamport,
-            message,
-            ..
-        } = letter;
-        let event = Event::Message { from, message };
-        self.deliver(to, Inbound { lamport, event });
+        let stamp = Stamp {
+            incarnation: letter.from_life,
+            lamport: letter.lamport,
+        };
+        let event = Event::Message {
+            from: letter.from,
+            message: letter.message,
+        };
+        self.deliver(letter.to, Inbound { stamp, event });
     }
 
     /// Hands something to a node: it takes a turn, or keeps it until it is resumed. A node that is down never hears of it.
     fn deliver(&mut self, at: NodeIndex, inbound: Inbound<C::Message>) {
         let Some(process) = &mut self.node_mut(at).process else { return };
-        if let Some(Inbound { lamport, event }) = process.keep(inbound) {
-            process.lamport.observe(lamport);
+        if let Some(Inbound { stamp, event }) = process.keep(inbound) {
+            process.lamport.observe(stamp.lamport);
+            self.record_received(at, stamp, &event);
             self.step(at, event);
         }
     }
@@ -370,7 +373,7 @@ impl<C: Core> Cluster<C> {
         };
         // The thread of the log has to tell the node, which may die before it hears of it.
         let delay_ns = self.disks.below(20_000);
-        self.enter_for(at, delay_ns, Inbound { lamport: 0, event });
+        self.enter_for(at, delay_ns, Inbound::of_kernel(event));
     }
 
     fn wake(&mut self, at: NodeIndex, life: u64, due_ns: u64) {
@@ -402,18 +405,29 @@ impl<C: Core> Cluster<C> {
             wall_ns: (EPOCH_NS + now_ns).saturating_add_signed(node.skew_ns),
         };
         let stepped = process.step(now, event, &mut effects);
-        match stepped {
-            Ok(()) => {
-                for effect in effects.drain(..) {
-                    self.carry_out(at, effect);
-                }
-                self.effects = effects;
+        let mut ended = stepped.err();
+        if ended.is_some() {
+            // Of a step that did not end, nothing leaves.
+            effects.clear();
+        }
+        let is_stop = |effect: &Effect<C::Message>| matches!(effect, Effect::Stop { .. });
+        if effects.iter().any(is_stop) {
+            // Of one that stops the node, only what it tells.
+            effects.retain(|effect| is_stop(effect) || matches!(effect, Effect::Trace(_)));
+        }
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Stop { reason } => ended = Some(reason),
+                effect => self.carry_out(at, effect),
+            }
+        }
+        self.effects = effects;
+        match ended {
+            None => {
                 self.submit(at);
                 self.wake_later(at);
             }
-            Err(reason) => {
-                effects.clear();
-                self.effects = effects;
+            Some(reason) => {
                 self.kill(at);
                 self.notices.push_back(Notice::Exited { node: at, reason });
             }
@@ -423,6 +437,8 @@ impl<C: Core> Cluster<C> {
     fn carry_out(&mut self, at: NodeIndex, effect: Effect<C::Message>) {
         match effect {
             Effect::Append { record } => self.process(at).append(&record),
+            Effect::Compact { records } => self.process(at).replace(records),
+            Effect::Stop { .. } => unreachable!("taken out before"),
             Effect::Send { to, message } => self.send(at, to, message),
             Effect::Reply { client, outcome } => {
                 self.process(at).lamport.tick();
@@ -446,6 +462,7 @@ impl<C: Core> Cluster<C> {
         self.counts.messages += 1;
         let from_life = self.node(from).life;
         let lamport = self.process(from).lamport.tick();
+        self.record_sent(from, to, &message, lamport);
         let letter = Letter {
             from,
             from_life,
@@ -462,22 +479,50 @@ impl<C: Core> Cluster<C> {
         }
     }
 
+    /// An event of the core's own: it counts in the digest, too.
     fn record(&mut self, at: NodeIndex, event: TraceEvent) {
-        let (mono_ns, incarnation) = (self.now_ns, self.node(at).life);
-        let process = self.process(at);
-        let (seq, lamport) = (process.next_seq, process.lamport.tick());
-        process.next_seq += 1;
-        self.digest.take(&(at, incarnation, lamport));
+        self.digest.take(&(at, self.node(at).life));
         self.digest.take(&event);
         if self.world.keeps_traces {
-            self.node_mut(at).trace.push(TraceEntry {
-                incarnation,
-                seq,
-                mono_ns,
-                lamport,
-                event,
-            });
+            let lamport = self.process(at).lamport.tick();
+            self.push_entry(at, lamport, event);
         }
+    }
+
+    /// What the trace shall say of a message that leaves. The frame's own stamp: it is this event that the receiver's stamps must exceed.
+    fn record_sent(&mut self, from: NodeIndex, to: NodeIndex, message: &C::Message, lamport: u64) {
+        if self.world.keeps_traces {
+            let incarnation = self.node(from).life;
+            let stamp = Stamp { incarnation, lamport };
+            if let Some(event) = self.process(from).core().sent(to, message, stamp) {
+                self.push_entry(from, lamport, event);
+            }
+        }
+    }
+
+    /// What the trace shall say of a message that arrived.
+    fn record_received(&mut self, at: NodeIndex, stamp: Stamp, event: &Event<C::Message>) {
+        if let Event::Message { from, message } = event
+            && self.world.keeps_traces
+            && let Some(event) = self.process(at).core().received(*from, message, stamp)
+        {
+            let lamport = self.process(at).lamport.tick();
+            self.push_entry(at, lamport, event);
+        }
+    }
+
+    fn push_entry(&mut self, at: NodeIndex, lamport: u64, event: TraceEvent) {
+        let (mono_ns, incarnation) = (self.now_ns, self.node(at).life);
+        let process = self.process(at);
+        let seq = process.next_seq;
+        process.next_seq += 1;
+        self.node_mut(at).trace.push(TraceEntry {
+            incarnation,
+            seq,
+            mono_ns,
+            lamport,
+            event,
+        });
     }
 
     fn submit(&mut self, at: NodeIndex) {
@@ -512,7 +557,7 @@ impl<C: Core> Cluster<C> {
         for (at, peer) in [(one, other), (other, one)] {
             let delay_ns = self.network.delay_ns(&self.world);
             let event = Event::LinkUp { peer };
-            self.enter_for(at, delay_ns, Inbound { lamport: 0, event });
+            self.enter_for(at, delay_ns, Inbound::of_kernel(event));
         }
     }
 

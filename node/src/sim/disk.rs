@@ -16,8 +16,10 @@ const SECTOR_BYTES: usize = 512;
 #[derive(Debug, Default)]
 struct Platter {
     bytes: Vec<u8>,
-    /// So many of them survive every crash.
+    /// So many of them survive every crash, unless the whole file does not.
     durable: usize,
+    /// What the file held before it was replaced, while the directory may still name that.
+    before: Option<Vec<u8>>,
 }
 
 /// A handle of the disk of one node. Clones are handles of the same disk; it outlives the node's processes.
@@ -36,6 +38,7 @@ impl SimDisk {
     pub fn sync_ends(&self) {
         let mut platter = self.platter();
         platter.durable = platter.bytes.len();
+        platter.before = None;
     }
 
     /// Bytes that were written and are not durable.
@@ -44,10 +47,16 @@ impl SimDisk {
         platter.bytes.len() - platter.durable
     }
 
-    /// A crash: draws what is left of the end that was not synced. One time in three nothing, one in three everything, else a cut
+    /// A crash: draws which file the directory names, the replaced one or the new, and what is left of the end that was not synced. One time in three nothing, one in three everything, else a cut
     /// anywhere, with any sector before it lost, which then reads as zeros.
     pub fn crash(&self, chance: &mut Chance) {
         let mut platter = self.platter();
+        if let Some(before) = platter.before.take()
+            && chance.happens(500)
+        {
+            platter.durable = before.len();
+            platter.bytes = before;
+        }
         let (durable, written) = (platter.durable, platter.bytes.len());
         if durable == written {
             return;
@@ -108,6 +117,16 @@ impl Storage for SimDisk {
         platter.durable = platter.bytes.len();
         Ok(())
     }
+
+    /// As [`Storage::sync`], this only begins: until [`SimDisk::sync_ends`] a crash may leave the old content. The log is never replaced
+    /// while an fsync of it is under way, so all of the old content is durable.
+    fn replace(&mut self, content: &[u8]) -> io::Result<()> {
+        let mut platter = self.platter();
+        let before = std::mem::replace(&mut platter.bytes, content.to_vec());
+        platter.durable = platter.bytes.len();
+        platter.before = Some(before);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +171,31 @@ mod tests {
             }
         }
         assert!((100..280).contains(&lost), "{lost} of 300 lost the batch");
+    }
+
+    #[test]
+    fn a_crash_under_a_replacement_leaves_the_old_log_or_the_new_one() {
+        let mut n_new = 0;
+        for seed in 0..100 {
+            let disk = SimDisk::default();
+            let (mut wal, _) = Wal::recover(disk.clone(), Path::new("sim"), &mut |_| Ok(())).unwrap();
+            commit(&mut wal, &["a", "b"]);
+            disk.sync_ends();
+            wal.replace(&[b"snapshot".to_vec()]).unwrap();
+            commit(&mut wal, &["c"]);
+            disk.crash(&mut Chance::new(seed, "sim.disk"));
+            let found = records(&disk);
+            assert!(
+                found == ["a", "b"] || found == ["snapshot"] || found == ["snapshot", "c"],
+                "{found:?}"
+            );
+            n_new += usize::from(found[0] == "snapshot");
+            wal.replace(&[b"later".to_vec()]).unwrap();
+            disk.sync_ends();
+            disk.crash(&mut Chance::new(seed, "sim.disk"));
+            assert_eq!(records(&disk), ["later"]);
+        }
+        assert!((20..80).contains(&n_new), "{n_new} of 100 kept the new one");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::disk::SimDisk;
-use crate::core::{Core, Effect, Event, Now};
+use crate::core::{Core, Effect, Event, Now, Stamp};
 use crate::lamport::Lamport;
 use crate::wal::{Batch, Wal};
 
@@ -16,8 +16,19 @@ const WAL_NAME: &str = "the simulated disk";
 #[derive(Clone, Debug)]
 pub(super) struct Inbound<M> {
     /// The sender's stamp.
-    pub(super) lamport: u64,
+    pub(super) stamp: Stamp,
     pub(super) event: Event<M>,
+}
+
+impl<M> Inbound<M> {
+    /// Something that nobody sent.
+    pub(super) fn of_kernel(event: Event<M>) -> Inbound<M> {
+        let stamp = Stamp {
+            incarnation: 0,
+            lamport: 0,
+        };
+        Inbound { stamp, event }
+    }
 }
 
 /// A wake on the agenda.
@@ -29,16 +40,25 @@ pub(super) struct EnteredWake {
     pub(super) due_ns: u64,
 }
 
+/// What the disk is to do in one go: replace the log, if there is a content, then append.
+#[derive(Debug, Default)]
+struct Work {
+    content: Option<Vec<Vec<u8>>>,
+    /// Records, replacements among them, that the content stands for.
+    covered: u64,
+    batch: Batch,
+}
+
 /// A running node.
 pub(super) struct Process<C: Core> {
     core: C,
     pub(super) lamport: Lamport,
     pub(super) next_seq: u64,
     wal: Wal<SimDisk>,
-    /// The batch that is collected while the disk is busy.
-    collecting: Batch,
-    /// Records in the batch at the disk; 0 if the disk is idle.
-    at_disk: u32,
+    /// What is collected while the disk is busy.
+    collecting: Work,
+    /// Records at the disk; 0 if it is idle.
+    at_disk: u64,
     /// Records of this life that are durable.
     durable: u64,
     /// Some while it is paused.
@@ -61,7 +81,7 @@ impl<C: Core> Process<C> {
             lamport: Lamport::of_incarnation(life),
             next_seq: 0,
             wal,
-            collecting: Batch::default(),
+            collecting: Work::default(),
             at_disk: 0,
             durable: 0,
             inbox: None,
@@ -84,23 +104,36 @@ impl<C: Core> Process<C> {
 
     /// Adds a record to the next batch.
     pub(super) fn append(&mut self, record: &[u8]) {
-        self.collecting.push(record);
+        self.collecting.batch.push(record);
     }
 
-    /// Hands the collected batch to the disk, unless it is busy or there is none: true if an fsync begins.
+    /// Replaces the log by these records: what was collected before is in them.
+    pub(super) fn replace(&mut self, records: Vec<Vec<u8>>) {
+        let work = &mut self.collecting;
+        work.covered += u64::from(work.batch.records()) + 1;
+        work.batch.clear();
+        work.content = Some(records);
+    }
+
+    /// Hands to the disk what was collected, unless it is busy or there is nothing: true if an fsync begins.
     pub(super) fn submit(&mut self) -> bool {
-        if self.at_disk > 0 || self.collecting.is_empty() {
+        let work = &mut self.collecting;
+        let records = work.covered + u64::from(work.batch.records());
+        if self.at_disk > 0 || records == 0 {
             return false;
         }
-        self.at_disk = self.collecting.records();
-        self.wal.commit(&mut self.collecting).expect("the simulated disk takes every write");
-        self.collecting.clear();
+        self.at_disk = records;
+        let replaced = work.content.take().map_or(Ok(()), |records| self.wal.replace(&records));
+        let committed = replaced.and_then(|()| self.wal.commit(&mut work.batch));
+        committed.expect("the simulated disk takes every write");
+        work.batch.clear();
+        work.covered = 0;
         true
     }
 
     /// The fsync returned: how many records of this life are durable.
     pub(super) fn synced(&mut self) -> u64 {
-        self.durable += u64::from(std::mem::take(&mut self.at_disk));
+        self.durable += std::mem::take(&mut self.at_disk);
         self.durable
     }
 

@@ -90,11 +90,13 @@ fn log_events() -> Vec<RaftEvent> {
         },
         RaftEvent::Hard { term: 5, vote: None },
     ];
-    events.extend(["follower", "pre-candidate", "candidate", "leader", "learner"].map(|role| RaftEvent::Role {
-        role,
-        term: 4,
-        last: (7, 3),
-    }));
+    events.extend(
+        ["follower", "pre-candidate", "candidate", "leader", "learner"].map(|role| RaftEvent::Role {
+            role,
+            term: 4,
+            last: (7, 3),
+        }),
+    );
     let opener = Origin {
         client: Some("c8".into()),
         sequence: Some(1),
@@ -249,7 +251,14 @@ fn message_events() -> Vec<RaftEvent> {
 fn prints_every_kind_and_form_as_in_the_golden_file() {
     let mut bytes = Vec::new();
     let mut tracer = Tracer::new("n1".into(), 2, &mut bytes);
-    let all = [starts(), log_events(), state_events(), config_events(), client_events(), message_events()];
+    let all = [
+        starts(),
+        log_events(),
+        state_events(),
+        config_events(),
+        client_events(),
+        message_events(),
+    ];
     for event in all.into_iter().flatten() {
         tracer.record(77, 8, &TraceEvent::Raft(event));
     }
