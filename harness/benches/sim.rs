@@ -13,7 +13,7 @@ use squall::systems::SystemPlan;
 use squall::systems::quorum::{Settings, Versions};
 use squall_checker::history::operation::Outcome;
 use squall_checker::verdict::Verdict;
-use squall_workloads::register;
+use squall_workloads::Options as Load;
 
 const BARE_WANTED_PER_S: f64 = 100.0;
 const JUDGED_WANTED_PER_S: f64 = 40.0;
@@ -35,8 +35,9 @@ fn plan(seed: u64) -> Plan {
         write_back: true,
         versions: Versions::Quorum,
         clock_offset_ms: BTreeMap::new(),
+        bug: None,
     });
-    let workload = WorkloadPlan::Register(register::Options {
+    let workload = WorkloadPlan::Register(Load {
         rate: 100,
         seed,
         ..Default::default()

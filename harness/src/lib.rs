@@ -18,3 +18,4 @@ pub mod sandbox;
 pub mod sim;
 pub mod supervise;
 pub mod systems;
+pub mod zoo;

@@ -9,6 +9,7 @@
 //! | file | is |
 //! |---|---|
 //! | [`cli`] | the command line, also of `squall node` |
+//! | [`bugs`] | bugs of other stores, planted to test the harness |
 //! | [`core`] | what a core is: events, effects, promises of a driver |
 //! | [`quorum`] | the quorum store: puts, gets, replica |
 //! | [`raft`] | the Raft store: elections, one replicated log, snapshots, members, sessions |
@@ -23,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bugs;
 pub mod cli;
 pub mod core;
 pub mod disk;

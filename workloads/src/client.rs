@@ -18,28 +18,62 @@ const FOREIGN_BYTES_MAX: usize = 1024;
 /// What an operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Function {
-    /// Asks for the value of a key. Changes nothing.
+    /// Asks for the value of a register. Changes nothing.
     Read,
-    /// Sets the value of a key.
+    /// Sets the value of a register.
     Write,
+    /// Sets the value of a register if it holds an expected one.
+    Cas,
+    /// Adds one to a counter.
+    Increment,
+    /// Asks for the value of a counter. Changes nothing.
+    ReadCounter,
+    /// Puts an element into a set.
+    AddElement,
+    /// Asks for all elements of a set. Changes nothing.
+    ReadSet,
 }
 
 impl Function {
-    /// The word that stands in the history.
+    /// All of them.
+    pub const ALL: [Function; 7] = [
+        Function::Read,
+        Function::Write,
+        Function::Cas,
+        Function::Increment,
+        Function::ReadCounter,
+        Function::AddElement,
+        Function::ReadSet,
+    ];
+
+    /// The word that stands in the history; the model gives it its meaning.
     pub fn name(self) -> &'static str {
         match self {
-            Function::Read => "read",
+            Function::Read | Function::ReadCounter | Function::ReadSet => "read",
             Function::Write => "write",
+            Function::Cas => "cas",
+            Function::Increment | Function::AddElement => "add",
         }
     }
 
     /// Whether the store is the same afterwards, whatever the outcome was.
     pub fn changes_nothing(self) -> bool {
         match self {
-            Function::Read => true,
-            Function::Write => false,
+            Function::Read | Function::ReadCounter | Function::ReadSet => true,
+            Function::Write | Function::Cas | Function::Increment | Function::AddElement => false,
         }
     }
+}
+
+/// What an operation brings along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Argument {
+    /// A read brings nothing.
+    None,
+    /// The value to write, the amount or the element to add.
+    Value(i64),
+    /// Of a compare-and-set: what must be there (`None`: nothing was ever written) and what comes in its place.
+    Pair(Option<i64>, i64),
 }
 
 /// One operation on one key. Cloning it copies no text.
@@ -49,35 +83,39 @@ pub struct Operation {
     pub f: Function,
     /// The object acted on.
     pub key: Arc<str>,
-    /// The value to write; `None` for a read.
-    pub value: Option<i64>,
+    /// What it brings along.
+    pub argument: Argument,
 }
 
 impl Operation {
-    /// A read of `key`.
+    /// A read of the register `key`.
     pub fn read(key: impl Into<Arc<str>>) -> Operation {
-        Operation {
-            f: Function::Read,
-            key: key.into(),
-            value: None,
-        }
+        Operation::new(Function::Read, key, Argument::None)
     }
 
-    /// A write of `value` to `key`.
+    /// A write of `value` to the register `key`.
     pub fn write(key: impl Into<Arc<str>>, value: i64) -> Operation {
+        Operation::new(Function::Write, key, Argument::Value(value))
+    }
+
+    /// Any operation.
+    pub fn new(f: Function, key: impl Into<Arc<str>>, argument: Argument) -> Operation {
         Operation {
-            f: Function::Write,
+            f,
             key: key.into(),
-            value: Some(value),
+            argument,
         }
     }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.value {
-            Some(value) => write!(f, "{} {} {value}", self.f.name(), self.key),
-            None => write!(f, "{} {}", self.f.name(), self.key),
+        write!(f, "{} {}", self.f.name(), self.key)?;
+        match self.argument {
+            Argument::None => Ok(()),
+            Argument::Value(value) => write!(f, " {value}"),
+            Argument::Pair(Some(expected), new) => write!(f, " {expected} {new}"),
+            Argument::Pair(None, new) => write!(f, " nothing {new}"),
         }
     }
 }
@@ -98,8 +136,10 @@ pub enum Outcome {
 pub enum Seen {
     /// A write sees nothing; a read sees nothing where no value was ever written.
     Nothing,
-    /// A value that a client may have written.
+    /// A value that a client may have written, or the value of a counter.
     Number(i64),
+    /// The elements of a set, in the order in which the store gave them.
+    List(Vec<i64>),
     /// Something no client ever writes. It is kept as what was read, because a corrupted value is a violation and no error.
     Foreign(String),
 }
@@ -111,8 +151,13 @@ impl Seen {
         match text.parse::<i64>() {
             // `+7` and `007` parse, but nobody wrote them.
             Ok(number) if number.to_string() == text => Seen::Number(number),
-            _ => Seen::Foreign(cut(text, FOREIGN_BYTES_MAX).to_owned()),
+            _ => Seen::foreign(text),
         }
+    }
+
+    /// Something that no client ever writes, cut to 1024 bytes.
+    pub fn foreign(text: &str) -> Seen {
+        Seen::Foreign(cut(text, FOREIGN_BYTES_MAX).to_owned())
     }
 }
 
@@ -123,7 +168,14 @@ pub struct ErrorNote {
     pub kind: Cow<'static, str>,
     /// For a person. Hostile: it may come from a node.
     pub message: String,
+    /// What a compare-and-set saw instead of what it expected: it is then a read, and the judge is told so.
+    pub seen: Option<Seen>,
+    /// Which node would have answered, as far as the asked one knows. Hostile, too.
+    pub leader: Option<String>,
 }
+
+/// The kind of failure of a compare-and-set that found something else; the judge knows it by this name.
+pub const MISMATCH: &str = "mismatch";
 
 impl ErrorNote {
     /// A note of `kind`; both texts are cut to 256 bytes.
@@ -134,7 +186,20 @@ impl ErrorNote {
         }
         let mut message = message.into();
         message.truncate(cut(&message, NOTE_BYTES_MAX).len());
-        ErrorNote { kind, message }
+        ErrorNote {
+            kind,
+            message,
+            seen: None,
+            leader: None,
+        }
+    }
+
+    /// The failure of a compare-and-set that saw `seen`.
+    pub fn mismatch(seen: Seen) -> ErrorNote {
+        ErrorNote {
+            seen: Some(seen),
+            ..ErrorNote::new(MISMATCH, "")
+        }
     }
 }
 
@@ -153,13 +218,22 @@ fn cut(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
+/// An idempotency key: which of a client's operations this is. Two requests with the same number are the same operation, and a store with
+/// sessions does it once (Ongaro, "Consensus: Bridging Theory and Practice", 2014, section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(
+    /// The operation's number among those of its client, from 1 on; never used for another one.
+    pub u64,
+);
+
 /// A boxed future, so that clients can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A connection that issues operations one at a time.
 ///
 /// An operation is asked for in two steps, because only the second may be in the recorded interval: connecting and encoding would widen
-/// it, and a wider interval hides violations. A client never sends one operation twice: a write sent again writes its value twice.
+/// it, and a wider interval hides violations. A client never sends one request twice of itself: a write sent again writes its value twice.
+/// Whoever wants an operation tried again asks again, with the same [`Stamp`] if the store is to know it again.
 ///
 /// Dropping a returned future abandons the operation; the runner then calls [`Client::abandon`].
 pub trait Client: Send {
@@ -167,7 +241,7 @@ pub trait Client: Send {
     ///
     /// # Errors
     /// Definite: nothing was sent.
-    fn prepare<'a>(&'a mut self, operation: &'a Operation, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>>;
+    fn prepare<'a>(&'a mut self, operation: &'a Operation, stamp: Stamp, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>>;
 
     /// Hands the prepared request to the socket and awaits its reply. The runner reads the clock right before and right after.
     ///

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::client::{Operation, Outcome};
+use crate::client::{Argument, Function, Operation, Outcome};
 
 /// One client's stream of operations.
 pub trait Generator: Send {
@@ -31,11 +31,11 @@ pub struct FinalRead {
     pub operation: Operation,
 }
 
-/// Final reads of every key in `keys`, so that a lost write cannot hide by never being looked for, and at least one at every node in
+/// Final reads, by `read`, of every key in `keys`, so that a lost write cannot hide by never being looked for, and at least one at every node in
 /// `nodes`, so that no replica goes unquestioned. Empty if either is.
 ///
 /// Source: ARCHITECTURE.md, "Vacuity" (b).
-pub fn final_reads(keys: impl IntoIterator<Item = Arc<str>>, nodes: &[String]) -> Vec<FinalRead> {
+pub fn final_reads(read: Function, keys: impl IntoIterator<Item = Arc<str>>, nodes: &[String]) -> Vec<FinalRead> {
     let keys: Vec<Arc<str>> = keys.into_iter().collect();
     if keys.is_empty() || nodes.is_empty() {
         return Vec::new();
@@ -45,7 +45,7 @@ pub fn final_reads(keys: impl IntoIterator<Item = Arc<str>>, nodes: &[String]) -
     pairs
         .map(|(key, node)| FinalRead {
             node: node.clone(),
-            operation: Operation::read(Arc::clone(key)),
+            operation: Operation::new(read, Arc::clone(key), Argument::None),
         })
         .collect()
 }
@@ -56,11 +56,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::final_reads;
+    use crate::client::Function;
 
     fn check(n_keys: usize, n_nodes: usize, expected: usize) {
         let keys: Vec<Arc<str>> = (0..n_keys).map(|number| format!("k{number}").into()).collect();
         let nodes: Vec<String> = (0..n_nodes).map(|number| format!("n{number}")).collect();
-        let reads = final_reads(keys.clone(), &nodes);
+        let reads = final_reads(Function::Read, keys.clone(), &nodes);
         assert_eq!(reads.len(), expected);
         if expected > 0 {
             let seen: BTreeSet<&str> = reads.iter().map(|read| &*read.operation.key).collect();

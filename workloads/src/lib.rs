@@ -11,21 +11,14 @@
 mod chance;
 mod client;
 mod generator;
-pub mod register;
+mod options;
+mod retry;
+mod rotation;
+mod stream;
+mod workload;
 
-pub use client::{BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen};
-pub use generator::{FinalRead, Generator, Step};
-
-/// What `squall list workloads` says of one workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkloadInfo {
-    /// The name to type.
-    pub name: &'static str,
-    /// One line.
-    pub about: &'static str,
-    /// The sequential specification its histories are judged by.
-    pub model: &'static str,
-}
-
-/// All workloads.
-pub const WORKLOADS: &[WorkloadInfo] = &[register::INFO];
+pub use client::{Argument, BoxFuture, Client, ErrorNote, Function, MISMATCH, Operation, Outcome, Seen, Stamp};
+pub use generator::{FinalRead, Generator, Step, final_reads};
+pub use options::Options;
+pub use retry::{Attempts, Next, Retry};
+pub use workload::{Kind, WORKLOADS, Workload, WorkloadInfo};

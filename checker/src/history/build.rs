@@ -86,6 +86,7 @@ impl HistoryBuilder {
         let place = self.open.remove(&line.process);
         let place = place.unwrap_or_else(|| panic!("process {} ends an operation, and none is open", line.process));
         let observed = self.value(line.value);
+        let seen = line.error.and_then(|error| error.seen).map(|seen| self.value(seen));
         let error_kind = line.error.map(|error| small_id(self.history.error_kinds.intern(error.kind)));
         let complete_line = self.line_number();
         let operation = &mut self.history.operations[place];
@@ -102,6 +103,7 @@ impl HistoryBuilder {
             EventType::Fail => {
                 operation.outcome = Outcome::Fail;
                 operation.returned_ns = line.time_ns;
+                operation.observed = seen.unwrap_or(ValueId::NONE);
             }
             EventType::Invoke | EventType::Info => {}
         }
@@ -114,9 +116,14 @@ impl HistoryBuilder {
                 Some(value) => return value,
                 None => number.to_string(),
             },
-            LineValue::Text(_) => serde_json::to_string(&value).expect("a text is JSON"),
+            LineValue::Pair(expected, new) => {
+                let expected = self.value(expected.map_or(LineValue::Null, LineValue::Number));
+                let new = self.value(LineValue::Number(new));
+                return self.history.values.pair_of(expected, new);
+            }
+            LineValue::Text(_) | LineValue::List(_) => serde_json::to_string(&value).expect("a text and a list of numbers are JSON"),
         };
-        self.history.values.intern(&text).expect("a text or a number is not nested")
+        self.history.values.intern(&text).expect("none of them is nested deeply")
     }
 
     fn line_number(&self) -> u32 {
@@ -148,8 +155,9 @@ mod tests {
             value,
             node: Some("n2"),
             error: matches!(kind, EventType::Fail | EventType::Info).then_some(LineError {
-                kind: "timeout",
+                kind: if f == "cas" { "mismatch" } else { "timeout" },
                 message: "late",
+                seen: (f == "cas").then_some(LineValue::Number(3)),
             }),
         }
     }
@@ -167,9 +175,15 @@ mod tests {
             line(7, Invoke, 3, "read", LineValue::Null),
             line(8, Fail, 3, "read", LineValue::Null),
             line(9, Invoke, 4, "add", LineValue::Number(1)),
+            line(10, Invoke, 5, "cas", LineValue::Pair(None, 7)),
+            line(11, Fail, 5, "cas", LineValue::Pair(None, 7)),
+            line(12, Invoke, 5, "cas", LineValue::Pair(Some(7), 8)),
+            line(13, Ok, 5, "cas", LineValue::Pair(Some(7), 8)),
+            line(14, Invoke, 6, "read", LineValue::Null),
+            line(15, Ok, 6, "read", LineValue::List(&[1, 2])),
         ];
         let mark: Event =
-            serde_json::from_str(r#"{"index":10,"time":10,"type":"info","process":"harness","f":"phase","value":{"name":"storm"}}"#)
+            serde_json::from_str(r#"{"index":16,"time":16,"type":"info","process":"harness","f":"phase","value":{"name":"storm"}}"#)
                 .unwrap();
         let mut builder = HistoryBuilder::new(header());
         let mut text = Vec::new();

@@ -44,4 +44,37 @@ impl BackOff {
             .min(BACK_OFF_MS_MAX);
         Some(Duration::from_micros(self.pauses.random_range(0..=bound_ms * 1000)))
     }
+
+    /// A pause before asking again, in ns: anything up to the bound.
+    pub fn jitter_ns(&mut self, bound_ns: u64) -> u64 {
+        self.pauses.random_range(0..=bound_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_quarter_of_a_second_and_differ_between_clients() {
+        let pauses = |seat: u32| {
+            let mut back_off = BackOff::new(7, seat);
+            back_off.count(true);
+            assert_eq!(back_off.pause(), None, "nothing was missed yet");
+            let mut miss = || {
+                back_off.count(false);
+                back_off.pause().expect("a node was missed")
+            };
+            (0..100).map(|_| miss()).collect::<Vec<_>>()
+        };
+        let first = pauses(0);
+        assert!(
+            first[0] <= Duration::from_millis(5) && first[2] <= Duration::from_millis(20),
+            "{first:?}"
+        );
+        assert!(first.iter().all(|pause| *pause <= Duration::from_millis(250)));
+        assert!(first.iter().any(|pause| *pause > Duration::from_millis(150)));
+        assert_eq!(first, pauses(0));
+        assert_ne!(first, pauses(1));
+    }
 }

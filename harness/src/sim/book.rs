@@ -44,8 +44,9 @@ impl Book {
             Outcome::Ok(Seen::Nothing) => (0, 0),
             Outcome::Ok(Seen::Number(number)) => (1, *number),
             Outcome::Ok(Seen::Foreign(_)) => (2, 0),
-            Outcome::Failed(_) => (3, 0),
-            Outcome::Unknown(_) => (4, 0),
+            Outcome::Ok(Seen::List(items)) => (3, i64::try_from(items.len()).unwrap_or(i64::MAX)),
+            Outcome::Failed(_) => (4, 0),
+            Outcome::Unknown(_) => (5, 0),
         };
         self.digest.take(&(time_ns, process, seen));
         self.builder

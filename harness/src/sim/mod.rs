@@ -26,7 +26,7 @@ use squall_checker::trace::NodeTraces;
 pub use squall_node::sim::{Counts, Delay, TraceLog, World};
 
 use self::play::{Played, play};
-use self::store::Quorum;
+use self::store::{Quorum, Raft};
 use crate::plan::Plan;
 use crate::systems::SystemPlan;
 
@@ -78,6 +78,7 @@ pub fn simulate(plan: &Plan, options: &Options) -> Result<SimReport, String> {
     };
     let played = match &plan.system {
         SystemPlan::Quorum(settings) => play(plan, &Quorum::new(settings)?, world)?,
+        SystemPlan::Raft(settings) => play(plan, &Raft::new(settings)?, world)?,
         other => {
             return Err(format!(
                 "`{}` cannot be simulated: its nodes are somebody else's program",

@@ -1,23 +1,22 @@
 //! One simulated run from its start to its end: who asks for which timer, and what the phases are. The counterpart of `run/mod.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use squall_checker::history::History;
 use squall_checker::history::mark::{EndReason, Finding, Header};
 use squall_node::core::ClientRef;
-use squall_node::members::NodeIndex;
-use squall_node::message::RequestHeader;
+use squall_node::members::{NodeIndex, Text};
+use squall_node::message::{Outcome as Answer, RequestBody, RequestHeader};
 use squall_node::sim::{Cluster, Counts, Digest, Notice, TraceLog, World};
-use squall_workloads::register::{Register, final_reads};
-use squall_workloads::{Operation, Outcome};
+use squall_workloads::{Outcome, Retry, Step, final_reads};
 
 use super::book::Book;
-use super::client::{self, Client, FinalReads, Next};
+use super::client::{self, After, Client, FinalReads, Setup};
 use super::nemesis::Nemesis;
 use super::store::Store;
-use crate::plan::{Plan, WorkloadPlan, node_names};
-use crate::run::clients::Seat;
+use crate::plan::{Bind, Plan, node_names};
+use crate::run::clients::{PATIENCE_DEADLINES, Seat};
 
 pub(super) const NS_PER_MS: u64 = 1_000_000;
 
@@ -41,6 +40,8 @@ pub(super) enum Timer {
     Deadline { client: usize, request: u64 },
     /// A client's connection was reset under this request.
     Lost { client: usize, request: u64 },
+    /// A client tries its open operation again.
+    Again(usize),
     /// The injection at this place of the schedule is due.
     Inject(usize),
     /// It is over.
@@ -78,6 +79,8 @@ pub(super) struct Play<'a, S: Store> {
     /// The same nodes, as the cluster counts them: by name, so that `n10` comes before `n2`.
     places: Vec<NodeIndex>,
     pub(super) clients: Vec<Client>,
+    /// By which nodes know them.
+    client_names: Vec<Text>,
     pub(super) nemesis: Nemesis,
     timers: Vec<Timer>,
     /// Clients that are not done.
@@ -95,10 +98,11 @@ pub(super) fn play<S: Store>(plan: &Plan, store: &S, world: World) -> Result<Pla
         plan,
         store,
         places: names.iter().map(place).collect(),
-        cluster: Cluster::new(store.members(), world, plan.seed, store.maker()),
+        cluster: Cluster::new(store.members(), world, plan.seed, store.maker(plan.seed)),
         book: Book::new(header(plan, &system.describe())),
         names,
         clients: load(plan)?,
+        client_names: (0..plan.workload.clients()).map(|number| format!("c{number}").into()).collect(),
         nemesis: Nemesis::default(),
         timers: Vec::new(),
         n_busy: 0,
@@ -137,13 +141,17 @@ fn seats(plan: &Plan) -> u32 {
 }
 
 fn load(plan: &Plan) -> Result<Vec<Client>, String> {
-    let WorkloadPlan::Register(options) = &plan.workload;
-    let workload = Register::new(options.clone())?;
-    let nodes = plan.system.nodes() as usize;
+    let workload = plan.workload.open()?;
     let client = |number: u32| {
-        let seat = Seat { number, of: seats(plan) };
-        let node = number as usize % nodes;
-        Client::new(workload.generator(number), plan.bind, (node, nodes), seat, plan.seed)
+        let setup = Setup {
+            bind: plan.bind,
+            node: (number % plan.system.nodes()) as usize,
+            seat: Seat { number, of: seats(plan) },
+            seed: plan.seed,
+            retry: plan.workload.options().retry,
+            patience_ns: plan.timing.operation_timeout_ms * NS_PER_MS * PATIENCE_DEADLINES,
+        };
+        Client::new(workload.generator(number), setup)
     };
     Ok((0..plan.workload.clients()).map(client).collect())
 }
@@ -195,9 +203,7 @@ impl<S: Store> Play<'_, S> {
             Notice::Reply { client, outcome } => {
                 let place = usize::try_from(client.connection).expect("clients are numbered by place");
                 if self.clients[place].waits_for(client.request) {
-                    let open = self.clients[place].open.as_ref().expect("it waits for an answer");
-                    let outcome = self.store.outcome(&open.operation, outcome);
-                    self.conclude(place, outcome, true);
+                    self.answered(place, outcome);
                 }
             }
             Notice::Timer(token) => {
@@ -212,13 +218,13 @@ impl<S: Store> Play<'_, S> {
         match timer {
             Timer::Turn(client) => self.turn(client),
             Timer::Deadline { client, request } if self.clients[client].waits_for(request) => {
-                let outcome = client::timed_out(self.plan.timing.operation_timeout_ms);
-                self.conclude(client, outcome, true);
+                self.unanswered(client, client::timed_out(self.plan.timing.operation_timeout_ms));
             }
             Timer::Lost { client, request } if self.clients[client].waits_for(request) => {
-                self.conclude(client, client::connection_lost(), true);
+                self.unanswered(client, client::connection_lost());
             }
             Timer::Deadline { .. } | Timer::Lost { .. } => {}
+            Timer::Again(client) => self.attempt(client),
             Timer::Inject(place) => self.inject(place),
             Timer::Heal(place) => {
                 self.heal(place);
@@ -249,49 +255,126 @@ impl<S: Store> Play<'_, S> {
             return self.is_done(place);
         }
         match self.clients[place].next(self.cluster.now_ns() - self.began_ns) {
-            Next::Done => self.is_done(place),
-            Next::Wait(due_ns) => self.call_at(self.began_ns + due_ns, Timer::Turn(place)),
-            Next::Ask(operation) => self.ask(place, operation),
+            Step::Done => self.is_done(place),
+            Step::WaitUntil(due_ns) => self.call_at(self.began_ns + due_ns, Timer::Turn(place)),
+            Step::Invoke(operation) => {
+                self.clients[place].begin(operation);
+                self.attempt(place);
+            }
         }
     }
 
-    fn ask(&mut self, place: usize, operation: Operation) {
-        let (cluster, store) = (&self.cluster, self.store);
-        let leader = || self.places.iter().position(|at| is_leader(store, cluster, *at));
-        self.clients[place].choose_node(leader);
-        let (node, process) = (self.clients[place].node, self.clients[place].process);
-        let now_ns = self.cluster.now_ns();
-        self.book.invoke(now_ns, process, &operation, &self.names[node]);
-        let body = self.store.request(&operation);
-        let request = self.clients[place].begin(operation);
+    /// Makes an attempt at a client's open operation, or asks for the session that it needs.
+    fn attempt(&mut self, place: usize) {
+        let leader = || self.places.iter().position(|at| is_leader(self.store, &self.cluster, *at));
+        let node = self.clients[place].choose_node(&self.names, leader);
+        let Some(open) = &self.clients[place].open else { return };
+        let needs_session = self.store.has_sessions() && !open.operation.f.changes_nothing();
+        if !self.cluster.is_up(self.places[node]) {
+            self.conclude(place, node, client::refused(), false);
+        } else if needs_session && self.clients[place].lacks_session() {
+            self.send(place, node, RequestBody::Session {}, None, true);
+        } else {
+            self.ask(place, node, needs_session);
+        }
+    }
+
+    /// Sends a client's open operation.
+    fn ask(&mut self, place: usize, node: usize, in_session: bool) {
+        let session = if in_session {
+            self.clients[place].session_for_change()
+        } else {
+            Ok(None)
+        };
+        match session {
+            Err(outcome) => self.conclude(place, node, outcome, false),
+            Ok(session) => {
+                self.invoke(place, node);
+                let Some(open) = &self.clients[place].open else { return };
+                let body = self.store.request(&open.operation);
+                self.send(place, node, body, session, false);
+            }
+        }
+    }
+
+    fn send(&mut self, place: usize, node: usize, body: RequestBody, session: Option<u64>, opens_session: bool) {
+        let request = self.clients[place].number_request(node, opens_session);
         let timeout_ms = self.plan.timing.operation_timeout_ms;
         let header = RequestHeader {
             id: request,
+            client: Some(self.client_names[place].clone()),
+            seq: Some(if opens_session { 0 } else { self.clients[place].stamp() }),
+            session,
             // As on the wire: the node gives up a tenth earlier than its client.
-            deadline_ms: Some(timeout_ms * 9 / 10),
-            ..RequestHeader::default()
+            deadline_ms: Some(if opens_session { timeout_ms } else { timeout_ms * 9 / 10 }),
+            lamport: None,
         };
-        let client = ClientRef {
+        let reference = ClientRef {
             connection: place as u64,
             request,
         };
-        if self.cluster.request(self.places[node], client, header, body) {
-            self.call_at(now_ns + timeout_ms * NS_PER_MS, Timer::Deadline { client: place, request });
-        } else {
-            self.conclude(place, client::refused(), false);
+        let now_ns = self.cluster.now_ns();
+        // Whether it is up was looked at in this very moment.
+        self.cluster.request(self.places[node], reference, header, body);
+        self.call_at(now_ns + timeout_ms * NS_PER_MS, Timer::Deadline { client: place, request });
+    }
+
+    /// Writes the invocation down, unless an earlier attempt did.
+    fn invoke(&mut self, place: usize, node: usize) {
+        let now_ns = self.cluster.now_ns();
+        if let Some((process, operation)) = self.clients[place].invoke(now_ns, node) {
+            self.book.invoke(now_ns, process, operation, &self.names[node]);
         }
     }
 
-    /// Ends a client's open operation; the client goes on at once, or after a pause if its node was not there.
-    fn conclude(&mut self, place: usize, outcome: Outcome, was_reached: bool) {
-        let Some((open, outcome, process, pause_ns)) = self.clients[place].end(outcome, was_reached) else {
-            return;
-        };
+    /// A client's request is answered.
+    fn answered(&mut self, place: usize, answer: Answer) {
+        let Some(open) = &self.clients[place].open else { return };
+        let node = open.node;
+        match (open.opens_session, answer) {
+            (true, Answer::Session { id }) => {
+                self.clients[place].take_session(id);
+                self.ask(place, node, true);
+            }
+            (true, answer) => {
+                let outcome = match self.store.outcome(&open.operation, answer) {
+                    Outcome::Failed(note) | Outcome::Unknown(note) => Outcome::Failed(note),
+                    Outcome::Ok(_) => client::refused(),
+                };
+                self.conclude(place, node, outcome, false);
+            }
+            (false, answer) => {
+                let outcome = self.store.outcome(&open.operation, answer);
+                self.conclude(place, node, outcome, true);
+            }
+        }
+    }
+
+    /// A client's request will not be answered any more.
+    fn unanswered(&mut self, place: usize, outcome: Outcome) {
+        let Some(open) = &self.clients[place].open else { return };
+        let node = open.node;
+        match (open.opens_session, outcome) {
+            // Of the operation itself, nothing was sent.
+            (true, Outcome::Unknown(note)) => self.conclude(place, node, Outcome::Failed(note), false),
+            (_, outcome) => self.conclude(place, node, outcome, true),
+        }
+    }
+
+    /// Ends an attempt: it is made again, or the operation ends and its client goes on, after a pause if its node was not there.
+    fn conclude(&mut self, place: usize, node: usize, outcome: Outcome, was_prepared: bool) {
+        self.invoke(place, node);
         let now_ns = self.cluster.now_ns();
-        self.book
-            .complete(now_ns, process, &open.operation, &self.names[open.node], &outcome);
-        // Always by a timer: a node that refuses must not be asked again and again within one moment.
-        self.call_at(now_ns + pause_ns, Timer::Turn(place));
+        match self.clients[place].after(outcome, was_prepared, now_ns) {
+            None => {}
+            Some(After::Again(pause_ns)) => self.call_at(now_ns + pause_ns, Timer::Again(place)),
+            Some(After::Ended(ended)) => {
+                self.book
+                    .complete(now_ns, ended.process, &ended.operation, &self.names[ended.node], &ended.outcome);
+                // Always by a timer: a node that refuses must not be asked again and again within one moment.
+                self.call_at(now_ns + ended.pause_ns, Timer::Turn(place));
+            }
+        }
     }
 
     fn is_done(&mut self, place: usize) {
@@ -311,7 +394,8 @@ impl<S: Store> Play<'_, S> {
     pub(super) fn reset_connections(&mut self, node: NodeIndex) {
         let at_ns = self.cluster.now_ns() + RESET_NS;
         for client in 0..self.clients.len() {
-            let open = self.clients[client].open.as_ref().filter(|open| self.places[open.node] == node);
+            let open = self.clients[client].open.as_ref();
+            let open = open.filter(|open| open.request > 0 && self.places[open.node] == node);
             if let Some(request) = open.map(|open| open.request) {
                 self.call_at(at_ns, Timer::Lost { client, request });
             }
@@ -368,7 +452,7 @@ impl<S: Store> Play<'_, S> {
         let is_live = |place: &usize| self.cluster.is_up(self.places[*place]);
         let live: Vec<usize> = (0..self.names.len()).filter(is_live).collect();
         let names: Vec<String> = live.iter().map(|place| self.names[*place].clone()).collect();
-        let reads = final_reads(keys, &names);
+        let reads = final_reads(self.plan.workload.kind().read(), keys, &names);
         let deadline_ns = self.cluster.now_ns() - self.began_ns + self.plan.timing.recovery_bound_ms * NS_PER_MS;
         let first = self.clients.len();
         for (number, (node, name)) in (self.plan.workload.clients()..).zip(live.into_iter().zip(&names)) {
@@ -377,13 +461,20 @@ impl<S: Store> Play<'_, S> {
                 .filter(|read| read.node == *name)
                 .map(|read| read.operation.clone())
                 .collect();
-            let seat = Seat {
-                number,
-                of: seats(self.plan),
+            let setup = Setup {
+                bind: if self.store.reads_at_leader() { Bind::Leader } else { Bind::Node },
+                node,
+                seat: Seat {
+                    number,
+                    of: seats(self.plan),
+                },
+                seed: 0,
+                retry: Retry::None,
+                patience_ns: 0,
             };
-            let generator = Box::new(FinalReads::new(operations, deadline_ns));
-            let bind = crate::plan::Bind::Node;
-            self.clients.push(Client::new(generator, bind, (node, self.names.len()), seat, 0));
+            self.clients
+                .push(Client::new(Box::new(FinalReads::new(operations, deadline_ns)), setup));
+            self.client_names.push(format!("final-{name}").into());
         }
         self.n_busy = self.clients.len() - first;
         if self.n_busy == 0 {
@@ -393,6 +484,11 @@ impl<S: Store> Play<'_, S> {
     }
 
     fn end(mut self) -> Played {
+        let succeeded = self.clients.iter().map(|client| client.succeeded_after_retry).sum();
+        self.find(&Finding::Counters {
+            node: "clients".into(),
+            counters: BTreeMap::from([("succeeded_after_retry".into(), succeeded)]),
+        });
         self.find(&Finding::End {
             reason: EndReason::Complete,
             detail: None,

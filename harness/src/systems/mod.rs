@@ -7,6 +7,7 @@
 pub mod etcd;
 mod http;
 pub mod quorum;
+pub mod raft;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::Capability;
-use squall_workloads::Client;
+use squall_node::bugs::{Bug, Planted, Store};
+use squall_workloads::{Client, Function};
 
 use crate::sandbox::place::NodeCommand;
 
@@ -98,6 +100,8 @@ pub trait System: Send + Sync {
 pub enum SystemPlan {
     /// Squall's own quorum store.
     Quorum(quorum::Settings),
+    /// Squall's own Raft store.
+    Raft(raft::Settings),
     /// etcd 3.
     Etcd(etcd::Settings),
 }
@@ -107,6 +111,7 @@ impl SystemPlan {
     pub fn name(&self) -> &'static str {
         match self {
             SystemPlan::Quorum(_) => "quorum",
+            SystemPlan::Raft(_) => "raft",
             SystemPlan::Etcd(_) => "etcd",
         }
     }
@@ -115,6 +120,7 @@ impl SystemPlan {
     pub fn nodes(&self) -> u32 {
         match self {
             SystemPlan::Quorum(settings) => settings.nodes,
+            SystemPlan::Raft(settings) => settings.nodes,
             SystemPlan::Etcd(settings) => settings.nodes,
         }
     }
@@ -126,6 +132,7 @@ impl SystemPlan {
     pub fn validate(&self) -> Result<(), String> {
         match self {
             SystemPlan::Quorum(settings) => settings.validate(),
+            SystemPlan::Raft(settings) => settings.validate(),
             SystemPlan::Etcd(settings) => settings.validate(),
         }
     }
@@ -134,7 +141,17 @@ impl SystemPlan {
     pub fn capabilities(&self) -> Vec<Capability> {
         match self {
             SystemPlan::Quorum(settings) => settings.capabilities(),
+            SystemPlan::Raft(settings) => settings.capabilities(),
             SystemPlan::Etcd(settings) => settings.capabilities(),
+        }
+    }
+
+    /// What its clients can ask.
+    pub fn functions(&self) -> &'static [Function] {
+        match self {
+            SystemPlan::Quorum(_) => &[Function::Read, Function::Write],
+            SystemPlan::Raft(_) => &Function::ALL,
+            SystemPlan::Etcd(_) => &[Function::Read, Function::Write, Function::Cas],
         }
     }
 
@@ -145,6 +162,7 @@ impl SystemPlan {
     pub fn open(&self) -> Result<Box<dyn System>> {
         Ok(match self {
             SystemPlan::Quorum(settings) => Box::new(quorum::Quorum::new(settings.clone())),
+            SystemPlan::Raft(settings) => Box::new(raft::Raft::new(settings.clone())),
             SystemPlan::Etcd(settings) => Box::new(etcd::Etcd::open(settings.clone())?),
         })
     }
@@ -165,7 +183,16 @@ pub struct SystemInfo {
 }
 
 /// All systems.
-pub const SYSTEMS: &[SystemInfo] = &[quorum::INFO, etcd::INFO];
+pub const SYSTEMS: &[SystemInfo] = &[quorum::INFO, raft::INFO, etcd::INFO];
+
+/// Checks that a planted bug is one of this store's, and that this build holds it.
+fn validate_bug(bug: Option<Bug>, store: Store) -> Result<(), String> {
+    let Some(bug) = bug else { return Ok(()) };
+    if bug.store() != store {
+        return Err(format!("--bug {}: it is planted in another store", bug.id()));
+    }
+    Planted::new(Some(bug)).map(|_| ())
+}
 
 /// How long one question to a node may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);

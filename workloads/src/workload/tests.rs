@@ -1,13 +1,13 @@
-//! Tests of the register workload.
+//! Tests of the streams: their rate, their keys, their values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Options, Register};
-use crate::client::{Function, Operation};
+use super::{Kind, Options, Workload};
+use crate::client::{Argument, ErrorNote, Function, Operation, Outcome, Seen};
 use crate::{Generator, Step};
 
-fn register(options: Options) -> Register {
-    Register::new(options).expect("the test's options are sound")
+fn register(options: Options) -> Workload {
+    Workload::new(Kind::Register, options).expect("the test's options are sound")
 }
 
 /// The first operations of a client, by count. Streaming them is a hundred times faster than asking for each.
@@ -114,8 +114,8 @@ fn no_value_is_written_twice_and_each_tells_its_client() {
     for client in 0..13 {
         for count in 0..2000 {
             let operation = workload.operation(client, count);
-            assert_eq!(operation.value.is_some(), operation.f == Function::Write);
-            if let Some(value) = operation.value {
+            assert_eq!(operation.argument == Argument::None, operation.f == Function::Read);
+            if let Argument::Value(value) = operation.argument {
                 assert!(seen.insert(value), "{value} is written twice");
                 assert_eq!((value - 1) % 13, i64::from(client));
             }
@@ -294,10 +294,20 @@ fn says_which_option_is_out_of_range() {
     check(
         Options {
             reads_percent: 101,
-            ..good
+            ..good.clone()
         },
         "`reads_percent` is 101",
     );
+    check(
+        Options {
+            cas_percent: 101,
+            ..good.clone()
+        },
+        "`cas_percent` is 101",
+    );
+    let cas = Options { cas_percent: 1, ..good };
+    assert!(Workload::new(Kind::Register, cas.clone()).is_ok());
+    assert!(Workload::new(Kind::Set, cas).unwrap_err().contains("`cas_percent` is 1"));
 }
 
 #[test]
@@ -317,7 +327,7 @@ fn the_clients_of_a_group_meet_in_every_other_slot() {
         seed: 11,
         ..Options::default()
     };
-    let workload = Register::new(options).expect("the options fit");
+    let workload = Workload::new(Kind::Register, options).expect("the options fit");
     let due: Vec<Vec<u64>> = (0..10)
         .map(|client| {
             drive(&mut *workload.generator(client), 1_000, 200_000_000)
@@ -337,4 +347,84 @@ fn the_clients_of_a_group_meet_in_every_other_slot() {
         due[0].iter().filter(|moment| due[5].contains(moment)).count() < 3,
         "groups keep no step with each other"
     );
+}
+
+/// A closed loop of one client that changes registers by compare-and-set only; answers by `answer`.
+fn expectations(answer: impl Fn(&Operation) -> Outcome) -> Vec<(Option<i64>, i64)> {
+    let options = Options {
+        rate: 0,
+        reads_percent: 30,
+        cas_percent: 100,
+        keys_at_once: 1,
+        ops_per_key: 1_000_000,
+        ..Options::default()
+    };
+    let mut generator = register(options).generator(0);
+    let (mut pairs, mut last) = (Vec::new(), None);
+    for _ in 0..100 {
+        let Step::Invoke(operation) = generator.next(0, last.as_ref()) else {
+            panic!("a closed loop never waits")
+        };
+        if let Argument::Pair(expected, new) = operation.argument {
+            pairs.push((expected, new));
+        }
+        last = Some(answer(&operation));
+    }
+    pairs
+}
+
+#[test]
+fn a_compare_and_set_expects_what_its_client_saw_last() {
+    let pairs = expectations(|operation| match operation.argument {
+        Argument::None => Outcome::Ok(Seen::Number(4)),
+        _ => Outcome::Ok(Seen::Nothing),
+    });
+    assert!(pairs.len() > 50, "{pairs:?}");
+    assert!(pairs[1..].iter().all(|(expected, _)| expected.is_some()), "{pairs:?}");
+    assert!(pairs.iter().any(|(expected, _)| *expected == Some(4)), "what a read saw");
+    assert!(pairs.windows(2).any(|two| two[1].0 == Some(two[0].1)), "what it set itself");
+
+    let pairs = expectations(|_| Outcome::Failed(ErrorNote::mismatch(Seen::Number(9))));
+    assert!(
+        pairs[2..].iter().all(|(expected, _)| *expected == Some(9)),
+        "what was there instead: {pairs:?}"
+    );
+
+    let pairs = expectations(|_| Outcome::Failed(ErrorNote::new("no-quorum", "")));
+    assert!(pairs.iter().all(|(expected, _)| expected.is_none()), "{pairs:?}");
+}
+
+#[test]
+fn elements_are_unique_and_increments_are_equal() {
+    let operations = |kind| {
+        let workload = Workload::new(kind, Options::default()).expect("the options fit");
+        (0..10)
+            .flat_map(|client| (0..500).map(move |count| (client, count)))
+            .map(|(client, count)| workload.operation(client, count))
+            .collect::<Vec<_>>()
+    };
+    let mut elements = BTreeSet::new();
+    for operation in operations(Kind::Set) {
+        match operation.argument {
+            Argument::Value(element) => {
+                assert_eq!(operation.f, Function::AddElement);
+                assert!(elements.insert(element), "{element} is added twice");
+            }
+            _ => assert_eq!(operation.f, Function::ReadSet),
+        }
+    }
+    assert!(elements.len() > 2_000);
+    let changes = |operation: &Operation| operation.f == Function::Increment && operation.argument == Argument::Value(1);
+    let (increments, reads): (Vec<_>, Vec<_>) = operations(Kind::Counter).into_iter().partition(changes);
+    assert!(increments.len() > 2_000 && reads.iter().all(|read| read.f == Function::ReadCounter));
+}
+
+#[test]
+fn every_workload_is_listed_under_its_name() {
+    for kind in Kind::ALL {
+        assert_eq!(Kind::named(kind.name()), Some(kind));
+        let functions = kind.functions(&Options::default());
+        assert!(functions.contains(&kind.read()) && functions.iter().any(|f| !f.changes_nothing()));
+    }
+    assert_eq!(Kind::named("nosuch"), None);
 }
