@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
 
+use crate::bugs::{self, Bug, Planted};
 use crate::driver::{self, DriverConfig};
 use crate::error::NodeError;
 use crate::members::{Members, NodeIndex, Text};
@@ -52,6 +53,19 @@ pub struct NodeArgs {
     /// Seed of the waits between reconnects and, in the Raft store, of election timeouts; drawn if missing
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Switch a planted bug on; only in a build with the feature `bugs`
+    #[arg(long, value_name = "ID")]
+    pub bug: Option<Bug>,
+}
+
+impl NodeArgs {
+    /// The planted bug, if it is one of this store and part of this build.
+    fn planted(&self, store: bugs::Store) -> Result<Planted, String> {
+        match self.bug {
+            Some(bug) if bug.store() != store => Err(format!("--bug {}: it is planted in another store", bug.id())),
+            bug => Planted::new(bug),
+        }
+    }
 }
 
 /// Options of a quorum node.
@@ -195,6 +209,7 @@ fn quorum_config(args: &QuorumArgs) -> Result<(QuorumConfig, DriverConfig), Stri
         vnodes: args.vnodes,
         call_timeout_ms: args.call_timeout_ms,
         op_timeout_ms: args.op_timeout_ms,
+        planted: args.node.planted(bugs::Store::Quorum)?,
     };
     config.check()?;
     let driver_config = driver_config(&args.node, members, me, config.layout());
@@ -221,6 +236,7 @@ fn raft_config(args: &RaftArgs) -> Result<(RaftConfig, DriverConfig), String> {
         snapshot_every: args.snapshot_every,
         sessions_max: args.sessions_max,
         op_timeout_ms: args.op_timeout_ms,
+        planted: args.node.planted(bugs::Store::Raft)?,
         nodes: nodes.clone(),
     };
     config.check()?;

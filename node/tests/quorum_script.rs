@@ -42,6 +42,7 @@ impl Script {
             vnodes: 4,
             call_timeout_ms: 300,
             op_timeout_ms: 1000,
+            planted: Default::default(),
         });
         config.check().unwrap();
         Script {

@@ -11,6 +11,7 @@ mod figures;
 mod final_reads;
 pub mod freeze;
 mod lifeline;
+mod members;
 mod nemesis;
 mod network;
 mod online;

@@ -462,7 +462,7 @@ impl<S: Store> Play<'_, S> {
                 .map(|read| read.operation.clone())
                 .collect();
             let setup = Setup {
-                bind: if self.store.reads_at_leader() { Bind::Leader } else { Bind::Node },
+                bind: Bind::Node,
                 node,
                 seat: Seat {
                     number,

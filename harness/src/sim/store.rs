@@ -27,11 +27,6 @@ pub(super) trait Store {
         false
     }
 
-    /// Whether only a leader answers reads.
-    fn reads_at_leader(&self) -> bool {
-        false
-    }
-
     /// Whether a change belongs to a session, which a client opens first.
     fn has_sessions(&self) -> bool {
         false

@@ -9,17 +9,17 @@ use squall_checker::history::operation::Outcome;
 use squall_checker::verdict::Verdict;
 use squall_workloads::{Kind, Options as Load, Retry};
 
-use super::{Judging, Options, SimReport, World, simulate};
+use super::{Delay, Judging, Options, SimReport, World, simulate};
 use crate::plan::{self, Bind, Plan, Timing, WorkloadPlan};
 use crate::systems::SystemPlan;
 
 /// The storm of a run of ten seconds.
 const STORM: [&str; 3] = ["partition", "kill", "pause"];
 
-/// A plan of ten seconds with a hundred operations a second.
+/// A plan of ten seconds with 130 operations a second.
 fn plan(system: SystemPlan, bind: Bind, kind: Kind, retry: Retry, faults: &[&str], seed: u64) -> Plan {
     let options = Load {
-        rate: 100,
+        rate: 130,
         retry,
         seed,
         ..Load::default()
@@ -32,6 +32,18 @@ fn plan(system: SystemPlan, bind: Bind, kind: Kind, retry: Retry, faults: &[&str
         timing: Timing::of(10_000, 1_000),
         faults: faults.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// A world so slow that at this rate many operations overlap, and many are under way when a fault comes.
+fn slow() -> World {
+    World {
+        peers: Delay {
+            least_ns: 100_000,
+            spread_ns: 10_000_000,
+        },
+        lost_per_mille: 20,
+        ..World::default()
+    }
 }
 
 fn run(plan: &Plan) -> SimReport {

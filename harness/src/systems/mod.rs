@@ -59,6 +59,28 @@ pub struct NodeStatus {
     pub figures: BTreeMap<String, u64>,
 }
 
+/// Where a member of a cluster with leaders stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it takes itself for the leader.
+    pub leads: bool,
+    /// The term, epoch or ballot it is in.
+    pub term: u64,
+    /// The nodes that vote, as far as it knows.
+    pub voters: Vec<String>,
+}
+
+/// What a system did about a request of the nemesis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// It is done.
+    Done,
+    /// It is not done, and this request will not do it.
+    Refused(String),
+    /// It may be done, or be done later.
+    Unknown(String),
+}
+
 /// A database under test with its settings.
 pub trait System: Send + Sync {
     /// The system and its settings in one phrase: `quorum N=3 R=2 W=2`.
@@ -86,6 +108,21 @@ pub trait System: Send + Sync {
     /// Whether this member takes itself for the leader, if the system has one.
     fn is_leader<'a>(&'a self, _member: &'a Member) -> Ask<'a, Result<Option<bool>>> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// Where a member stands, if the system has leaders and can change its members.
+    fn standing<'a>(&'a self, _member: &'a Member) -> Ask<'a, Result<Option<Standing>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Asks the leader to make these nodes members, and to take those out.
+    fn change_members<'a>(&'a self, _leader: &'a Member, _add: &'a [String], _remove: &'a [String]) -> Ask<'a, Asked> {
+        Box::pin(async { Asked::Refused("this system cannot change its members".into()) })
+    }
+
+    /// Asks the leader to hand its leadership to `to`.
+    fn transfer<'a>(&'a self, _leader: &'a Member, _to: &'a str) -> Ask<'a, Asked> {
+        Box::pin(async { Asked::Refused("this system cannot hand its leadership over".into()) })
     }
 
     /// Whether the nodes write event traces.

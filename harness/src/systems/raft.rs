@@ -13,7 +13,7 @@ use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operati
 
 use super::quorum::node_status;
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
-use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo};
+use super::{ASK_TIMEOUT, Ask, Asked, Member, NodeFiles, NodeStatus, Standing, System, SystemInfo};
 use crate::sandbox::place::NodeCommand;
 
 /// The port every node listens on; each has an address of its own.
@@ -80,7 +80,14 @@ pub struct Settings {
 
 impl Settings {
     pub(super) fn capabilities(&self) -> Vec<Capability> {
-        vec![Capability::Kill, Capability::Pause, Capability::Restart, Capability::Leader]
+        vec![
+            Capability::Kill,
+            Capability::Pause,
+            Capability::Restart,
+            Capability::Leader,
+            Capability::Transfer,
+            Capability::Membership,
+        ]
     }
 
     pub(super) fn validate(&self) -> Result<(), String> {
@@ -175,8 +182,46 @@ impl System for Raft {
         })
     }
 
+    fn standing<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<Standing>>> {
+        Box::pin(async move {
+            let fields = serde_json::Value::Object(status_of(member).await?);
+            let StandingFields { role, term, voters } = serde_json::from_value(fields)?;
+            Ok(Some(Standing {
+                leads: role == "leader",
+                term,
+                voters,
+            }))
+        })
+    }
+
+    fn change_members<'a>(&'a self, leader: &'a Member, add: &'a [String], remove: &'a [String]) -> Ask<'a, Asked> {
+        Box::pin(request_of_nemesis(leader, Request::Change { add, remove }))
+    }
+
+    fn transfer<'a>(&'a self, leader: &'a Member, to: &'a str) -> Ask<'a, Asked> {
+        Box::pin(request_of_nemesis(leader, Request::Transfer { to }))
+    }
+
     fn traces(&self) -> bool {
         true
+    }
+}
+
+/// What of a node's status says where it stands.
+#[derive(Deserialize)]
+struct StandingFields {
+    role: String,
+    term: u64,
+    voters: Vec<String>,
+}
+
+async fn request_of_nemesis(leader: &Member, request: Request<'_>) -> Asked {
+    match ask(endpoint(leader.address), &request, ASK_TIMEOUT).await {
+        Ok(Reply::Members { .. } | Reply::Transferred { .. }) => Asked::Done,
+        Ok(Reply::Failed(note)) => Asked::Refused(format!("{}: {}", note.kind, note.message)),
+        Ok(Reply::Unknown(note)) => Asked::Unknown(format!("{}: {}", note.kind, note.message)),
+        Ok(other) => Asked::Unknown(format!("it answered {other:?}")),
+        Err(error) => Asked::Unknown(error.to_string()),
     }
 }
 

@@ -100,19 +100,10 @@ pub(crate) enum Reply {
         /// Its number.
         id: u64,
     },
-    /// To a change of members.
-    Members {
-        /// Who votes.
-        voters: Vec<String>,
-        /// Who only receives.
-        #[serde(default)]
-        learners: Vec<String>,
-    },
-    /// To a transfer.
-    Transferred {
-        /// Who leads now.
-        leader: String,
-    },
+    /// To a change of members: it is committed.
+    Members {},
+    /// To a transfer: another node leads.
+    Transferred {},
     /// It certainly did not happen.
     Failed(Note),
     /// It may have happened, then or later.

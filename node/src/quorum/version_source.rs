@@ -72,6 +72,7 @@ mod tests {
             vnodes: 1,
             call_timeout_ms: 1,
             op_timeout_ms: 1,
+            planted: Default::default(),
         };
         VersionSource::new(&config, 4)
     }

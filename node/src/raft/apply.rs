@@ -15,6 +15,7 @@ impl RaftCore {
             term: self.hard.term,
         });
         self.apply_what_is_committed(step);
+        self.serve_what_is_applied(step);
         if self.applied.saturating_sub(self.snapshot.last.0) >= self.config.snapshot_every {
             self.take_snapshot(step);
         }

@@ -95,7 +95,7 @@ impl RaftCore {
         if header.session.is_some() && header.seq.is_none() {
             return step.reply(
                 client,
-                Outcome::failed("too-large", "a command of a session needs `seq` in its header"),
+                Outcome::failed("bad-request", "a command of a session needs `seq` in its header"),
             );
         }
         let command = Command::Write {

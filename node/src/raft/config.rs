@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::ValueEnum;
 
+use crate::bugs::Planted;
 use crate::members::{Members, NodeIndex, Text};
 
 /// How reads are served.
@@ -56,6 +57,8 @@ pub struct RaftConfig {
     pub sessions_max: u64,
     /// Time after which an operation ends without success, in ms.
     pub op_timeout_ms: u64,
+    /// The planted bug that is switched on.
+    pub planted: Planted,
 }
 
 impl RaftConfig {
@@ -137,6 +140,7 @@ mod tests {
             snapshot_every: 100,
             sessions_max: 10,
             op_timeout_ms: 1000,
+            planted: Planted::default(),
         }
     }
 

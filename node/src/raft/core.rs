@@ -132,6 +132,7 @@ impl Core for RaftCore {
             self.acquaintance.wake_at_ns(),
             self.pending.wake_at_ns(),
             self.reads.wake_at_ns(),
+            self.reads.forwarded.wake_at_ns(self.heartbeat_ns()),
             self.handover.as_ref().map(|handover| handover.deadline_ns),
         ]
         .into_iter()
@@ -367,6 +368,7 @@ impl RaftCore {
         let now_ns = step.now.mono_ns;
         self.end_late_commands(step);
         self.end_late_reads(step);
+        self.tend_forwarded(step);
         self.end_late_handover(step);
         self.introduce_again(step);
         match &self.role {
@@ -427,6 +429,8 @@ impl RaftCore {
             RaftBody::HeartbeatReply { round } => self.on_heartbeat_reply(step, &from, round),
             RaftBody::Snapshot(part) => self.on_snapshot(step, &from, part),
             RaftBody::SnapshotReply { index, next } => self.on_snapshot_reply(step, &from, index, next),
+            RaftBody::AskIndex { id } => self.on_ask_index(step, from, id),
+            RaftBody::Index { id, index } => self.on_index(step, id, index),
             RaftBody::TimeoutNow {} => self.on_timeout_now(step),
             RaftBody::Introduce {} | RaftBody::Known {} | RaftBody::Stranger { .. } => {}
         }

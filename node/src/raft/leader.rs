@@ -132,8 +132,11 @@ impl RaftCore {
 
     /// The same for an entry that is made already.
     pub(super) fn propose_entry(&mut self, step: &mut Step<'_>, entry: Entry) {
+        let is_about_members = matches!(entry.command(), Command::Noop { .. } | Command::Config(_));
         self.push_entry(step, entry);
-        self.know_everybody(step.now);
+        if is_about_members {
+            self.know_everybody(step.now);
+        }
         self.replicate_to_all(step);
     }
 
@@ -143,9 +146,6 @@ impl RaftCore {
         let last_index = self.log.last_index();
         let everybody = self.configs.latest().1.everybody();
         let Some(leader) = self.leader_mut() else { return };
-        if leader.progress.len() + 1 == everybody.len() && leader.progress.keys().all(|member| everybody.contains(member)) {
-            return;
-        }
         leader.progress.retain(|member, _| everybody.contains(member));
         for member in everybody.into_iter().filter(|member| *member != own) {
             leader.progress.entry(member).or_insert_with(|| Progress::new(now, last_index - 1));

@@ -35,7 +35,7 @@ fn count_broken(setting: Setting, seeds: u64) -> usize {
 
 #[test]
 fn majorities_with_write_back_are_linearizable() {
-    check_sound(SOUND, 500);
+    check_sound(SOUND, 1500);
 }
 
 #[test]

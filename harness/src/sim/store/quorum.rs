@@ -1,5 +1,6 @@
 //! The quorum store in the simulator.
 
+use squall_node::bugs::Planted;
 use squall_node::members::{Members, NodeIndex};
 use squall_node::message::{Outcome as Answer, RequestBody};
 use squall_node::quorum::{QuorumConfig, QuorumCore, VersionScheme};
@@ -23,6 +24,7 @@ impl Quorum {
     pub(in crate::sim) fn new(settings: &Settings) -> Result<Quorum, String> {
         let names = node_names(settings.nodes);
         let members = Members::new(names.iter().map(String::as_str))?;
+        let planted = Planted::new(settings.bug)?;
         let config = |me: NodeIndex| QuorumConfig {
             me,
             n: settings.n as usize,
@@ -39,6 +41,7 @@ impl Quorum {
             // What a node's command line has where nothing is given; a test holds them together.
             call_timeout_ms: 300,
             op_timeout_ms: 1000,
+            planted,
             members: members.clone(),
         };
         let configs: Vec<QuorumConfig> = members.indices().map(config).collect();

@@ -1,6 +1,7 @@
 //! The Raft store in the simulator. What its clients ask and make of an answer is decided where real clients do, in `systems/raft.rs`.
 
 use serde_json::Value;
+use squall_node::bugs::Planted;
 use squall_node::members::{Members, NodeIndex};
 use squall_node::message::{Outcome as Answer, RequestBody};
 use squall_node::raft::{RaftConfig, RaftCore, Reads as Served};
@@ -15,6 +16,7 @@ use crate::systems::wire::{Note, Reply, Request};
 pub(in crate::sim) struct Raft {
     settings: Settings,
     members: Members,
+    planted: Planted,
 }
 
 impl Raft {
@@ -24,6 +26,7 @@ impl Raft {
         let names = node_names(settings.nodes);
         let raft = Raft {
             settings: settings.clone(),
+            planted: Planted::new(settings.bug)?,
             members: Members::new(names.iter().map(String::as_str))?,
         };
         raft.config(NodeIndex(0), 0).check()?;
@@ -51,6 +54,7 @@ impl Raft {
             heartbeat_ms: 50,
             sessions_max: 1024,
             op_timeout_ms: 1000,
+            planted: self.planted,
         }
     }
 }
@@ -69,10 +73,6 @@ impl Store for Raft {
 
     fn is_leader(&self, core: &RaftCore) -> bool {
         core.role_name() == "leader"
-    }
-
-    fn reads_at_leader(&self) -> bool {
-        self.settings.reads != Reads::Local
     }
 
     fn has_sessions(&self) -> bool {
