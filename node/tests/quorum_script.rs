@@ -74,6 +74,7 @@ impl Script {
                     assert_eq!((client, reply.replace(outcome)), (CLIENT, None));
                 }
                 Effect::Trace(event) => self.traces.push(event),
+                Effect::Compact { .. } | Effect::Stop { .. } => panic!("the quorum store has no such effect"),
             }
         }
         (sent, reply)
@@ -436,7 +437,7 @@ fn events_are_traced_before_what_depends_on_them() {
             Effect::Trace(TraceEvent::Assign { .. }) => "assign",
             Effect::Trace(TraceEvent::Put { .. }) => "put",
             Effect::Trace(TraceEvent::Done { .. }) => "done",
-            Effect::Trace(_) => "other",
+            Effect::Trace(_) | Effect::Compact { .. } | Effect::Stop { .. } => "other",
         })
         .collect();
     assert_eq!(order, ["assign", "append", "put", "done", "reply"]);

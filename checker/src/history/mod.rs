@@ -22,6 +22,7 @@ use self::operation::{Function, Operation};
 use self::values::{ValueId, ValueTable};
 
 pub mod binary;
+pub mod build;
 mod chunks;
 mod cursor;
 pub mod error;

@@ -3,6 +3,7 @@
 //! Everything that decides the verdict goes into the history; nothing is judged here. The outside judges the file afterwards, by the
 //! code of `squall check`.
 
+mod back_off;
 mod binding;
 pub mod client_thread;
 pub mod clients;

@@ -1,4 +1,4 @@
-//! The cores in a simulated world, seed by seed: the sound settings never break linearizability, and each way to make them unsound is
+//! The quorum core in the simulator, seed by seed: the sound settings never break linearizability, and each way to make them unsound is
 //! seen to break it (a simulation that finds nothing in a broken store would prove nothing about a sound one).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -35,7 +35,7 @@ fn count_broken(setting: Setting, seeds: u64) -> usize {
 
 #[test]
 fn majorities_with_write_back_are_linearizable() {
-    check_sound(SOUND, 500);
+    check_sound(SOUND, 1500);
 }
 
 #[test]
