@@ -2,6 +2,7 @@
 
 use super::core::{RaftCore, Step, origin_of_session};
 use super::entry::Command;
+use crate::bugs::Bug;
 use crate::trace::RaftEvent;
 
 impl RaftCore {
@@ -26,7 +27,11 @@ impl RaftCore {
             let Some(entry) = self.log.entry(self.applied + 1).cloned() else {
                 return;
             };
-            let applied = self.machine.apply(&entry);
+            let applied = if self.has(Bug::R20) {
+                self.machine.apply_again(&entry)
+            } else {
+                self.machine.apply(&entry)
+            };
             self.applied = entry.index();
             let origin = entry.command().origin();
             step.trace(RaftEvent::Apply {

@@ -7,6 +7,7 @@ use super::config::node_of;
 use super::core::{NS_PER_MS, RaftCore, Step};
 use super::entry::Command;
 use super::membership::Membership;
+use crate::bugs::Bug;
 use crate::core::{ClientRef, Now};
 use crate::members::Text;
 use crate::message::{Outcome, RequestHeader};
@@ -79,11 +80,11 @@ impl RaftCore {
     /// Why a change cannot begin now.
     fn change_refused(&self, add: &BTreeSet<Text>, remove: &BTreeSet<Text>) -> Option<String> {
         let (index, membership) = self.configs.latest();
-        if !self.has_committed_in_its_term() {
+        if !self.has_committed_in_its_term() && !self.has(Bug::R30) {
             return Some("this leader has not yet committed an entry of its term".to_owned());
         }
         let is_busy = self.leading().is_some_and(|leader| leader.change.is_some());
-        if is_busy || index > self.commit || membership.is_joint() {
+        if (is_busy || index > self.commit || membership.is_joint()) && !self.has(Bug::R30) {
             return Some("another change is not finished".to_owned());
         }
         if add.is_empty() && remove.is_empty() {

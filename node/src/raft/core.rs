@@ -18,6 +18,7 @@ use super::message::{RaftBody, RaftMessage};
 use super::reads::OpenReads;
 use super::snapshot::{Incoming, Snapshot};
 use super::transfer::Handover;
+use crate::bugs::Bug;
 use crate::core::{ClientRef, Core, CoreHealth, Effect, Event, Now, Stamp};
 use crate::members::{NodeIndex, Text};
 use crate::message::Outcome;
@@ -244,6 +245,11 @@ impl RaftCore {
         }
     }
 
+    /// Whether a planted bug is switched on; constantly false in a build without bugs.
+    pub(super) fn has(&self, bug: Bug) -> bool {
+        self.config.planted.has(bug)
+    }
+
     /// What the state machine holds now.
     pub fn machine(&self) -> &Machine {
         &self.machine
@@ -439,6 +445,7 @@ impl RaftCore {
     /// A message of a higher term: whether it is to be handled, after taking that term over where it counts.
     fn rises(&mut self, step: &mut Step<'_>, from: &Text, term: u64, body: &RaftBody) -> bool {
         match body {
+            _ if self.has(Bug::R14) && self.leading().is_some() && !body.is_from_a_leader() => false,
             // Nothing has begun yet.
             RaftBody::PreVote { .. } | RaftBody::PreVoteReply { granted: true } => true,
             RaftBody::Vote { transfer: false, .. } if self.is_loyal(step.now) => false,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::core::{RaftCore, Role, Step};
 use super::message::RaftBody;
+use crate::bugs::Bug;
 use crate::core::Now;
 use crate::members::Text;
 use crate::trace::Place;
@@ -24,13 +25,13 @@ impl RaftCore {
     /// Whether a log ends at or behind the end of this one: the later last term wins, then the longer log.
     fn is_up_to_date(&self, (index, term): Place) -> bool {
         let (own_index, own_term) = self.log.last();
-        (term, index) >= (own_term, own_index)
+        (term, index) >= (own_term, own_index) || self.has(Bug::R05)
     }
 
     /// Whether this node's vote in the present term is free for a candidate, or already the candidate's.
     fn may_vote_for(&self, candidate: &Text) -> bool {
         match &self.hard.vote {
-            Some(vote) => vote == candidate,
+            Some(vote) => vote == candidate || self.has(Bug::R07),
             None => self.leader.is_none(),
         }
     }
@@ -109,7 +110,7 @@ impl RaftCore {
         let is_free = transfer || !self.is_loyal(step.now);
         let granted = is_free && self.may_vote_for(from) && self.is_up_to_date(last);
         if granted {
-            if self.hard.vote.is_none() {
+            if self.hard.vote.as_ref() != Some(from) {
                 self.set_hard(step, self.hard.term, Some(from.clone()));
             }
             self.reset_election_timer(step.now);
@@ -130,6 +131,8 @@ impl RaftCore {
     }
 
     fn is_elected(&self, ballot: &Ballot) -> bool {
-        self.configs.latest().1.is_quorum(|voter| ballot.granted.contains(voter))
+        let granted = |voter: &Text| ballot.granted.contains(voter);
+        let membership = self.quorums();
+        membership.is_quorum(granted) || (self.has(Bug::R08) && membership.is_half(granted))
     }
 }

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use super::change::Change;
 use super::core::{RaftCore, Role, Step};
 use super::entry::{Command, Entry};
+use super::membership::{Membership, majority};
 use super::message::RaftBody;
 use super::reads::Rounds;
 use super::snapshot::Delivery;
 use super::transfer::Transfer;
+use crate::bugs::Bug;
 use crate::core::Now;
 use crate::members::{NodeIndex, Text};
 
@@ -270,18 +272,37 @@ impl RaftCore {
         }
     }
 
+    /// Who must agree, to elections and to entries: the latest configuration in the log.
+    pub(super) fn quorums(&self) -> Membership {
+        let (_, membership) = self.configs.latest();
+        if self.has(Bug::R31) {
+            membership.leave()
+        } else {
+            membership.clone()
+        }
+    }
+
     /// Whether everything up to an index is committed because a quorum holds it: only if the entry there is of the present term, for one
     /// of a former term may still be overwritten (Ongaro and Ousterhout 2014, §5.4.2, Figure 8).
     fn is_committed_by_counting(&self, index: u64) -> bool {
-        index > self.commit && self.log.term_at(index) == Some(self.hard.term)
+        index > self.commit && (self.log.term_at(index) == Some(self.hard.term) || self.has(Bug::R04))
     }
 
     /// Commits what a quorum holds durably. This node counts like the others, by what its own disk holds.
     pub(super) fn commit_what_is_counted(&mut self, step: &mut Step<'_>) {
         let Some(leader) = self.leading() else { return };
-        let (own, durable_index) = (self.member(), self.disk.durable_index);
+        let own = self.member();
+        let durable_index = if self.has(Bug::R03) {
+            self.log.last_index()
+        } else {
+            self.disk.durable_index
+        };
         let reached = |member: &Text| if member == own { durable_index } else { leader.matched(member) };
-        let index = self.configs.latest().1.quorum_index(reached);
+        let index = match self.quorums() {
+            _ if self.has(Bug::R36) => durable_index,
+            quorums if self.has(Bug::R09) => quorums.index_reached_by(|voters| majority(voters) - 1, reached),
+            quorums => quorums.quorum_index(reached),
+        };
         if self.is_committed_by_counting(index) {
             self.advance_commit(step, index, "count");
         }
@@ -296,8 +317,13 @@ impl RaftCore {
 
     pub(super) fn on_heartbeat_reply(&mut self, step: &mut Step<'_>, from: &Text, round: u64) {
         self.hear(step.now, from);
+        let (last_round, last_index) = (self.leading().map_or(0, |leader| leader.rounds.last()), self.log.last_index());
+        let (is_any_round, is_matched) = (self.has(Bug::R19), self.has(Bug::R27));
         let Some(progress) = self.progress_mut(from) else { return };
-        progress.round = progress.round.max(round);
+        progress.round = progress.round.max(if is_any_round { last_round } else { round });
+        if is_matched {
+            progress.matched = last_index;
+        }
         self.settle_rounds(step);
     }
 
@@ -315,7 +341,7 @@ impl RaftCore {
             .collect();
         for (member, matched) in receivers {
             // Never more than it acknowledged: behind that its log may be another.
-            let commit = commit.min(matched);
+            let commit = if self.has(Bug::R13) { commit } else { commit.min(matched) };
             self.send(step, &member, RaftBody::Heartbeat { commit, round });
         }
     }

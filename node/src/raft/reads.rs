@@ -7,6 +7,7 @@ use super::core::{NS_PER_MS, RaftCore, Step};
 use super::forward::Forwarded;
 use super::machine::version;
 use super::message::RaftBody;
+use crate::bugs::Bug;
 use crate::core::{ClientRef, Now};
 use crate::members::Text;
 use crate::message::{Outcome, RequestHeader};
@@ -45,6 +46,11 @@ impl Rounds {
             self.begun.pop_front();
             self.lease_until_wall_ns = wall_ns.saturating_add(lease_ns);
         }
+    }
+
+    /// The newest one.
+    pub(super) fn last(&self) -> u64 {
+        self.last
     }
 
     fn has_lease(&self, now: Now) -> bool {
@@ -143,6 +149,9 @@ impl RaftCore {
             return self.serve(step, &read, self.commit, Reads::Lease);
         }
         let leads = self.leading().is_some();
+        if leads && self.has(Bug::R15) {
+            return self.serve(step, &read, self.commit, Reads::ReadIndex);
+        }
         if !leads && (self.leader.is_none() || !self.is_voter()) {
             return step.reply(client, Outcome::not_leader(self.leader_node()));
         }
@@ -182,7 +191,7 @@ impl RaftCore {
 
     /// Begins a round for the reads that wait, unless one is on its way or the leader does not know yet what is committed.
     pub(super) fn ask_for_reads(&mut self, step: &mut Step<'_>) {
-        if self.reads.asked.is_some() || self.reads.waiting.is_empty() || !self.has_committed_in_its_term() {
+        if self.reads.asked.is_some() || self.reads.waiting.is_empty() || !(self.has_committed_in_its_term() || self.has(Bug::R16)) {
             return;
         }
         self.send_heartbeats(step);
@@ -197,7 +206,8 @@ impl RaftCore {
 
     /// Looks which rounds a quorum has answered.
     pub(super) fn settle_rounds(&mut self, step: &mut Step<'_>) {
-        let lease_ns = self.config.election_ms.saturating_mul(NS_PER_MS) / 10 * LEASE_TENTHS;
+        let tenths = if self.has(Bug::R17) { 4 * LEASE_TENTHS } else { LEASE_TENTHS };
+        let lease_ns = self.config.election_ms.saturating_mul(NS_PER_MS) / 10 * tenths;
         let own = self.member().clone();
         let (_, membership) = self.configs.latest();
         let Some(leader) = self.leading() else { return };
