@@ -73,6 +73,7 @@ impl Script {
                     assert_eq!((client, reply.replace(outcome)), (CLIENT, None));
                 }
                 Effect::Trace(event) => self.traces.push(event),
+                Effect::Compact { .. } | Effect::Stop { .. } => panic!("no effect of a quorum core"),
             }
         }
         (sent, reply)
@@ -435,7 +436,7 @@ fn events_are_traced_before_what_depends_on_them() {
             Effect::Trace(TraceEvent::Assign { .. }) => "assign",
             Effect::Trace(TraceEvent::Put { .. }) => "put",
             Effect::Trace(TraceEvent::Done { .. }) => "done",
-            Effect::Trace(_) => "other",
+            Effect::Trace(_) | Effect::Compact { .. } | Effect::Stop { .. } => "other",
         })
         .collect();
     assert_eq!(order, ["assign", "append", "put", "done", "reply"]);

@@ -334,6 +334,7 @@ impl World {
                 self.later(delay, Happening::Reply { request: client, outcome });
             }
             Effect::Trace(event) => self.watch(at, &event),
+            Effect::Compact { .. } | Effect::Stop { .. } => panic!("no effect of a quorum core"),
         }
     }
 
