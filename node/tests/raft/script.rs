@@ -12,7 +12,7 @@
 //! | `cut n1>n2 …`, `heal`, `drop n1>n2 …` | a link that loses everything; links as at first; what is on its way now |
 //! | `skew n1 MS` | a wall clock that is set off |
 //! | `hold n1`, `sync n1 [N]` | a disk that makes nothing durable; N writes of it, or all and it goes on by itself |
-//! | `ask n1 get\|put\|cas\|append\|delete\|session\|change\|transfer … [client= seq= session=]` | a request |
+//! | `ask n1 get\|put\|cas\|append\|delete\|session\|change\|transfer … [client= seq= session= deadline=]` | a request; the text `x*9` is nine x |
 //! | `quiet`, `loud` | prints decisions only, or everything; heartbeats are never printed |
 //! | `show` | role, term, leader, commit and the terms of the log, per node |
 
@@ -413,7 +413,7 @@ impl World {
 
     fn ask(&mut self, words: &Words<'_>) {
         let at = self.index(words.plain[0]);
-        let text = |place: usize| Text::from(words.plain[place]);
+        let text = |place: usize| repeated(words.plain[place]);
         let body = match words.plain[1] {
             "get" => RequestBody::Get { key: text(2) },
             "put" => RequestBody::Put {
@@ -444,6 +444,7 @@ impl World {
             client: words.named.get("client").map(|client| Text::from(*client)),
             seq: words.number("seq"),
             session: words.number("session"),
+            deadline_ms: words.number("deadline"),
             ..RequestHeader::default()
         };
         let client = ClientRef {
@@ -451,6 +452,14 @@ impl World {
             request: self.requests,
         };
         self.step(at, Event::Request { client, header, body });
+    }
+}
+
+/// `x*9` stands for nine x.
+fn repeated(word: &str) -> Text {
+    match word.split_once('*') {
+        Some((part, times)) => part.repeat(times.parse().unwrap()).into(),
+        None => word.into(),
     }
 }
 
