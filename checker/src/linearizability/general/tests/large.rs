@@ -7,7 +7,7 @@ use super::fuzz::{history_of, verify_all};
 use super::oracle::{Act, Done};
 use super::random::{Shape, atomic, disturb};
 use crate::linearizability::general::{ModelChoice, Options, check_model};
-use crate::linearizability::{Budget, check_objects_over};
+use crate::linearizability::{Budget, check_objects};
 use crate::verdict::Verdict;
 
 fn shape(model: ModelChoice, plain: bool, unknown: u32) -> Shape {
@@ -112,20 +112,21 @@ fn the_threads_do_not_show_in_the_results() {
         let mut operations = atomic(&mut chance, shape);
         disturb(&mut chance, &mut operations);
         let history = history_of(&operations);
-        let options = Options {
-            budget: Budget {
+        let on = |threads| {
+            let budget = Budget {
                 bytes: 200_000,
                 configurations: 20_000,
-            },
-            stop: None,
+            };
+            let options = Options {
+                budget,
+                threads,
+                stop: None,
+            };
+            check_objects(&history, model, &options)
         };
-        let alone = check_objects_over(&history, model, &options, 1);
+        let alone = on(1);
         for threads in [0, 2, 8, 100] {
-            assert_eq!(
-                check_objects_over(&history, model, &options, threads),
-                alone,
-                "{model:?} on {threads} threads"
-            );
+            assert_eq!(on(threads), alone, "{model:?} on {threads} threads");
         }
     }
 }
