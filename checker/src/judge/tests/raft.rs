@@ -53,6 +53,11 @@ fn traces(rows: &[Row]) -> NodeTraces {
 fn traced(change: impl FnOnce(&mut Story)) -> Story {
     good_but(|story| {
         story.header.as_mut().expect("the story has a header")["traces"] = json!(true);
+        // A client that tried something during the fault.
+        let line = |index: u64, time_ms: u64, kind: &str| json!({"index": index, "time": time_ms * 1_000_000, "type": kind, "process": 99, "f": "read", "key": "k", "value": null});
+        story
+            .operations
+            .extend([line(99_000, 1_500, "invoke"), line(99_001, 1_600, "fail")]);
         change(story);
     })
 }
@@ -75,7 +80,7 @@ fn a_broken_raft_rule_is_a_safety_violation_with_what_is_around_it() {
     assert_eq!(&read, finding);
 }
 
-/// The marks of the good story's fault: it is in force from 2.1 s to 3.0 s or so.
+/// The marks of the good story's fault: it is in force from 1.0 s to 2.0 s.
 fn state_of_the_fault(story: &mut Story, state: &Value) {
     story.stage("applied", |value| value["resolved"] = json!({"resolved": {"state": state}}));
 }
@@ -88,7 +93,7 @@ fn a_run_that_killed_a_leader_saw_an_election() {
     assert_eq!(judgement.verdict, Vacuous, "{:?}", judgement.findings);
     assert_eq!(
         judgement.decisive().expect("a finding").message,
-        "fault 0 (partition) took the leader n1 away, and no node was elected after that"
+        "fault 1 (partition) took the leader n1 away, and no node was elected after that"
     );
     let both = [first.clone(), elected("n2", "n3", 2, 60_000)].concat();
     assert_eq!(judged(&killed, &both).verdict, Valid);

@@ -283,6 +283,10 @@ impl World {
         } else {
             leaders[self.chance.random_range(0..leaders.len())]
         };
+        if self.bug == Bug::SnapshotKeepsSuffix {
+            // Its harm needs a snapshot that is shorter than a stale tail.
+            self.take_snapshot(leader);
+        }
         match self.chance.random_range(0..1_000) {
             0..680 => (0..3).for_each(|_| self.deliver()),
             680..760 => self.replicate(leader),
@@ -636,8 +640,10 @@ impl World {
         let matches = prev.0 < node.base.0 || node.term_at(prev.0) == Some(prev.1);
         let is_there = prev.0 <= node.last().0;
         if !matches && !(self.bug == Bug::PrevNotCompared && is_there) {
-            let is_wrong = u64::from(self.bug != Bug::RefusalCountsAsMatch);
-            let matched = node.last().0.min(prev.0.saturating_sub(is_wrong));
+            let matched = match self.bug {
+                Bug::RefusalCountsAsMatch => prev.0 + items.len() as u64,
+                _ => node.last().0.min(prev.0.saturating_sub(1)),
+            };
             if self.bug == Bug::CommitWithoutMin {
                 self.learn(place, commit.min(self.nodes[place].last().0));
             }
