@@ -130,7 +130,7 @@ fn entry(nodes: &mut [Node; 3], index: u64) {
         stamp + 10,
         &format!(r#""kind":"ack",{client},"index":{index},"term_at":1,"digest":"{hash:016x}","outcome":"ok","f":"put""#),
     );
-    if index % 4 == 0 {
+    if index.is_multiple_of(4) {
         nodes[0].line(stamp + 11, &format!(
             r#""kind":"read","client":"c1","sequence":{index},"key":"k1","index":{index},"applied":{index},"basis":"read-index","begun_ns":{},"term":1"#,
             1_000_000_000 + stamp * 1_000
