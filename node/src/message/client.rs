@@ -287,7 +287,7 @@ pub enum Outcome {
         nodes: Vec<Text>,
     },
     /// How the node is.
-    Status(Status),
+    Status(Box<Status>),
 }
 
 impl Outcome {
