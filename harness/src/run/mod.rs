@@ -170,7 +170,10 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
         clients: plan.workload.clients(),
         traces: system.traces(),
         // The stride of process numbers: by it a reader tells which processes are the same client.
-        extra: serde_json::Map::from_iter([("seats".into(), seats(plan).into())]),
+        extra: serde_json::Map::from_iter([
+            ("seats".into(), seats(plan).into()),
+            ("retries".into(), (!plan.workload.options().retry.is_none()).into()),
+        ]),
     }
 }
 

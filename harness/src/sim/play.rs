@@ -487,7 +487,7 @@ impl<S: Store> Play<'_, S> {
         let succeeded = self.clients.iter().map(|client| client.succeeded_after_retry).sum();
         self.find(&Finding::Counters {
             node: "clients".into(),
-            counters: BTreeMap::from([("succeeded_after_retry".into(), succeeded)]),
+            counters: BTreeMap::from([("retried_ok".into(), succeeded)]),
         });
         self.find(&Finding::End {
             reason: EndReason::Complete,
