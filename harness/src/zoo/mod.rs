@@ -34,7 +34,7 @@ pub struct Options {
     pub budget: Duration,
     /// At most so many runs.
     pub runs_max: Option<u32>,
-    /// Stops when every bug was found.
+    /// Stops when every bug was found and every control was run.
     pub until_found: bool,
     /// The first run's seed; the others follow.
     pub seed: u64,
@@ -139,7 +139,8 @@ impl Zoo<'_> {
     }
 
     fn goes_on(&self) -> bool {
-        let all_found = self.cards.iter().all(|card| card.control || card.hits > 0);
+        let is_done = |card: &Card| if card.control { card.standing().begun > 0 } else { card.hits > 0 };
+        let all_found = self.cards.iter().all(is_done);
         self.started.elapsed() < self.options.budget
             && self.options.runs_max.is_none_or(|most| self.begun < most)
             && !(self.options.until_found && all_found)
