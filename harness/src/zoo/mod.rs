@@ -10,6 +10,8 @@ mod score;
 mod statistics;
 mod subject;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -194,9 +196,16 @@ fn score_lines(score: &Score<'_>) -> Vec<Line> {
         hits: card.hits,
         rate_percent: (card.rate_from * 100.0, card.rate_to * 100.0),
         seconds: (card.hits > 0).then_some(card.seconds),
-        rules: card.by_rule.iter().map(|(rule, hits)| format!("{rule} {hits}")).collect(),
+        rules: most_frequent(&card.by_rule),
     });
     lines.collect()
+}
+
+/// Rules with their hits, most hits first.
+fn most_frequent(by_rule: &BTreeMap<String, u32>) -> Vec<String> {
+    let mut rules: Vec<(&String, &u32)> = by_rule.iter().collect();
+    rules.sort_by_key(|(_, hits)| Reverse(**hits));
+    rules.into_iter().map(|(rule, hits)| format!("{rule} {hits}")).collect()
 }
 
 fn summary(score: &Score<'_>) -> Vec<String> {
