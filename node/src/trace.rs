@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::members::Text;
+use crate::vector::Vector;
 use crate::version::Version;
 
 /// Values up to this many bytes stand in the trace as they are; of longer ones only a checksum does.
@@ -28,8 +29,10 @@ pub enum TraceEvent {
         w: usize,
         /// Whether gets write back what they are about to return.
         write_back: bool,
-        /// The version scheme: `quorum`, `wall-clock` or `coordinator-local`.
+        /// The version scheme: `quorum`, `wall-clock`, `coordinator-local`, `hlc` or `vector`.
         versions: &'static str,
+        /// When tombstones go: `safe`, `grace` or `never`.
+        reaping: &'static str,
         /// All members, sorted.
         members: Vec<Text>,
         /// The time namespace's shift of the monotonic clock, in ns: subtract it from every `mono_ns`.
@@ -45,6 +48,9 @@ pub enum TraceEvent {
         version: Version,
         /// See [`value_id`].
         value_id: Text,
+        /// What the write has seen, itself included, in the scheme `vector`: it replaces exactly that.
+        #[serde(skip_serializing_if = "Vector::is_empty")]
+        vector: Vector,
     },
     /// A replica holds a version durably and shows it from now on.
     Put {
@@ -59,6 +65,46 @@ pub enum TraceEvent {
         /// True for what a restarted replica found in its log. Its former life may have died between the fsync and the line.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         replayed: bool,
+        /// As in `Assign`.
+        #[serde(skip_serializing_if = "Vector::is_empty")]
+        vector: Vector,
+    },
+    /// A replica let a tombstone go, durably: it holds nothing of the key.
+    Reap {
+        /// The key.
+        key: Text,
+        /// The tombstone's version.
+        version: Version,
+        /// True for what a restarted replica found in its log, as with `Put`; it stands before what was put since.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        replayed: bool,
+    },
+    /// A coordinator keeps a version durably for a home replica that did not acknowledge it. This is no copy that a get could find.
+    HintStore {
+        /// The home replica.
+        to: Text,
+        /// The key.
+        key: Text,
+        /// The version.
+        version: Version,
+    },
+    /// A coordinator sends what it kept.
+    HintSend {
+        /// The home replica.
+        to: Text,
+        /// The key.
+        key: Text,
+        /// The newest version of what is sent.
+        version: Version,
+    },
+    /// Anti-entropy: another home replica has made durable what it lacked of a key.
+    Repair {
+        /// The home replica.
+        to: Text,
+        /// The key.
+        key: Text,
+        /// The newest version of what it lacked.
+        version: Version,
     },
     /// The replies a get decided by.
     Get {
@@ -86,7 +132,7 @@ pub enum TraceEvent {
     Done {
         /// The operation.
         op: Text,
-        /// `put` or `get`.
+        /// `put`, `delete` or `get`.
         f: &'static str,
         /// The key.
         key: Text,
@@ -104,12 +150,16 @@ pub enum TraceEvent {
 pub struct ReplySeen {
     /// Which replica.
     pub node: Text,
-    /// What it showed; `None` for a key it never held.
+    /// The newest version it showed; `None` for a key of which it holds nothing.
     pub version: Option<Version>,
+    /// The others, in the scheme `vector`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub siblings: Vec<Version>,
 }
 
-/// A short name for a value: the value itself up to 64 bytes, else `crc32:` and eight hex digits.
-pub fn value_id(value: &Text) -> Text {
+/// A short name for a value: the value itself up to 64 bytes, else `crc32:` and eight hex digits; `(deleted)` for a tombstone.
+pub fn value_id(value: Option<&Text>) -> Text {
+    let Some(value) = value else { return "(deleted)".into() };
     if value.len() <= VALUE_ID_BYTES_MAX {
         return value.clone();
     }
@@ -211,6 +261,7 @@ mod tests {
                 w: 2,
                 write_back: true,
                 versions: "quorum",
+                reaping: "safe",
                 members: vec!["n1".into(), "n2".into(), "n3".into()],
                 mono_offset_ns: 0,
             },
@@ -219,6 +270,7 @@ mod tests {
                 key: key.clone(),
                 version: version(),
                 value_id: "17".into(),
+                vector: Vector::default(),
             },
             TraceEvent::Put {
                 key: key.clone(),
@@ -226,6 +278,7 @@ mod tests {
                 value_id: "17".into(),
                 durable: true,
                 replayed: false,
+                vector: Vector::default(),
             },
             TraceEvent::Put {
                 key: key.clone(),
@@ -233,6 +286,7 @@ mod tests {
                 value_id: "17".into(),
                 durable: true,
                 replayed: true,
+                vector: Vector::default(),
             },
             TraceEvent::Get {
                 op: op.clone(),
@@ -241,10 +295,12 @@ mod tests {
                     ReplySeen {
                         node: "n2".into(),
                         version: Some(version()),
+                        siblings: Vec::new(),
                     },
                     ReplySeen {
                         node: "n3".into(),
                         version: None,
+                        siblings: Vec::new(),
                     },
                 ],
             },
@@ -278,8 +334,9 @@ mod tests {
     #[test]
     fn a_long_value_is_named_by_its_checksum() {
         let long: Text = "x".repeat(65).into();
-        assert!(value_id(&long).starts_with("crc32:"));
+        assert!(value_id(Some(&long)).starts_with("crc32:"));
         let short: Text = "x".repeat(64).into();
-        assert_eq!(value_id(&short), short);
+        assert_eq!(value_id(Some(&short)), short);
+        assert_eq!(value_id(None).as_ref(), "(deleted)");
     }
 }

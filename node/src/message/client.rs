@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Empty, FORMAT_VERSION};
 use crate::members::Text;
 use crate::status::Status;
+use crate::vector::Vector;
 use crate::version::Version;
 
 /// What a client sends.
@@ -57,6 +58,11 @@ pub enum RequestBody {
         /// The value.
         value: Text,
     },
+    /// Take a key's value away. Afterwards it is as if it was never written.
+    Delete {
+        /// The key.
+        key: Text,
+    },
     /// How is the node?
     Status {},
     /// Which nodes keep this key?
@@ -84,6 +90,7 @@ struct KeyAndValue {
 struct RequestMembers {
     get: Option<KeyOnly>,
     put: Option<KeyAndValue>,
+    delete: Option<KeyOnly>,
     status: Option<Empty>,
     replicas: Option<KeyOnly>,
     hello: Option<super::Greeting>,
@@ -99,6 +106,7 @@ impl TryFrom<RequestMembers> for RequestBody {
                 key: body.key,
                 value: body.value,
             }),
+            members.delete.map(|body| RequestBody::Delete { key: body.key }),
             members.status.map(|Empty {}| RequestBody::Status {}),
             members.replicas.map(|body| RequestBody::Replicas { key: body.key }),
             members.hello.map(RequestBody::Hello),
@@ -106,7 +114,7 @@ impl TryFrom<RequestMembers> for RequestBody {
         let mut known = found.into_iter().flatten();
         match (known.next(), known.next()) {
             (Some(body), None) => Ok(body),
-            (None, _) => Err("the body names no known request: get, put, status, replicas"),
+            (None, _) => Err("the body names no known request: get, put, delete, status, replicas"),
             (Some(_), Some(_)) => Err("the body names more than one request"),
         }
     }
@@ -151,14 +159,19 @@ pub struct ReplyHeader {
 pub enum Outcome {
     /// A get's answer; both null for a key that was never written.
     Value {
-        /// What the key holds.
+        /// What the key holds; null, with a version, for a key that was deleted.
         value: Option<Text>,
         /// The version of that value.
         version: Option<Version>,
     },
-    /// A put is durable on W replicas.
+    /// A get's answer in the scheme `vector`: everything that no other value replaced. More than one where puts were concurrent.
+    Siblings {
+        /// The values, by version; none for a key that was never written.
+        values: Vec<SiblingSeen>,
+    },
+    /// A put or a delete is durable on W replicas.
     Stored {
-        /// The version the value got.
+        /// The version the value, or its absence, got.
         version: Version,
     },
     /// It certainly did not happen.
@@ -182,6 +195,17 @@ pub enum Outcome {
     },
     /// How the node is.
     Status(Status),
+}
+
+/// One of several values of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiblingSeen {
+    /// The value; null where the key was deleted.
+    pub value: Option<Text>,
+    /// Its version.
+    pub version: Version,
+    /// What its write had seen, itself included: which other writes it replaces.
+    pub vector: Vector,
 }
 
 impl Outcome {

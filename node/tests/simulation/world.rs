@@ -12,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use squall_node::core::{ClientRef, Core, Effect, Event, Now};
 use squall_node::members::{Members, NodeIndex};
 use squall_node::message::{Outcome, RequestBody, RequestHeader};
-use squall_node::quorum::{QuorumConfig, QuorumCore, QuorumMessage, VersionScheme};
+use squall_node::quorum::{QuorumConfig, QuorumCore, QuorumMessage, Reaping, Upkeep, VersionScheme};
+use squall_node::vector::Vector;
 use squall_node::version::Version;
 
 use crate::zones::{Kind, Operation};
@@ -28,6 +29,11 @@ pub(crate) struct Setting {
     pub(crate) w: usize,
     pub(crate) write_back: bool,
     pub(crate) versions: VersionScheme,
+    pub(crate) version_read: bool,
+    pub(crate) digest_reads: bool,
+    pub(crate) upkeep: Upkeep,
+    /// Deletes among 100 operations; as many puts fewer.
+    pub(crate) deletes_percent: u32,
     /// Wall clocks differ by up to this much.
     pub(crate) skew_ms: u64,
     /// Messages lost, in percent; half as many are doubled.
@@ -36,6 +42,14 @@ pub(crate) struct Setting {
     pub(crate) faults: bool,
 }
 
+/// All of it, in this world's time: its operations end after 100 ms.
+pub(crate) const UPKEEP: Upkeep = Upkeep {
+    anti_entropy_ms: 25,
+    hints: true,
+    reaping: Reaping::Safe,
+    reap_after_ms: 5,
+};
+
 pub(crate) const SOUND: Setting = Setting {
     nodes: 3,
     n: 3,
@@ -43,6 +57,10 @@ pub(crate) const SOUND: Setting = Setting {
     w: 2,
     write_back: true,
     versions: VersionScheme::Quorum,
+    version_read: false,
+    digest_reads: false,
+    upkeep: UPKEEP,
+    deletes_percent: 0,
     skew_ms: 0,
     loss_percent: 5,
     faults: true,
@@ -53,6 +71,10 @@ pub(crate) const SOUND: Setting = Setting {
 pub(crate) struct Record {
     pub(crate) histories: BTreeMap<String, Vec<Operation>>,
     pub(crate) outcomes: BTreeMap<&'static str, u64>,
+    /// How often nodes did what, by the names of the trace.
+    pub(crate) events: BTreeMap<&'static str, u64>,
+    /// The vectors of the values written, in the scheme `vector`.
+    pub(crate) vectors: BTreeMap<u64, Vector>,
 }
 
 enum Happening {
@@ -101,12 +123,30 @@ struct Disk {
     records: Vec<Vec<u8>>,
     /// A core that is never stepped: it only tells what the records say.
     content: QuorumCore,
+    /// The newest tombstone that was reaped, per key.
+    reaped: BTreeMap<String, Version>,
+}
+
+#[derive(serde::Deserialize)]
+struct OnDisk {
+    reap: Option<Reaped>,
+}
+
+#[derive(serde::Deserialize)]
+struct Reaped {
+    key: String,
+    version: Version,
 }
 
 impl Disk {
     fn take(&mut self, records: impl Iterator<Item = Vec<u8>>) {
         for record in records {
             self.content.load(&record).unwrap();
+            let OnDisk { reap } = serde_json::from_slice(&record).unwrap();
+            if let Some(Reaped { key, version }) = reap {
+                let newest = self.reaped.entry(key).or_insert_with(|| version.clone());
+                *newest = newest.clone().max(version);
+            }
             self.records.push(record);
         }
     }
@@ -123,6 +163,8 @@ struct Node {
     skew_ns: i64,
     /// The newest version on the disk, per key.
     newest: BTreeMap<String, Version>,
+    /// When the earliest wake comes that is on its way.
+    wake_ns: u64,
 }
 
 struct Client {
@@ -165,16 +207,18 @@ impl World {
         let names: Vec<String> = (1..=setting.nodes).map(|number| format!("n{number}")).collect();
         let config = QuorumConfig {
             members: Members::new(names.iter().map(String::as_str)).unwrap(),
-            me: NodeIndex(0),
             n: setting.n,
             r: setting.r,
             w: setting.w,
             write_back: setting.write_back,
             versions: setting.versions,
-            clock_offset_ms: 0,
+            version_read: setting.version_read,
+            digest_reads: setting.digest_reads,
+            upkeep: setting.upkeep,
             vnodes: 4,
             call_timeout_ms: 30,
             op_timeout_ms: 100,
+            ..QuorumConfig::of_one()
         };
         config.check().unwrap();
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
@@ -185,12 +229,14 @@ impl World {
             disk: Disk {
                 records: Vec::new(),
                 content: QuorumCore::new(config.clone(), u64::MAX),
+                reaped: BTreeMap::new(),
             },
             unsynced: Vec::new(),
             reported: 0,
             is_syncing: false,
             skew_ns: chance.random_range(-skew..=skew),
             newest: BTreeMap::new(),
+            wake_ns: u64::MAX,
         });
         let nodes = nodes.collect();
         let mut world = World {
@@ -279,7 +325,10 @@ impl World {
             Happening::Reply { request, outcome } => self.reply(request, outcome),
             Happening::GiveUp { request } => self.give_up(request),
             Happening::Synced { at, life, count } => self.synced(at, life, count),
-            Happening::Wake { at, life } if self.node(at).life == life => self.step(at, Event::Wake),
+            Happening::Wake { at, life } if self.node(at).life == life => {
+                self.node(at).wake_ns = u64::MAX;
+                self.step(at, Event::Wake);
+            }
             Happening::Wake { .. } => {}
             Happening::Crash { at } => self.crash(at),
             Happening::Restart { at } => self.start(at),
@@ -302,7 +351,9 @@ impl World {
             self.carry_out(at, effect);
         }
         self.sync_soon(at);
-        if let Some(wake_ns) = wake {
+        // One wake is enough: each step asks anew.
+        if let Some(wake_ns) = wake.filter(|wake_ns| *wake_ns < self.node(at).wake_ns) {
+            self.node(at).wake_ns = wake_ns;
             self.later(wake_ns.saturating_sub(now_ns), Happening::Wake { at, life });
         }
     }
@@ -382,6 +433,7 @@ impl World {
         node.life += 1;
         node.reported = 0;
         node.is_syncing = false;
+        node.wake_ns = u64::MAX;
         let mut core = QuorumCore::new(config, node.life);
         for record in &node.disk.records {
             core.load(record).unwrap();

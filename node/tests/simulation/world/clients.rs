@@ -14,7 +14,10 @@ impl World {
         }
         self.operations_left -= 1;
         let key = format!("k{}", self.chance.random_range(0..2));
-        let (kind, body) = if self.chance.random_bool(0.4) {
+        let deletes = f64::from(self.setting.deletes_percent) / 100.0;
+        let (kind, body) = if deletes > 0.0 && self.chance.random_bool(deletes) {
+            (Kind::Delete, RequestBody::Delete { key: key.as_str().into() })
+        } else if self.chance.random_bool(0.4) {
             self.next_value += 1;
             let value = self.next_value;
             (
@@ -56,12 +59,16 @@ impl World {
     pub(super) fn reply(&mut self, request: ClientRef, outcome: Outcome) {
         let Some((key, kind, start)) = self.close(request) else { return };
         let (name, kind, end) = match (&outcome, kind) {
-            (Outcome::Stored { .. }, write @ Kind::Write(_)) => ("ok", write, self.now_ns),
+            (Outcome::Stored { .. }, write @ (Kind::Write(_) | Kind::Delete)) => ("ok", write, self.now_ns),
+            (Outcome::Siblings { values }, Kind::Read(_)) => {
+                let values = values.iter().filter_map(|sibling| sibling.value.as_ref()?.parse().ok());
+                ("ok", Kind::ReadSet(values.collect()), self.now_ns)
+            }
             (Outcome::Value { value, .. }, Kind::Read(_)) => {
                 let value = value.as_ref().map(|value| value.parse().unwrap());
                 ("ok", Kind::Read(value), self.now_ns)
             }
-            (Outcome::Unknown { .. }, write @ Kind::Write(_)) => ("unknown", write, NEVER),
+            (Outcome::Unknown { .. }, write @ (Kind::Write(_) | Kind::Delete)) => ("unknown", write, NEVER),
             (Outcome::Failed { .. }, kind) => {
                 if let Kind::Write(value) = kind {
                     self.forbidden.insert(value.to_string());
@@ -79,7 +86,7 @@ impl World {
     pub(super) fn give_up(&mut self, request: ClientRef) {
         let Some((key, kind, start)) = self.close(request) else { return };
         *self.record.outcomes.entry("unanswered").or_default() += 1;
-        if matches!(kind, Kind::Write(_)) {
+        if matches!(kind, Kind::Write(_) | Kind::Delete) {
             self.record
                 .histories
                 .entry(key)
