@@ -19,8 +19,7 @@ use squall_checker::history::operation::Outcome as Judged;
 use squall_checker::linearizability;
 use squall_checker::online::Online;
 use squall_checker::verdict::Verdict;
-use squall_workloads::register::{Options, Register};
-use squall_workloads::{BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen};
+use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Kind, Operation, Options, Outcome, Retry, Seen, Stamp, Workload};
 use tokio::sync::watch;
 
 const WANTED_PER_S: f64 = 200_000.0;
@@ -34,14 +33,14 @@ type Registers = Arc<Mutex<HashMap<Arc<str>, i64>>>;
 struct NullClient(Registers);
 
 impl Client for NullClient {
-    fn prepare<'a>(&'a mut self, _operation: &'a Operation, _deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+    fn prepare<'a>(&'a mut self, _operation: &'a Operation, _stamp: Stamp, _deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
     fn perform<'a>(&'a mut self, operation: &'a Operation, _deadline: Duration) -> BoxFuture<'a, Outcome> {
         let mut registers = self.0.lock().expect("no holder of this lock panics");
-        let seen = match (operation.f, operation.value) {
-            (Function::Write, Some(value)) => {
+        let seen = match (operation.f, operation.argument) {
+            (Function::Write, Argument::Value(value)) => {
                 registers.insert(Arc::clone(&operation.key), value);
                 Seen::Nothing
             }
@@ -127,12 +126,15 @@ fn measure(recorder: Recorder, path: &Path) {
 /// Ten clients in a closed loop.
 fn load(recorder: &Recorder) -> ClientReport {
     let thread = ClientThread::start().expect("a thread can be started");
-    let workload = Register::new(Options {
-        clients: CLIENTS,
-        rate: 0,
-        seed: 7,
-        ..Options::default()
-    })
+    let workload = Workload::new(
+        Kind::Register,
+        Options {
+            clients: CLIENTS,
+            rate: 0,
+            seed: 7,
+            ..Options::default()
+        },
+    )
     .expect("the options are sound");
     let registers = Registers::default();
     let (stopper, stop) = watch::channel(false);
@@ -145,6 +147,7 @@ fn load(recorder: &Recorder) -> ClientReport {
             .map(|number| {
                 let seat = Seat { number, of: CLIENTS };
                 let settings = Settings {
+                    retry: Retry::None,
                     operation_timeout: Duration::from_secs(1),
                     seed: 7,
                 };

@@ -16,8 +16,7 @@ use squall::run::client_thread::ClientThread;
 use squall::run::clients::{Driver, Seat, Settings, drive_client};
 use squall_checker::history::History;
 use squall_checker::history::operation::{Function, Outcome as Judged};
-use squall_workloads::register::{Options, Register};
-use squall_workloads::{BoxFuture, Client, ErrorNote, Operation, Outcome, Seen};
+use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Kind, Operation, Options, Outcome, Retry, Seen, Stamp, Workload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
@@ -36,7 +35,7 @@ struct EchoClient {
 }
 
 impl Client for EchoClient {
-    fn prepare<'a>(&'a mut self, _operation: &'a Operation, _deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+    fn prepare<'a>(&'a mut self, _operation: &'a Operation, _stamp: Stamp, _deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
         Box::pin(async move {
             if self.stream.is_none() {
                 let connected = tokio::net::TcpStream::connect(self.server).await;
@@ -53,7 +52,10 @@ impl Client for EchoClient {
     fn perform<'a>(&'a mut self, operation: &'a Operation, _deadline: Duration) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let stream = self.stream.as_mut().expect("it was prepared");
-            let mut buffer = operation.value.unwrap_or(0).to_be_bytes();
+            let mut buffer = match operation.argument {
+                Argument::Value(value) => value.to_be_bytes(),
+                _ => [0; 8],
+            };
             let echoed = async {
                 stream.write_all(&buffer).await?;
                 stream.read_exact(&mut buffer).await
@@ -165,7 +167,7 @@ fn load(recorder: &Recorder, server: SocketAddr) {
         seed: 7,
         ..Options::default()
     };
-    let workload = Register::new(options).expect("the options are sound");
+    let workload = Workload::new(Kind::Register, options).expect("the options are sound");
     let (stopper, stop) = watch::channel(false);
     let waiting = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -176,6 +178,7 @@ fn load(recorder: &Recorder, server: SocketAddr) {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
                 let settings = Settings {
+                    retry: Retry::None,
                     operation_timeout: Duration::from_secs(1),
                     seed: 7,
                 };

@@ -17,3 +17,4 @@ pub mod run;
 pub mod sandbox;
 pub mod supervise;
 pub mod systems;
+pub mod zoo;

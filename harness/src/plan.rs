@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::{Fault, FaultInfo};
-use squall_workloads::register;
+use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 use crate::systems::SystemPlan;
 
@@ -44,8 +44,12 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum WorkloadPlan {
-    /// Reads and writes of registers.
-    Register(register::Options),
+    /// Reads, writes and compare-and-sets of registers.
+    Register(workloads::Options),
+    /// Increments and reads of counters.
+    Counter(workloads::Options),
+    /// Elements added to sets that are read whole.
+    Set(workloads::Options),
 }
 
 /// Whom a client talks to.
@@ -59,6 +63,9 @@ pub enum Bind {
     Any,
     /// The node that takes itself for the leader; the next node where the system has none.
     Leader,
+    /// Wherever the last refusal pointed, else the next node. Every other client stays through timeouts: an old leader that does not know
+    /// of a new one keeps customers.
+    Follow,
 }
 
 /// Lengths in milliseconds.
@@ -208,7 +215,11 @@ impl Plan {
             return Err(format!("`generator` is `{}`, this version draws with chacha8", self.generator));
         }
         self.system.validate()?;
-        self.workload.validate()?;
+        self.workload.open()?;
+        if let Some(missing) = self.workload.missing(&self.system) {
+            let (system, workload) = (self.system.name(), self.workload.name());
+            return Err(format!("`{system}` has no {missing:?}, which the workload `{workload}` needs"));
+        }
         if self.timing.total_ms() > DAY_MS || self.timing.operation_timeout_ms == 0 || self.timing.operation_timeout_ms > DAY_MS {
             return Err("`timing`: a run lasts at most a day and an operation at least a millisecond".into());
         }
@@ -261,24 +272,53 @@ fn place_of(text: &str, error: &str) -> Option<(usize, usize)> {
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 impl WorkloadPlan {
+    /// The plan of a kind of workload.
+    pub fn of(kind: Kind, options: workloads::Options) -> WorkloadPlan {
+        match kind {
+            Kind::Register => WorkloadPlan::Register(options),
+            Kind::Counter => WorkloadPlan::Counter(options),
+            Kind::Set => WorkloadPlan::Set(options),
+        }
+    }
+
+    /// Which objects clients work on.
+    pub fn kind(&self) -> Kind {
+        match self {
+            WorkloadPlan::Register(_) => Kind::Register,
+            WorkloadPlan::Counter(_) => Kind::Counter,
+            WorkloadPlan::Set(_) => Kind::Set,
+        }
+    }
+
+    /// How.
+    pub fn options(&self) -> &workloads::Options {
+        match self {
+            WorkloadPlan::Register(options) | WorkloadPlan::Counter(options) | WorkloadPlan::Set(options) => options,
+        }
+    }
+
     /// The name under which it is run.
     pub fn name(&self) -> &'static str {
-        match self {
-            WorkloadPlan::Register(_) => "register",
-        }
+        self.kind().name()
     }
 
     /// Number of clients.
     pub fn clients(&self) -> u32 {
-        match self {
-            WorkloadPlan::Register(options) => options.clients,
-        }
+        self.options().clients
     }
 
-    fn validate(&self) -> Result<(), String> {
-        match self {
-            WorkloadPlan::Register(options) => options.validate(),
-        }
+    /// The workload.
+    ///
+    /// # Errors
+    /// One sentence with the option at fault.
+    pub fn open(&self) -> Result<Workload, String> {
+        Workload::new(self.kind(), self.options().clone())
+    }
+
+    /// The first function that clients need and `system` does not have.
+    fn missing(&self, system: &SystemPlan) -> Option<Function> {
+        let had = system.functions();
+        self.kind().functions(self.options()).into_iter().find(|f| !had.contains(f))
     }
 }
 
@@ -362,11 +402,12 @@ mod tests {
             write_back: true,
             versions: Versions::Quorum,
             clock_offset_ms: Default::default(),
+            bug: None,
         });
         Plan::draw(Options {
             seed: 7,
             system,
-            workload: WorkloadPlan::Register(register::Options {
+            workload: WorkloadPlan::Register(workloads::Options {
                 seed: 7,
                 ..Default::default()
             }),

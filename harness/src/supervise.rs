@@ -61,22 +61,33 @@ impl Signals {
             if asked_at.is_some_and(|at| at.elapsed() > STOP_GRACE) {
                 child.kill().context("kill the child process")?;
             }
-            let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-            match nix::poll::poll(&mut polled, PollTimeout::from(500u16)) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(error) => return Err(error).context("wait for a signal"),
-            }
-            while let Some(signal) = self.0.read_signal().context("read a signal")? {
-                match (signal.ssi_signo == Signal::SIGCHLD as u32, asked_at) {
-                    (true, _) => {}
-                    (false, None) => {
+            for _ in 0..self.wait()? {
+                match asked_at {
+                    None => {
                         asked_at = Some(Instant::now());
                         ask(child);
                     }
-                    (false, Some(_)) => child.kill().context("kill the child process")?,
+                    Some(_) => child.kill().context("kill the child process")?,
                 }
             }
         }
+    }
+
+    /// Waits for a signal or half a second; how often a person or the system asked this process to stop meanwhile.
+    ///
+    /// # Errors
+    /// If waiting itself fails.
+    pub fn wait(&self) -> Result<usize> {
+        let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        match nix::poll::poll(&mut polled, PollTimeout::from(500u16)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("wait for a signal"),
+        }
+        let mut asked = 0;
+        while let Some(signal) = self.0.read_signal().context("read a signal")? {
+            asked += usize::from(signal.ssi_signo != Signal::SIGCHLD as u32);
+        }
+        Ok(asked)
     }
 }
 

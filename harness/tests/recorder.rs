@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use squall::record::{Pen, Recorder, RunClock};
 use squall_checker::history::History;
 use squall_checker::history::operation::Function;
-use squall_workloads::{Operation, Outcome, Seen};
+use squall_workloads::{Argument, Operation, Outcome, Seen};
 
 const CHILD: &str = "a_child_records_until_it_cannot";
 const FOLDER: &str = "SQUALL_TEST_RECORD_INTO";
@@ -60,7 +60,9 @@ async fn work(pen: Pen, process: u64, register: Arc<Mutex<Option<i64>>>, next: A
         let open = slot.invoke(process, &operation, &node);
         let seen = {
             let mut register = register.lock().expect("no holder of this lock panics");
-            *register = operation.value.or(*register);
+            if let Argument::Value(value) = operation.argument {
+                *register = Some(value);
+            }
             register
                 .filter(|_| operation.f == squall_workloads::Function::Read)
                 .map_or(Seen::Nothing, Seen::Number)

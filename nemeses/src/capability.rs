@@ -19,6 +19,10 @@ pub enum Capability {
     Leader,
     /// It can say which nodes hold a key.
     Replicas,
+    /// Its leadership can be handed over.
+    Transfer,
+    /// Its members can be removed and added while it serves.
+    Membership,
 }
 
 impl fmt::Display for Capability {
@@ -29,6 +33,8 @@ impl fmt::Display for Capability {
             Capability::Restart => "restart",
             Capability::Leader => "name its leader",
             Capability::Replicas => "name replicas",
+            Capability::Transfer => "hand its leadership over",
+            Capability::Membership => "change its members",
         })
     }
 }

@@ -23,6 +23,14 @@ impl Fault {
             "pause" => Fault::Pause {
                 target: draw_target(nodes, capabilities, rng),
             },
+            "transfer" => Fault::Transfer {
+                target: TargetChoice::Any {
+                    order: shuffled(nodes, rng),
+                },
+            },
+            "membership" => Fault::Membership {
+                target: draw_target(nodes, capabilities, rng),
+            },
             _ => panic!("`{kind}` is no kind of fault"),
         }
     }
@@ -100,6 +108,8 @@ mod tests {
             Capability::Restart,
             Capability::Leader,
             Capability::Replicas,
+            Capability::Transfer,
+            Capability::Membership,
         ]
     }
 
@@ -163,7 +173,7 @@ mod tests {
                     assert_eq!(fault.kind(), info.name);
                     let asks = fault.asks();
                     assert!(
-                        !capabilities.is_empty() || asks == Asks::default(),
+                        !capabilities.is_empty() || asks == Asks::default() || info.needs.contains(&Capability::Leader),
                         "a role that the system cannot name: {fault:?}"
                     );
                     let resolved = fault.resolve(&nodes(n), &State::default(), &everything_known()).unwrap();

@@ -45,6 +45,18 @@ pub const FAULTS: &[FaultInfo] = &[
         needs: &[Capability::Pause],
         nodes_min: 1,
     },
+    FaultInfo {
+        name: "transfer",
+        about: "hand the leadership to another node; nothing is to be healed",
+        needs: &[Capability::Transfer, Capability::Leader],
+        nodes_min: 2,
+    },
+    FaultInfo {
+        name: "membership",
+        about: "take a node out of the cluster's members; the heal makes it a member again",
+        needs: &[Capability::Membership],
+        nodes_min: 3,
+    },
 ];
 
 /// One fault, as a plan has it.
@@ -64,6 +76,16 @@ pub enum Fault {
     /// Stop a node's processes.
     Pause {
         /// Whose.
+        target: TargetChoice,
+    },
+    /// Hand the leadership over.
+    Transfer {
+        /// To whom.
+        target: TargetChoice,
+    },
+    /// Take a node out of the members.
+    Membership {
+        /// Whom.
         target: TargetChoice,
     },
 }
@@ -137,6 +159,8 @@ impl Fault {
             Fault::Partition { .. } => "partition",
             Fault::Kill { .. } => "kill",
             Fault::Pause { .. } => "pause",
+            Fault::Transfer { .. } => "transfer",
+            Fault::Membership { .. } => "membership",
         }
     }
 
@@ -148,6 +172,8 @@ impl Fault {
         let (names, must_be_all) = match self {
             Fault::Kill { target }
             | Fault::Pause { target }
+            | Fault::Transfer { target }
+            | Fault::Membership { target }
             | Fault::Partition {
                 shape: Shape::IsolateOne { target },
             } => (target.names(), false),
@@ -179,8 +205,14 @@ impl Fault {
     #[must_use]
     pub fn asks(&self) -> Asks {
         match self {
+            // Whoever leads is not handed what it has.
+            Fault::Transfer { .. } => Asks {
+                leader: true,
+                key_pick: None,
+            },
             Fault::Kill { target }
             | Fault::Pause { target }
+            | Fault::Membership { target }
             | Fault::Partition {
                 shape: Shape::IsolateOne { target },
             } => match target {
@@ -227,6 +259,39 @@ impl Fault {
                 let node = target.settle(roles, unless_down_or_paused(now))?;
                 let state = State {
                     paused: BTreeSet::from([node.clone()]),
+                    ..State::default()
+                };
+                Ok(Resolved {
+                    node: Some(node),
+                    key: key_of(self, roles),
+                    state,
+                })
+            }
+            Fault::Transfer { target } => {
+                let unfit = |node: &str| match node {
+                    _ if now.removed.contains(node) => Some("no member now"),
+                    _ if roles.leader.as_deref() == Some(node) => Some("the leader already"),
+                    _ => unless_down_or_paused(now)(node),
+                };
+                let node = target.settle(roles, unfit)?;
+                let state = State {
+                    led_by: Some(node.clone()),
+                    ..State::default()
+                };
+                Ok(Resolved {
+                    node: Some(node),
+                    key: None,
+                    state,
+                })
+            }
+            Fault::Membership { target } => {
+                // One at a time: with two out of three gone the third would be a cluster of its own.
+                if let Some(out) = now.removed.first() {
+                    return Err(Skipped(format!("{out} is no member now, and one at a time is taken out")));
+                }
+                let node = target.settle(roles, |_| None)?;
+                let state = State {
+                    removed: BTreeSet::from([node.clone()]),
                     ..State::default()
                 };
                 Ok(Resolved {

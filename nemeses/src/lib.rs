@@ -44,6 +44,6 @@ pub use capability::Capability;
 pub use error::{Error, Result};
 pub use fault::{Asks, FAULTS, Fault, FaultInfo, Resolved, Shape};
 pub use program::program_folders;
-pub use receipt::{Proof, Receipt};
+pub use receipt::{Answered, Proof, Receipt};
 pub use target::{KeyRoles, Roles, Router, Skipped, Target, TargetChoice};
 pub use world::{Change, State, World};

@@ -36,6 +36,21 @@ pub struct Proof {
     /// The states of a node's processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<Paused>,
+    /// What the system said to a request, and what it then showed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Answered>,
+}
+
+/// What the system under test did about a request of ours: a transfer, a change of members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// Whether a node that leads shows it.
+    pub ok: bool,
+    /// What was seen, in a line.
+    pub said: String,
+    /// From the request to then, in microseconds.
+    pub duration_us: u64,
 }
 
 impl From<ProbeReport> for Proof {
@@ -45,6 +60,7 @@ impl From<ProbeReport> for Proof {
             links: Some(report),
             killed: None,
             processes: None,
+            answered: None,
         }
     }
 }
@@ -56,6 +72,7 @@ impl From<Killed> for Proof {
             links: None,
             killed: Some(killed),
             processes: None,
+            answered: None,
         }
     }
 }
@@ -67,6 +84,19 @@ impl From<Paused> for Proof {
             links: None,
             killed: None,
             processes: Some(paused),
+            answered: None,
+        }
+    }
+}
+
+impl From<Answered> for Proof {
+    fn from(answered: Answered) -> Proof {
+        Proof {
+            ok: answered.ok,
+            links: None,
+            killed: None,
+            processes: None,
+            answered: Some(answered),
         }
     }
 }

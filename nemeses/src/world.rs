@@ -22,6 +22,12 @@ pub struct State {
     /// Nodes that should not run.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub down: BTreeSet<String>,
+    /// Nodes that should be no members of the cluster.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub removed: BTreeSet<String>,
+    /// The node that was to lead from the injection on. Nothing holds it there, and nothing is to be healed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub led_by: Option<String>,
 }
 
 /// What to do to get from one state to another.
@@ -37,6 +43,12 @@ pub struct Change {
     pub pause: BTreeSet<String>,
     /// Nodes to continue.
     pub resume: BTreeSet<String>,
+    /// Nodes to take out of the cluster's members.
+    pub remove: BTreeSet<String>,
+    /// Nodes to make members again; after the restarts, and after whatever continues or reaches others again.
+    pub add: BTreeSet<String>,
+    /// The node to hand the leadership to.
+    pub transfer: Option<String>,
 }
 
 impl State {
@@ -56,6 +68,9 @@ impl State {
                 .filter(|node| !self.down.contains(*node))
                 .cloned()
                 .collect(),
+            remove: self.removed.difference(&before.removed).cloned().collect(),
+            add: before.removed.difference(&self.removed).cloned().collect(),
+            transfer: self.led_by.clone().filter(|_| self.led_by != before.led_by),
         }
     }
 }
@@ -95,6 +110,9 @@ impl World {
             desired.cuts.extend(state.cuts.iter().cloned());
             desired.paused.extend(state.paused.iter().cloned());
             desired.down.extend(state.down.iter().cloned());
+            desired.removed.extend(state.removed.iter().cloned());
+            // The last one asked has it.
+            desired.led_by = state.led_by.clone().or(desired.led_by);
         }
         desired
     }
@@ -178,6 +196,31 @@ mod tests {
                 ..Change::default()
             }
         );
+    }
+
+    #[test]
+    fn who_was_removed_is_added_again_and_who_led_is_left_alone() {
+        let removed = State {
+            removed: BTreeSet::from(["n2".into()]),
+            ..State::default()
+        };
+        let led = State {
+            led_by: Some("n3".into()),
+            ..State::default()
+        };
+        let mut world = World::default();
+        world.inject(1, removed);
+        let before = world.desired();
+        assert_eq!(before.change_from(&State::default()).remove, BTreeSet::from(["n2".into()]));
+        world.inject(2, led);
+        let change = world.desired().change_from(&before);
+        assert_eq!((change.transfer.as_deref(), change.remove.len()), (Some("n3"), 0));
+        let before = world.desired();
+        world.heal(2);
+        assert_eq!(world.desired().change_from(&before), Change::default());
+        world.heal(1);
+        let change = world.desired().change_from(&before);
+        assert_eq!((change.add, change.transfer), (BTreeSet::from(["n2".into()]), None));
     }
 
     #[test]

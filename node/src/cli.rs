@@ -1,15 +1,18 @@
 //! The command line of a node, for `squall-node …` and `squall node …` alike.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
 
+use crate::bugs::{self, Bug, Planted};
 use crate::driver::{self, DriverConfig};
 use crate::error::NodeError;
-use crate::members::Members;
+use crate::members::{Members, NodeIndex, Text};
 use crate::quorum::{QuorumConfig, QuorumCore, Reaping, Upkeep, VersionScheme};
+use crate::raft::{RaftConfig, RaftCore, Reads};
 use crate::ring;
 
 /// Run one node of a store.
@@ -25,11 +28,13 @@ pub struct NodeCommand {
 pub enum Store {
     /// The quorum store: N replicas per key, reads from R, writes to W
     Quorum(QuorumArgs),
+    /// The Raft store: one replicated log, linearizable commands
+    Raft(RaftArgs),
 }
 
-/// Options of a quorum node.
+/// Options of every node.
 #[derive(Clone, Debug, Args)]
-pub struct QuorumArgs {
+pub struct NodeArgs {
     /// Name of this node
     #[arg(long, value_name = "NAME")]
     pub id: String,
@@ -45,6 +50,30 @@ pub struct QuorumArgs {
     /// File the event trace is appended to
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
+    /// Seed of the waits between reconnects and, in the Raft store, of election timeouts; drawn if missing
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Switch a planted bug on; only in a build with the feature `bugs`
+    #[arg(long, value_name = "ID")]
+    pub bug: Option<Bug>,
+}
+
+impl NodeArgs {
+    /// The planted bug, if it is one of this store and part of this build.
+    fn planted(&self, store: bugs::Store) -> Result<Planted, String> {
+        match self.bug {
+            Some(bug) if bug.store() != store => Err(format!("--bug {}: it is planted in another store", bug.id())),
+            bug => Planted::new(bug),
+        }
+    }
+}
+
+/// Options of a quorum node.
+#[derive(Clone, Debug, Args)]
+pub struct QuorumArgs {
+    /// What every node needs.
+    #[command(flatten)]
+    pub node: NodeArgs,
     /// Replicas per key
     #[arg(long, default_value_t = 3)]
     pub n: usize,
@@ -90,9 +119,41 @@ pub struct QuorumArgs {
     /// Time after which an operation ends without success, in ms
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub op_timeout_ms: u64,
-    /// Seed of the waits between reconnects; drawn if missing
+}
+
+/// Options of a Raft node.
+#[derive(Clone, Debug, Args)]
+pub struct RaftArgs {
+    /// What every node needs.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Members that vote at first; all nodes if missing. Only read while the data folder is empty
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+    pub voters: Vec<String>,
+    /// Id of the member that this node is: NAME, or NAME.NUMBER after its data were lost. Only read while the data folder is empty
+    #[arg(long, value_name = "ID")]
+    pub member: Option<String>,
+    /// Start without a configuration and wait to be added
     #[arg(long)]
-    pub seed: Option<u64>,
+    pub join: bool,
+    /// How reads are served
+    #[arg(long, value_enum, default_value_t = Reads::ReadIndex)]
+    pub reads: Reads,
+    /// Shortest election timeout, in ms; the longest is twice as much
+    #[arg(long, value_name = "MS", default_value_t = 300)]
+    pub election_ms: u64,
+    /// Time between heartbeats, in ms
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    pub heartbeat_ms: u64,
+    /// Take a snapshot after so many entries
+    #[arg(long, value_name = "ENTRIES", default_value_t = 10_000)]
+    pub snapshot_every: u64,
+    /// Open sessions at most; one more closes the one that was not used for longest
+    #[arg(long, value_name = "COUNT", default_value_t = 1024)]
+    pub sessions_max: u64,
+    /// Time after which an operation ends without success, in ms
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pub op_timeout_ms: u64,
 }
 
 fn parse_peer(text: &str) -> Result<(String, SocketAddr), String> {
@@ -116,15 +177,44 @@ pub fn run(command: &NodeCommand) -> Result<(), NodeError> {
             let (config, driver_config) = quorum_config(args).map_err(NodeError::Usage)?;
             driver::run(&driver_config, |incarnation| QuorumCore::new(config, incarnation))
         }
+        Store::Raft(args) => {
+            let (config, driver_config) = raft_config(args).map_err(NodeError::Usage)?;
+            let seed = args.node.seed.unwrap_or_else(number_from_entropy);
+            driver::run(&driver_config, |incarnation| RaftCore::new(config, incarnation, seed))
+        }
+    }
+}
+
+/// The address book that the options give, and this node in it.
+fn members(args: &NodeArgs) -> Result<(Members, NodeIndex), String> {
+    let members = Members::new(args.peers.iter().map(|(name, _)| name.as_str()))?;
+    let me = members
+        .index(&args.id)
+        .ok_or_else(|| format!("--id {} is not among the members given by --peer", args.id))?;
+    Ok((members, me))
+}
+
+fn driver_config(args: &NodeArgs, members: Members, me: NodeIndex, layout: u32) -> DriverConfig {
+    let addresses: BTreeMap<_, _> = args
+        .peers
+        .iter()
+        .filter_map(|(name, address)| Some((members.index(name)?, *address)))
+        .collect();
+    DriverConfig {
+        me,
+        listen: args.listen,
+        peers: addresses.into_iter().filter(|(peer, _)| *peer != me).collect(),
+        data: args.data.clone(),
+        trace: args.trace.clone(),
+        seed: args.seed,
+        layout,
+        members,
     }
 }
 
 /// Checks the options and makes them what core and driver take.
 fn quorum_config(args: &QuorumArgs) -> Result<(QuorumConfig, DriverConfig), String> {
-    let members = Members::new(args.peers.iter().map(|(name, _)| name.as_str()))?;
-    let me = members
-        .index(&args.id)
-        .ok_or_else(|| format!("--id {} is not among the members given by --peer", args.id))?;
+    let (members, me) = members(&args.node)?;
     let config = QuorumConfig {
         members: members.clone(),
         me,
@@ -145,24 +235,45 @@ fn quorum_config(args: &QuorumArgs) -> Result<(QuorumConfig, DriverConfig), Stri
         vnodes: args.vnodes,
         call_timeout_ms: args.call_timeout_ms,
         op_timeout_ms: args.op_timeout_ms,
+        planted: args.node.planted(bugs::Store::Quorum)?,
     };
     config.check()?;
-    let addresses: BTreeMap<_, _> = args
-        .peers
-        .iter()
-        .filter_map(|(name, address)| Some((members.index(name)?, *address)))
-        .collect();
-    let driver_config = DriverConfig {
-        me,
-        listen: args.listen,
-        peers: addresses.into_iter().filter(|(peer, _)| *peer != me).collect(),
-        data: args.data.clone(),
-        trace: args.trace.clone(),
-        seed: args.seed,
-        layout: config.layout(),
-        members,
-    };
+    let driver_config = driver_config(&args.node, members, me, config.layout());
     Ok((config, driver_config))
+}
+
+/// The same for a Raft node.
+fn raft_config(args: &RaftArgs) -> Result<(RaftConfig, DriverConfig), String> {
+    let (nodes, me) = members(&args.node)?;
+    let all = || nodes.names().iter().cloned().collect();
+    let named = || args.voters.iter().map(|voter| Text::from(voter.as_str())).collect();
+    let config = RaftConfig {
+        me,
+        member: args
+            .member
+            .as_ref()
+            .map_or_else(|| nodes.name(me).clone(), |member| member.as_str().into()),
+        birth: number_from_entropy() >> 16,
+        voters: if args.voters.is_empty() { all() } else { named() },
+        join: args.join,
+        reads: args.reads,
+        election_ms: args.election_ms,
+        heartbeat_ms: args.heartbeat_ms,
+        snapshot_every: args.snapshot_every,
+        sessions_max: args.sessions_max,
+        op_timeout_ms: args.op_timeout_ms,
+        planted: args.node.planted(bugs::Store::Raft)?,
+        nodes: nodes.clone(),
+    };
+    config.check()?;
+    let driver_config = driver_config(&args.node, nodes, me, config.layout());
+    Ok((config, driver_config))
+}
+
+/// A number from the operating system, by way of std's hasher keys, which are drawn from it: never from the seed, for two lives of a
+/// member's data that were started alike must differ.
+fn number_from_entropy() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]
@@ -182,7 +293,9 @@ mod tests {
         let fixed = "squall-node quorum --id n2 --listen 127.0.0.1:2 --peer n2=127.0.0.1:2 --peer n1=127.0.0.1:1 --data d --trace t";
         let words = fixed.split(' ').chain(options.split_whitespace());
         let program = Program::try_parse_from(words).map_err(|error| error.to_string())?;
-        let Store::Quorum(args) = &program.command.store;
+        let Store::Quorum(args) = &program.command.store else {
+            panic!("a quorum node was asked for");
+        };
         quorum_config(args)
     }
 
@@ -233,9 +346,31 @@ mod tests {
     }
 
     #[test]
+    fn raft_options_reach_the_core() {
+        let fixed = "squall-node raft --id n2 --listen 127.0.0.1:2 --peer n2=127.0.0.1:2 --peer n1=127.0.0.1:1 --data d --trace t";
+        let parse = |options: &str| {
+            let program = Program::try_parse_from(fixed.split(' ').chain(options.split_whitespace())).unwrap();
+            let Store::Raft(args) = &program.command.store else {
+                panic!("a Raft node was asked for");
+            };
+            raft_config(args).map(|(config, _)| config)
+        };
+        let config = parse("").unwrap();
+        assert_eq!(
+            (config.member.as_ref(), config.voters.len(), config.reads),
+            ("n2", 2, Reads::ReadIndex)
+        );
+        let config = parse("--voters n1 --join --member n2.2 --reads lease --snapshot-every 7").unwrap();
+        assert_eq!((config.member.as_ref(), config.voters.len(), config.snapshot_every), ("n2.2", 1, 7));
+        assert!(parse("--voters n1").unwrap_err().contains("start it with --join"));
+    }
+
+    #[test]
     fn the_help_says_what_every_option_is() {
         let mut command = <Program as clap::CommandFactory>::command().term_width(100);
         let quorum = command.find_subcommand_mut("quorum").unwrap();
         insta::assert_snapshot!(quorum.render_help());
+        let raft = command.find_subcommand_mut("raft").unwrap();
+        insta::assert_snapshot!("raft_help", raft.render_help());
     }
 }

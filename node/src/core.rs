@@ -6,7 +6,7 @@
 //! **What a driver promises.**
 //! 1. `load` gets every record of the log in order, then `Event::Start` comes once, before all else.
 //! 2. Effects take place in order. Trace events are handed over before any later `Send` or `Reply` leaves.
-//! 3. The k-th `Append` since `Start` is durable once `Event::Durable { appended }` with `appended >= k` arrives. A crash may keep any
+//! 3. The k-th `Append` or `Compact` since `Start` is durable once `Event::Durable { appended }` with `appended >= k` arrives. A crash may keep any
 //!    prefix of what was appended and not yet reported.
 //! 4. A message may be lost, doubled, delayed and overtaken, and may arrive in another life of its receiver. It is never altered, and
 //!    `from` is true.
@@ -14,6 +14,7 @@
 
 use crate::members::NodeIndex;
 use crate::message::{Outcome, PeerMessage, RequestBody, RequestHeader};
+use crate::status::Standing;
 use crate::trace::TraceEvent;
 
 /// The time of one step.
@@ -80,6 +81,12 @@ pub enum Effect<M> {
         /// The record, opaque to the driver, not empty.
         record: Vec<u8>,
     },
+    /// Replace the whole log by these records, atomically: whatever happens, the disk holds all that was before, or these. Counts as one
+    /// record: it is durable with everything it replaced once `Event::Durable` reaches its number.
+    Compact {
+        /// The records, not empty.
+        records: Vec<Vec<u8>>,
+    },
     /// Send to another node (never to itself). May be dropped.
     Send {
         /// The peer.
@@ -96,6 +103,20 @@ pub enum Effect<M> {
     },
     /// Write to the event trace.
     Trace(TraceEvent),
+    /// End the node: it must not take part any more.
+    Stop {
+        /// A sentence for the operator: why, and what to do.
+        reason: String,
+    },
+}
+
+/// What makes a frame one of a kind, together with the name of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Which life of the sender.
+    pub incarnation: u64,
+    /// The Lamport stamp of the frame.
+    pub lamport: u64,
 }
 
 /// What a core tells about itself for `status`.
@@ -126,4 +147,21 @@ pub trait Core {
 
     /// How the core is.
     fn health(&self) -> CoreHealth;
+
+    /// Where the core stands in its cluster, for `status`.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
+
+    /// What the trace shall say of a message that leaves in this frame, right before it does.
+    fn sent(&self, to: NodeIndex, message: &Self::Message, stamp: Stamp) -> Option<TraceEvent> {
+        let _ = (to, message, stamp);
+        None
+    }
+
+    /// What the trace shall say of a message that arrived in this frame, right before the core is stepped with it.
+    fn received(&self, from: NodeIndex, message: &Self::Message, stamp: Stamp) -> Option<TraceEvent> {
+        let _ = (from, message, stamp);
+        None
+    }
 }

@@ -52,6 +52,9 @@ pub enum NodeError {
     /// A write to the trace failed. What it describes must not be seen, so the node ends.
     #[error("the trace cannot be written, so this node ends")]
     TraceFailed(#[source] io::Error),
+    /// The core must not take part any more. Says why and what to do.
+    #[error("{0}")]
+    Stopped(String),
     /// The runtime, a signal handler or a thread could not be made.
     #[error("cannot {action}")]
     System {

@@ -9,8 +9,10 @@
 //! | file | is |
 //! |---|---|
 //! | [`cli`] | the command line, also of `squall node` |
+//! | [`bugs`] | bugs of other stores, planted to test the harness |
 //! | [`core`] | what a core is: events, effects, promises of a driver |
 //! | [`quorum`] | the quorum store: puts, gets, replica |
+//! | [`raft`] | the Raft store: elections, one replicated log, snapshots, members, sessions |
 //! | [`driver`] | sockets, disk, time, chance |
 //! | [`frame`], [`message`] | the wire; `PROTOCOL.md` for readers of other languages |
 //! | [`wal`], [`incarnation`], [`disk`] | what survives a crash |
@@ -21,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bugs;
 pub mod cli;
 pub mod core;
 pub mod disk;
@@ -32,6 +35,7 @@ pub mod lamport;
 pub mod members;
 pub mod message;
 pub mod quorum;
+pub mod raft;
 pub mod ring;
 pub mod status;
 pub mod trace;

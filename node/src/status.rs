@@ -31,4 +31,32 @@ pub struct Status {
     pub uptime_ms: u64,
     /// The node's latest Lamport stamp.
     pub lamport: u64,
+    /// In the Raft store: where the node stands in its cluster.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+}
+
+/// Where a node of the Raft store stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The id of the member that this node is.
+    pub member: Text,
+    /// `follower`, `pre-candidate`, `candidate`, `leader` or `learner`.
+    pub role: Text,
+    /// The current term.
+    pub term: u64,
+    /// The node that leads this term, as far as this one knows.
+    pub leader: Option<Text>,
+    /// The commit index.
+    pub commit: u64,
+    /// The last entry that the state machine holds.
+    pub applied: u64,
+    /// The last entry of the log.
+    pub last: u64,
+    /// The last entry of the newest snapshot.
+    pub snapshot: u64,
+    /// Members that vote in the newest configuration.
+    pub voters: Vec<Text>,
+    /// Members that only receive.
+    pub learners: Vec<Text>,
 }

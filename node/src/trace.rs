@@ -4,6 +4,10 @@
 //! leaves the node: a SIGKILL between the two would else leave effects without a cause, and the judge would raise a false alarm. A line is
 //! not fsynced: the kernel keeps it when the process dies, and a trace describes processes, not disks.
 
+mod raft;
+
+pub use raft::{Hash64, Origin, Place, RaftEvent};
+
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -143,6 +147,9 @@ pub enum TraceEvent {
         /// Replicas known to hold that version, or a newer one, durably.
         acks: Vec<Text>,
     },
+    /// What happened at a Raft node. It prints its own kind.
+    #[serde(untagged)]
+    Raft(RaftEvent),
 }
 
 /// One reply that a get used.

@@ -5,8 +5,8 @@
 //! else that is broken is damage to data that somebody relies on, and the node refuses to start.
 //!
 //! A failed write or fsync is final: the kernel may have dropped the pages, and a second fsync would report success without them
-//! (Rebello et al., USENIX ATC 2020). The log is not compacted: a run writes megabytes, and a log that only grows has no rewriting to get
-//! wrong.
+//! (Rebello et al., USENIX ATC 2020). A log is compacted by being replaced as a whole, under another name first: whatever happens, the old
+//! file stands there or the new one, never a mixture. The quorum store never asks for it.
 
 mod batch;
 mod recovery;
@@ -21,6 +21,9 @@ use std::path::Path;
 
 /// Name of the log in a node's data folder.
 pub const FILE: &str = "wal";
+
+/// From this many bytes on a replaced log begins its next batch: far below what a reader believes.
+const REPLACED_BATCH_BYTES: usize = 8 << 20;
 
 /// A recovered log, ready for more.
 #[derive(Debug)]
@@ -65,6 +68,29 @@ impl<S: Storage> Wal<S> {
         let outcome = self.storage.append(sealed).and_then(|()| self.storage.sync());
         self.failed = outcome.is_err();
         self.next_sequence += 1;
+        outcome
+    }
+
+    /// Replaces the whole log by these records, atomically and durably. Its batches count from 1 again.
+    ///
+    /// # Errors
+    /// What any step failed with. The log takes nothing more after that: the process has to end.
+    pub fn replace(&mut self, records: &[Vec<u8>]) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("the log failed before and takes nothing more"));
+        }
+        let (mut content, mut batch, mut sequence) = (Vec::new(), Batch::default(), 0);
+        for (place, record) in records.iter().enumerate() {
+            batch.push(record);
+            if batch.byte_count() >= REPLACED_BATCH_BYTES || place + 1 == records.len() {
+                sequence += 1;
+                content.extend_from_slice(batch.seal(sequence));
+                batch.clear();
+            }
+        }
+        let outcome = self.storage.replace(&content);
+        self.failed = outcome.is_err();
+        self.next_sequence = sequence + 1;
         outcome
     }
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use squall_node::frame::{Decoder, PAYLOAD_BYTES_MAX, encode};
 use squall_node::message::{PeerFrame, Reply, Request};
 use squall_node::quorum::QuorumMessage;
+use squall_node::raft::RaftMessage;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -34,9 +35,9 @@ fn reprinted<T: DeserializeOwned + Serialize>(payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_golden_frame_is_read_and_printed_byte_for_byte() {
-    let lines = include_str!("golden/frames.jsonl");
-    assert!(lines.lines().count() >= 20);
-    for line in lines.lines() {
+    let (quorum, raft) = (include_str!("golden/frames.jsonl"), include_str!("golden/frames_raft.jsonl"));
+    assert!(quorum.lines().count() >= 20 && raft.lines().count() >= 30);
+    for line in quorum.lines().chain(raft.lines()) {
         let golden: Golden = serde_json::from_str(line).unwrap();
         let frame = bytes(&golden.hex);
         let mut decoder = Decoder::new(PAYLOAD_BYTES_MAX);
@@ -47,6 +48,7 @@ fn every_golden_frame_is_read_and_printed_byte_for_byte() {
             "request" => reprinted::<Request>(payload),
             "reply" => reprinted::<Reply>(payload),
             "peer" => reprinted::<PeerFrame<QuorumMessage>>(payload),
+            "raft" => reprinted::<PeerFrame<RaftMessage>>(payload),
             other => panic!("unknown kind {other}"),
         };
         assert_eq!(printed, frame, "{}", golden.name);

@@ -151,8 +151,13 @@ impl Seen {
         match text.parse::<i64>() {
             // `+7` and `007` parse, but nobody wrote them.
             Ok(number) if number.to_string() == text => Seen::Number(number),
-            _ => Seen::Foreign(cut(text, FOREIGN_BYTES_MAX).to_owned()),
+            _ => Seen::foreign(text),
         }
+    }
+
+    /// Something that no client ever writes, cut to 1024 bytes.
+    pub fn foreign(text: &str) -> Seen {
+        Seen::Foreign(cut(text, FOREIGN_BYTES_MAX).to_owned())
     }
 }
 

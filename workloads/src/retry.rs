@@ -45,6 +45,7 @@ const PAUSE_NS_MAX: u64 = 200_000_000;
 #[derive(Debug, Clone)]
 pub struct Attempts {
     retry: Retry,
+    patience_ns: u64,
     made: u32,
     /// The first attempt of which nobody knows whether it happened.
     unknown: Option<ErrorNote>,
@@ -63,10 +64,11 @@ pub enum Next {
 }
 
 impl Attempts {
-    /// No attempt was made yet.
-    pub fn new(retry: Retry) -> Attempts {
+    /// No attempt was made yet. Nothing is asked again once `patience_ns` have passed since the first attempt began.
+    pub fn new(retry: Retry, patience_ns: u64) -> Attempts {
         Attempts {
             retry,
+            patience_ns,
             made: 0,
             unknown: None,
         }
@@ -77,8 +79,9 @@ impl Attempts {
         self.made
     }
 
-    /// Takes the outcome of one attempt. What failed because the store compared and refused is an answer, and final.
-    pub fn after(&mut self, outcome: Outcome) -> Next {
+    /// Takes the outcome of one attempt, `elapsed_ns` after the first one began. What failed because the store compared and refused is an
+    /// answer, and final.
+    pub fn after(&mut self, outcome: Outcome, elapsed_ns: u64) -> Next {
         self.made += 1;
         let is_final = match &outcome {
             Outcome::Ok(_) => true,
@@ -88,7 +91,7 @@ impl Attempts {
                 false
             }
         };
-        if is_final || self.retry.is_none() || self.made == ATTEMPTS_MAX {
+        if is_final || self.retry.is_none() || self.made == ATTEMPTS_MAX || elapsed_ns >= self.patience_ns {
             return Next::End(self.settled(outcome));
         }
         let bound_ns = PAUSE_NS_FIRST << (self.made - 1).min(16);
@@ -122,9 +125,9 @@ mod tests {
 
     /// The end that a list of attempts' outcomes leads to, and how many of them it took.
     fn end(retry: Retry, outcomes: &[Outcome]) -> (Outcome, usize) {
-        let mut attempts = Attempts::new(retry);
+        let mut attempts = Attempts::new(retry, u64::MAX);
         for (number, outcome) in (1..).zip(outcomes) {
-            if let Next::End(outcome) = attempts.after(outcome.clone()) {
+            if let Next::End(outcome) = attempts.after(outcome.clone(), 0) {
                 return (outcome, number);
             }
         }
@@ -161,10 +164,17 @@ mod tests {
     }
 
     #[test]
+    fn gives_up_when_its_patience_ends() {
+        let mut attempts = Attempts::new(Retry::Blind, 100);
+        assert!(matches!(attempts.after(unknown(), 99), Next::Again { .. }));
+        assert_eq!(attempts.after(failed(), 100), Next::End(unknown()));
+    }
+
+    #[test]
     fn pauses_grow_up_to_a_bound() {
-        let mut attempts = Attempts::new(Retry::Blind);
+        let mut attempts = Attempts::new(Retry::Blind, u64::MAX);
         let mut bounds = Vec::new();
-        while let Next::Again { pause_ns_max } = attempts.after(failed()) {
+        while let Next::Again { pause_ns_max } = attempts.after(failed(), 0) {
             bounds.push(pause_ns_max / 1_000_000);
         }
         assert_eq!(bounds, [10, 20, 40, 80]);

@@ -47,6 +47,10 @@ pub enum LineValue<'a> {
     Number(i64),
     /// A string.
     Text(&'a str),
+    /// `[expected, new]` of a compare-and-set; nothing expected is null.
+    Pair(Option<i64>, i64),
+    /// A list of integers.
+    List(&'a [i64]),
 }
 
 /// The error of a line.
@@ -57,6 +61,9 @@ pub struct LineError<'a> {
     /// What a person should know.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub message: &'a str,
+    /// What was seen instead of what was expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<LineValue<'a>>,
 }
 
 /// Appends the header's line.

@@ -79,7 +79,7 @@ pub(super) fn talk(args: &KvArgs) -> Result<u8> {
             stdout::error(&anyhow::anyhow!("it may have happened: {}: {}", note.kind, note.message));
             return Ok(exit::UNKNOWN);
         }
-        Reply::Replicas { nodes } => bail!("the node answered with replicas {nodes:?}, which nobody asked for"),
+        other => bail!("the node answered with {other:?}, which nobody asked for"),
     }
     Ok(exit::VALID)
 }

@@ -1,5 +1,7 @@
 //! `squall list`: the registries, printed.
 
+use squall_node::bugs::{BUGS, BugInfo, HARMLESS};
+
 use crate::exit;
 use crate::report::stdout;
 use crate::systems::SYSTEMS;
@@ -20,6 +22,8 @@ enum What {
     Workloads,
     /// What can be injected
     Faults,
+    /// Planted bugs that `squall zoo` looks for, with their sources
+    Bugs,
 }
 
 /// Prints the registry.
@@ -28,6 +32,7 @@ pub(super) fn list(args: &ListArgs) -> anyhow::Result<u8> {
         What::Systems => systems(),
         What::Workloads => workloads(),
         What::Faults => faults(),
+        What::Bugs => bugs(),
     };
     stdout::print(&text);
     Ok(exit::VALID)
@@ -53,6 +58,26 @@ fn workloads() -> String {
         .iter()
         .map(|info| format!("{:<12}{}\n{:<14}judged as: {}\n", info.name, info.about, "", info.model))
         .collect()
+}
+
+fn bugs() -> String {
+    let line = |info: &BugInfo| {
+        let waits = info
+            .waits_for
+            .map_or_else(String::new, |fault| format!("{:<6}waits for {fault}\n", ""));
+        let settings = if info.settings.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", info.settings.join(" "))
+        };
+        let (id, what, breaks, source) = (info.bug.id(), info.what, info.breaks, info.source);
+        let faults = info.faults.join(",");
+        format!(
+            "{id:<6}{what}\n{:<6}breaks: {breaks}; shows under: {faults}{settings}\n{:<6}source: {source}\n{waits}",
+            "", ""
+        )
+    };
+    BUGS.iter().chain([&HARMLESS]).map(line).collect()
 }
 
 fn faults() -> String {

@@ -10,6 +10,7 @@ mod kv;
 mod list;
 mod plan;
 mod run;
+mod zoo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,8 +49,10 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Probes what this machine can do, and says how to mend what it cannot
     Doctor(DoctorArgs),
-    /// Lists what there is: systems, workloads or faults
+    /// Lists what there is: systems, workloads, faults or planted bugs
     List(list::ListArgs),
+    /// Runs stores with planted bugs, and says which of them are found
+    Zoo(zoo::ZooArgs),
     /// Runs one node of Squall's own stores
     Node(squall_node::cli::NodeCommand),
     /// Talks to one node of Squall's own stores
@@ -136,6 +139,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<u8> {
         Verb::Plan(args) => plan::print(&args),
         Verb::Doctor(args) => doctor(&args),
         Verb::List(args) => list::list(&args),
+        Verb::Zoo(args) => zoo::visit(&args),
         Verb::Node(command) => node(&command),
         Verb::Kv(args) => kv::talk(&args),
         Verb::Completions { shell } => completions(shell),

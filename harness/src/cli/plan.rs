@@ -7,12 +7,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use squall_nemeses::FaultInfo;
-use squall_workloads::register;
+use squall_node::bugs::Bug;
+use squall_workloads::{self as workloads, Kind, Retry};
 
 use crate::exit::{self, usage};
 use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info};
 use crate::report::stdout;
-use crate::systems::{SYSTEMS, SystemPlan, etcd, quorum};
+use crate::systems::{SYSTEMS, SystemPlan, etcd, quorum, raft};
 
 /// Options that decide a plan.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,38 +39,46 @@ pub(super) struct PlanArgs {
     workload: String,
 
     /// Number of clients
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().clients, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().clients, help_heading = "Clients")]
     clients: u32,
 
     /// Clients that share a key at a time; fewer see more, as overlapping writes hide a lost one
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().clients_per_key, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().clients_per_key, help_heading = "Clients")]
     clients_per_key: u32,
 
     /// Operations per second of all clients together; 0 = each asks again as soon as it was answered
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().rate, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().rate, help_heading = "Clients")]
     rate: u32,
 
     /// Keys that a group of clients works on at a time
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().keys_at_once, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().keys_at_once, help_heading = "Clients")]
     keys_at_once: u32,
 
     /// Operations on a key before its clients move on to a fresh one
-    #[arg(long, value_name = "NUM", default_value_t = register::Options::default().ops_per_key, help_heading = "Clients")]
+    #[arg(long, value_name = "NUM", default_value_t = workloads::Options::default().ops_per_key, help_heading = "Clients")]
     ops_per_key: u32,
 
     /// Share of reads among the operations
-    #[arg(long, value_name = "PERCENT", default_value_t = register::Options::default().reads_percent, help_heading = "Clients")]
+    #[arg(long, value_name = "PERCENT", default_value_t = workloads::Options::default().reads_percent, help_heading = "Clients")]
     reads: u32,
+
+    /// register: share of compare-and-sets among the changes; the others are writes
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, help_heading = "Clients")]
+    cas: u32,
+
+    /// What a client does about an operation that did not succeed
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = RetryArg::None, help_heading = "Clients")]
+    retry: RetryArg,
 
     /// Deadline of one operation; past it its outcome is unknown
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time_ms, help_heading = "Clients")]
     operation_timeout: u64,
 
-    /// Whom a client talks to
-    #[arg(long, value_name = "WHOM", value_enum, default_value_t = Bind::Node, help_heading = "Clients")]
-    bind: Bind,
+    /// Whom a client talks to; `node` by default, `follow` for raft
+    #[arg(long, value_name = "WHOM", value_enum, help_heading = "Clients")]
+    bind: Option<Bind>,
 
-    /// Members of the cluster; 5 for quorum, 3 for etcd
+    /// Members of the cluster; 5 for quorum, 3 for raft and etcd
     #[arg(long, value_name = "NUM", help_heading = "System")]
     nodes: Option<u32>,
 
@@ -97,16 +106,49 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "NODE=MS", value_parser = parse_offset, help_heading = "System")]
     clock_offset: Vec<(String, i64)>,
 
+    /// raft: how reads are answered; `read-index` by default
+    #[arg(value_name = "HOW", value_enum, help_heading = "System")]
+    read_mode: Option<raft::Reads>,
+
+    /// raft: entries between two snapshots; 1000
+    #[arg(long, value_name = "NUM", help_heading = "System")]
+    snapshot_every: Option<u32>,
+
+    /// quorum, raft: switches a planted bug on; see `squall list bugs`. Only in a build with the feature `bugs`
+    #[arg(long, value_name = "ID", help_heading = "System")]
+    bug: Option<Bug>,
+
     /// etcd: reads are answered by the asked member alone
     #[arg(long, help_heading = "System")]
     serializable: bool,
+}
+
+/// [`Retry`], as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum RetryArg {
+    /// Nothing: an operation happens at most once
+    None,
+    /// Asks again as if for the first time: at least once
+    Blind,
+    /// Asks again under the same idempotency key: exactly once, if the store has sessions
+    Idempotent,
+}
+
+impl From<RetryArg> for Retry {
+    fn from(retry: RetryArg) -> Retry {
+        match retry {
+            RetryArg::None => Retry::None,
+            RetryArg::Blind => Retry::Blind,
+            RetryArg::Idempotent => Retry::Idempotent,
+        }
+    }
 }
 
 /// Longest plan that is read: 100,000 injections.
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 21] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 26] = [
     "system",
     "seed",
     "time",
@@ -117,6 +159,8 @@ pub(super) const PLAN_ARGUMENTS: [&str; 21] = [
     "rate",
     "ops_per_key",
     "reads",
+    "cas",
+    "retry",
     "keys_at_once",
     "operation_timeout",
     "bind",
@@ -127,6 +171,9 @@ pub(super) const PLAN_ARGUMENTS: [&str; 21] = [
     "no_write_back",
     "versions",
     "clock_offset",
+    "read_mode",
+    "snapshot_every",
+    "bug",
     "serializable",
 ];
 
@@ -179,28 +226,35 @@ impl PlanArgs {
     /// A usage error for values that do not fit together.
     pub(super) fn plan(&self, seed: u64) -> Result<Plan> {
         let system = self.system_plan()?;
-        if self.workload != "register" {
+        let Some(kind) = Kind::named(&self.workload) else {
             return Err(usage(
                 format!("--workload {}: there is no such workload", self.workload),
                 "see `squall list workloads`",
             ));
-        }
-        let workload = WorkloadPlan::Register(register::Options {
+        };
+        let options = workloads::Options {
             clients: self.clients,
             clients_per_key: self.clients_per_key.min(self.clients),
             keys_at_once: self.keys_at_once,
             ops_per_key: self.ops_per_key,
             rate: self.rate,
             reads_percent: self.reads,
+            cas_percent: self.cas,
+            retry: self.retry.into(),
             seed,
-        });
+        };
+        // In a store with a leader a client that stayed with its node would mostly be refused.
+        let default_bind = match system {
+            SystemPlan::Raft(_) => Bind::Follow,
+            SystemPlan::Quorum(_) | SystemPlan::Etcd(_) => Bind::Node,
+        };
         let timing = Timing::of(self.time, self.operation_timeout);
         let plan = Plan::draw(Options {
             seed,
             faults: self.fault_kinds(&system)?,
             system,
-            workload,
-            bind: self.bind,
+            workload: WorkloadPlan::of(kind, options),
+            bind: self.bind.unwrap_or(default_bind),
             timing,
         });
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
@@ -210,7 +264,7 @@ impl PlanArgs {
     fn system_plan(&self) -> Result<SystemPlan> {
         let system = match self.system.as_str() {
             "quorum" => {
-                self.refuse("quorum", &[("--serializable", self.serializable)])?;
+                self.refuse("quorum", &[self.of_raft(), self.of_etcd()].concat())?;
                 let nodes = self.nodes.unwrap_or(5);
                 let n = self.n.unwrap_or(nodes.min(3));
                 SystemPlan::Quorum(quorum::Settings {
@@ -221,18 +275,21 @@ impl PlanArgs {
                     write_back: !self.no_write_back,
                     versions: self.versions.unwrap_or_default(),
                     clock_offset_ms: self.clock_offset.iter().cloned().collect::<BTreeMap<_, _>>(),
+                    bug: self.bug,
+                })
+            }
+            "raft" => {
+                self.refuse("raft", &[self.of_quorum(), self.of_etcd()].concat())?;
+                SystemPlan::Raft(raft::Settings {
+                    nodes: self.nodes.unwrap_or(3),
+                    reads: self.read_mode.unwrap_or_default(),
+                    snapshot_every: self.snapshot_every.unwrap_or(1_000),
+                    bug: self.bug,
                 })
             }
             "etcd" => {
-                let foreign = [
-                    ("--n", self.n.is_some()),
-                    ("--r", self.r.is_some()),
-                    ("--w", self.w.is_some()),
-                    ("--no-write-back", self.no_write_back),
-                    ("--versions", self.versions.is_some()),
-                    ("--clock-offset", !self.clock_offset.is_empty()),
-                ];
-                self.refuse("etcd", &foreign)?;
+                let bug = vec![("--bug", self.bug.is_some())];
+                self.refuse("etcd", &[self.of_quorum(), self.of_raft(), bug].concat())?;
                 SystemPlan::Etcd(etcd::Settings {
                     nodes: self.nodes.unwrap_or(3),
                     serializable: self.serializable,
@@ -245,6 +302,29 @@ impl PlanArgs {
         };
         system.validate().map_err(|error| usage(error, ""))?;
         Ok(system)
+    }
+
+    /// The settings that only a quorum store has, and whether each was given.
+    fn of_quorum(&self) -> Vec<(&'static str, bool)> {
+        vec![
+            ("--n", self.n.is_some()),
+            ("--r", self.r.is_some()),
+            ("--w", self.w.is_some()),
+            ("--no-write-back", self.no_write_back),
+            ("--versions", self.versions.is_some()),
+            ("--clock-offset", !self.clock_offset.is_empty()),
+        ]
+    }
+
+    fn of_raft(&self) -> Vec<(&'static str, bool)> {
+        vec![
+            ("--read-mode", self.read_mode.is_some()),
+            ("--snapshot-every", self.snapshot_every.is_some()),
+        ]
+    }
+
+    fn of_etcd(&self) -> Vec<(&'static str, bool)> {
+        vec![("--serializable", self.serializable)]
     }
 
     fn refuse(&self, system: &str, flags: &[(&str, bool)]) -> Result<()> {

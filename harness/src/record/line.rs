@@ -5,7 +5,7 @@ use serde_json::Value;
 use squall_checker::history::event::{Event, EventType, Process};
 use squall_checker::history::mark::Finding;
 use squall_checker::history::write::{LineError, LineValue, OperationLine, write_event, write_operation};
-use squall_workloads::{Operation, Outcome, Seen};
+use squall_workloads::{Argument, Operation, Outcome, Seen};
 
 use super::pen::Entry;
 
@@ -52,15 +52,16 @@ fn operation_line<'a>(
         Some(Outcome::Failed(note)) => (EventType::Fail, &Seen::Nothing, Some(note)),
         Some(Outcome::Unknown(note)) => (EventType::Info, &Seen::Nothing, Some(note)),
     };
-    let value = match seen {
-        Seen::Foreign(text) => LineValue::Text(text),
-        Seen::Number(number) => LineValue::Number(*number),
+    let value = match (seen, operation.argument) {
         // A completion that saw nothing repeats the invocation's value: foreign judges insist on it.
-        Seen::Nothing => operation.value.map_or(LineValue::Null, LineValue::Number),
+        (Seen::Nothing, Argument::Value(value)) => LineValue::Number(value),
+        (Seen::Nothing, Argument::Pair(expected, new)) => LineValue::Pair(expected, new),
+        _ => line_value(seen),
     };
     let error = note.map(|note| LineError {
         kind: &note.kind,
         message: &note.message,
+        seen: note.seen.as_ref().map(line_value),
     });
     OperationLine {
         index,
@@ -72,6 +73,15 @@ fn operation_line<'a>(
         value,
         node: Some(node),
         error,
+    }
+}
+
+fn line_value(seen: &Seen) -> LineValue<'_> {
+    match seen {
+        Seen::Nothing => LineValue::Null,
+        Seen::Number(number) => LineValue::Number(*number),
+        Seen::List(items) => LineValue::List(items),
+        Seen::Foreign(text) => LineValue::Text(text),
     }
 }
 

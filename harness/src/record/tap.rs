@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use squall_checker::online::{Asked, Ended, Value};
-use squall_workloads::{Function, Outcome, Seen};
+use squall_workloads::{Argument, Function, Outcome, Seen};
 
 use super::pen::Entry;
 
@@ -109,9 +109,10 @@ fn tapped(index: u64, entry: &Entry) -> Option<TappedLine> {
             index,
             process: *process,
             key: Arc::clone(&operation.key),
-            asked: match operation.f {
-                Function::Read => Asked::Read,
-                Function::Write => Asked::Write(operation.value.map_or(Value::Null, Value::Integer)),
+            asked: match (operation.f, operation.argument) {
+                (Function::Read, _) => Asked::Read,
+                (Function::Write, Argument::Value(value)) => Asked::Write(Value::Integer(value)),
+                _ => Asked::Other,
             },
             time_ns: *time_ns,
         }),
@@ -124,10 +125,13 @@ fn tapped(index: u64, entry: &Entry) -> Option<TappedLine> {
         } => Some(TappedLine::Complete {
             process: *process,
             ended: match outcome {
-                // A completion that saw nothing repeats the invocation's value, as its line does.
-                Outcome::Ok(Seen::Nothing) => Ended::Ok(operation.value.map_or(Value::Null, Value::Integer)),
-                Outcome::Ok(Seen::Number(number)) => Ended::Ok(Value::Integer(*number)),
-                Outcome::Ok(Seen::Foreign(_)) => Ended::Ok(Value::Foreign),
+                Outcome::Ok(seen) => Ended::Ok(match (seen, operation.argument) {
+                    // A completion that saw nothing repeats the invocation's value, as its line does.
+                    (Seen::Nothing, Argument::Value(value)) => Value::Integer(value),
+                    (Seen::Nothing, _) => Value::Null,
+                    (Seen::Number(number), _) => Value::Integer(*number),
+                    (Seen::List(_) | Seen::Foreign(_), _) => Value::Foreign,
+                }),
                 Outcome::Failed(_) => Ended::Failed,
                 Outcome::Unknown(_) => Ended::Unknown,
             },

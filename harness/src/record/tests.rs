@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use squall_checker::history::event::{Event, EventType};
 use squall_checker::history::mark::{EndReason, FaultStage, Finding, Stage};
-use squall_workloads::{ErrorNote, Operation, Outcome, Seen};
+use squall_workloads::{Argument, ErrorNote, Operation, Outcome, Seen};
 
 use super::test_support::{bare_header, events, recorder};
 use super::writer::Disk;
@@ -143,12 +143,12 @@ fn record_concurrent_load(n_clients: u64, n_operations: u64) -> Vec<Event> {
                     let open = pen.reserve().await?.invoke(client, &operation, &"n1".into());
                     let seen = {
                         let mut register = store.lock().expect("no holder panics");
-                        match operation.value {
-                            Some(value) => {
+                        match operation.argument {
+                            Argument::Value(value) => {
                                 *register = Some(value);
                                 Seen::Nothing
                             }
-                            None => register.map_or(Seen::Nothing, Seen::Number),
+                            _ => register.map_or(Seen::Nothing, Seen::Number),
                         }
                     };
                     open.complete(pen.clock().now_ns(), Outcome::Ok(seen));

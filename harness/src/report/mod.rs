@@ -18,6 +18,7 @@ mod timeline;
 mod tokens;
 pub mod witness;
 pub mod words;
+pub(crate) mod zoo;
 
 use squall_checker::history::History;
 use squall_checker::history::mark::Header;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use squall_workloads::{BoxFuture, Client, ErrorNote, Operation, Outcome};
+use squall_workloads::{BoxFuture, Client, ErrorNote, MISMATCH, Operation, Outcome, Stamp};
 
 use crate::plan::Bind;
 use crate::systems::{Member, System};
@@ -60,6 +60,8 @@ pub(super) struct BoundClient {
     current: Box<dyn Client>,
     /// The last operation did not succeed: with any binding but to a node, go elsewhere.
     failed: bool,
+    /// Where the last refusal pointed.
+    pointed_to: Option<String>,
 }
 
 impl BoundClient {
@@ -76,14 +78,21 @@ impl BoundClient {
             at,
             current,
             failed: bind == Bind::Leader,
+            pointed_to: None,
         }
     }
 
+    fn stays_through_timeouts(&self) -> bool {
+        self.bind == Bind::Follow && self.number % 2 == 1
+    }
+
     async fn move_on(&mut self) {
-        let leader = if self.bind == Bind::Leader {
-            find_leader(&*self.system, &self.members).await
-        } else {
-            None
+        let pointed_to = self.pointed_to.take();
+        let pointed_to = pointed_to.and_then(|node| self.members.iter().position(|member| member.id == node));
+        let leader = match pointed_to {
+            Some(_) => pointed_to,
+            None if self.bind == Bind::Leader => find_leader(&*self.system, &self.members).await,
+            None => None,
         };
         let next = leader.unwrap_or((self.at + 1) % self.members.len());
         if next != self.at {
@@ -104,14 +113,17 @@ async fn find_leader(system: &dyn System, members: &[Member]) -> Option<usize> {
 }
 
 impl Client for BoundClient {
-    fn prepare<'a>(&'a mut self, operation: &'a Operation, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+    fn prepare<'a>(&'a mut self, operation: &'a Operation, stamp: Stamp, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
         Box::pin(async move {
             self.activity.begin(self.number, &operation.key);
             if self.failed && self.bind != Bind::Node {
                 self.move_on().await;
             }
-            let prepared = self.current.prepare(operation, deadline).await;
-            self.failed |= prepared.is_err();
+            let prepared = self.current.prepare(operation, stamp, deadline).await;
+            if let Err(note) = &prepared {
+                self.failed = true;
+                self.pointed_to.clone_from(&note.leader);
+            }
             prepared
         })
     }
@@ -119,7 +131,15 @@ impl Client for BoundClient {
     fn perform<'a>(&'a mut self, operation: &'a Operation, deadline: Duration) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             let outcome = self.current.perform(operation, deadline).await;
-            self.failed |= !matches!(outcome, Outcome::Ok(_));
+            self.failed |= match &outcome {
+                Outcome::Ok(_) => false,
+                // It answered; only what it said was not what was hoped for.
+                Outcome::Failed(note) if note.kind == MISMATCH => false,
+                Outcome::Failed(note) | Outcome::Unknown(note) => !(self.stays_through_timeouts() && note.kind == "timeout"),
+            };
+            if let Outcome::Failed(note) = &outcome {
+                self.pointed_to.clone_from(&note.leader);
+            }
             self.activity.completed.fetch_add(1, Ordering::Relaxed);
             outcome
         })
@@ -130,7 +150,7 @@ impl Client for BoundClient {
     }
 
     fn abandon(&mut self) {
-        self.failed = true;
+        self.failed |= !self.stays_through_timeouts();
         self.current.abandon();
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use squall_workloads::{Client, ErrorNote, Generator, Operation, Outcome, Step};
+use squall_workloads::{Attempts, Client, ErrorNote, Generator, Next, Operation, Outcome, Retry, Stamp, Step};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -21,6 +21,9 @@ use crate::record::{Pen, RecorderGone};
 const BACK_OFF_MS_FIRST: u64 = 5;
 /// Last bound: a healed node is found again within a quarter of a second.
 const BACK_OFF_MS_MAX: u64 = 250;
+
+/// Deadlines of one operation after which it is not tried again.
+const PATIENCE_DEADLINES: u64 = 3;
 
 /// Where a client stands among all that issue operations in a run, final readers included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +39,10 @@ pub struct Seat {
 pub struct Settings {
     /// How long preparing and performing an operation may each take.
     pub operation_timeout: Duration,
-    /// Decides the pauses after misses.
+    /// Decides the pauses after misses and before asking again.
     pub seed: u64,
+    /// What is done about an operation that did not succeed.
+    pub retry: Retry,
 }
 
 /// What one client did.
@@ -53,6 +58,8 @@ pub struct ClientReport {
     pub unreachable: u64,
     /// Connections made anew after one was lost.
     pub reconnects: u64,
+    /// Operations that happened after they had been asked more than once.
+    pub succeeded_after_retry: u64,
     /// Keys that were, or may have been, written. Each needs a final read.
     pub written: BTreeSet<Arc<str>>,
 }
@@ -70,6 +77,7 @@ impl ClientReport {
         self.unknown += other.unknown;
         self.unreachable += other.unreachable;
         self.reconnects += other.reconnects;
+        self.succeeded_after_retry += other.succeeded_after_retry;
         self.written.extend(other.written);
     }
 }
@@ -81,6 +89,9 @@ pub struct Driver {
     process: u64,
     next_process_after: u64,
     operation_timeout: Duration,
+    retry: Retry,
+    /// The idempotency key last used.
+    stamp: Stamp,
     /// The node it last talked to, shared by the lines that name it.
     node: Arc<str>,
     /// Whether the connection was lost since it was last used.
@@ -102,6 +113,8 @@ impl Driver {
             process: u64::from(seat.number),
             next_process_after: u64::from(seat.of),
             operation_timeout: settings.operation_timeout,
+            retry: settings.retry,
+            stamp: Stamp(0),
             node,
             lost: false,
             misses: 0,
@@ -110,7 +123,7 @@ impl Driver {
         }
     }
 
-    /// Does one operation and records it. Takes at most two deadlines and then returns.
+    /// Does one operation and records it. Takes at most two deadlines for each attempt and then returns.
     ///
     /// # Errors
     /// If nothing is recorded any more; the operation was not sent.
@@ -124,9 +137,15 @@ impl Driver {
         &self.report
     }
 
+    /// Prepares the first attempt at an operation.
     async fn prepare(&mut self, operation: &Operation) -> Result<(), ErrorNote> {
+        self.stamp = Stamp(self.stamp.0 + 1);
+        self.prepare_attempt(operation).await
+    }
+
+    async fn prepare_attempt(&mut self, operation: &Operation) -> Result<(), ErrorNote> {
         let limit = self.operation_timeout;
-        let prepared = timeout(limit, self.client.prepare(operation, limit)).await;
+        let prepared = timeout(limit, self.client.prepare(operation, self.stamp, limit)).await;
         prepared.unwrap_or_else(|_| {
             Err(ErrorNote::new(
                 "unreachable",
@@ -140,9 +159,35 @@ impl Driver {
         if self.client.node() != &*self.node {
             self.node = Arc::from(self.client.node());
         }
-        let limit = self.operation_timeout;
-        let slot = self.pen.reserve().await?;
+        let pen = self.pen.clone();
+        let slot = pen.reserve().await?;
         let open = slot.invoke(self.process, operation, &self.node);
+        let mut attempts = Attempts::new(self.retry, self.patience_ns());
+        let (mut outcome, mut returned_ns) = self.perform(operation, prepared).await;
+        let outcome = loop {
+            match attempts.after(outcome, returned_ns.saturating_sub(open.invoked_ns())) {
+                Next::End(outcome) => break outcome,
+                Next::Again { pause_ns_max } => {
+                    let pause_ns = self.pauses.random_range(0..=pause_ns_max);
+                    tokio::time::sleep(Duration::from_nanos(pause_ns)).await;
+                    if self.retry == Retry::Blind {
+                        self.stamp = Stamp(self.stamp.0 + 1);
+                    }
+                    let prepared = self.prepare_attempt(operation).await;
+                    self.count_connection(prepared.is_ok());
+                    (outcome, returned_ns) = self.perform(operation, prepared).await;
+                }
+            }
+        };
+        open.complete(returned_ns, outcome.clone());
+        self.report.succeeded_after_retry += u64::from(matches!(outcome, Outcome::Ok(_)) && attempts.made() > 1);
+        self.count_outcome(operation, &outcome);
+        Ok(outcome)
+    }
+
+    /// One attempt, and when its reply was read.
+    async fn perform(&mut self, operation: &Operation, prepared: Result<(), ErrorNote>) -> (Outcome, u64) {
+        let limit = self.operation_timeout;
         let outcome = match prepared {
             Ok(()) => timeout(limit, self.client.perform(operation, limit)).await,
             Err(note) => Ok(Outcome::Failed(note)),
@@ -154,10 +199,14 @@ impl Driver {
             self.client.abandon();
             self.lost = true;
         }
-        let outcome = settle(operation, outcome);
-        open.complete(returned_ns, outcome.clone());
-        self.count_outcome(operation, &outcome);
-        Ok(outcome)
+        (settle(operation, outcome), returned_ns)
+    }
+
+    /// How long an operation is tried: long enough for a node that is gone to be given up and its successor to be found.
+    fn patience_ns(&self) -> u64 {
+        u64::try_from(self.operation_timeout.as_nanos())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(PATIENCE_DEADLINES)
     }
 
     fn count_connection(&mut self, prepared: bool) {

@@ -57,11 +57,11 @@ impl Figures {
     }
 }
 
-/// Records what the clients counted.
-pub(super) fn record_clients(pen: &Pen, retries: u64) {
+/// Records what the clients counted: connections made anew, and operations that succeeded after they had been asked more than once.
+pub(super) fn record_clients(pen: &Pen, retries: u64, succeeded_after_retry: u64) {
     pen.finding(Finding::Counters {
         node: "clients".into(),
-        counters: BTreeMap::from([("retries".into(), retries)]),
+        counters: BTreeMap::from([("retries".into(), retries), ("succeeded_after_retry".into(), succeeded_after_retry)]),
     });
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use squall_workloads::{Operation, Outcome, register};
+use squall_workloads::{Function, Operation, Outcome, Retry, final_reads};
 
 use super::clients::{Driver, Seat, Settings};
 use crate::cluster::Cluster;
@@ -15,11 +15,12 @@ use crate::record::Pen;
 /// Pause before a failed final read is tried again: long enough for a node to notice that a peer is back.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// Reads all `keys`, spread over the live nodes, each until it succeeds or `bound` ends. The readers take `first` and the seats
+/// Reads all `keys` by `read`, spread over the live nodes, each until it succeeds or `bound` ends. The readers take `first` and the seats
 /// after it. What failed is seen by the judge in the history.
 pub(super) async fn read_everything(
     cluster: &Arc<Cluster>,
     pen: &Pen,
+    read: Function,
     keys: BTreeSet<Arc<str>>,
     first: Seat,
     timeout: Duration,
@@ -35,7 +36,7 @@ pub(super) async fn read_everything(
         return; // every node exited by itself, which is recorded
     }
     let mut by_node: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
-    for read in register::final_reads(keys, &live) {
+    for read in final_reads(read, keys, &live) {
         by_node.entry(read.node).or_default().push(read.operation);
     }
     let deadline = Instant::now() + bound;
@@ -56,6 +57,7 @@ pub(super) async fn read_everything(
                 Settings {
                     operation_timeout: timeout,
                     seed: 0,
+                    retry: Retry::None,
                 },
             );
             tokio::spawn(read_all(driver, operations, deadline))

@@ -10,6 +10,7 @@ mod figures;
 mod final_reads;
 pub mod freeze;
 mod lifeline;
+mod members;
 mod nemesis;
 mod network;
 mod online;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use squall_checker::history::mark::{EndReason, Finding, Header};
-use squall_workloads::register::Register;
+use squall_workloads::Workload;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -40,7 +41,7 @@ use self::network::Network;
 use self::online::OnlineCheck;
 use self::stall::StallMeter;
 use crate::cluster::Cluster;
-use crate::plan::{Plan, WorkloadPlan, node_names};
+use crate::plan::{Plan, node_names};
 use crate::record::{self, Pen, Recorder, RunClock};
 use crate::report::progress::{Progress, Tick};
 use crate::report::stdout;
@@ -113,8 +114,9 @@ async fn record(
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
     let cluster = Cluster::new(system, &star, &folder, pen.clone(), clock.clone())?;
     watch_for(cluster.failure(), switch.clone(), Stop::HarnessError);
-    let WorkloadPlan::Register(options) = &plan.workload;
-    let workload = Register::new(options.clone())
+    let workload = plan
+        .workload
+        .open()
         .map_err(|error| anyhow!(error))
         .context("set up the workload")?;
     let clients = ClientThread::start().context("start the clients' thread")?;
@@ -198,7 +200,7 @@ fn watch_disk(folder: &RunFolder, switch: StopSwitch) {
 
 struct Run {
     plan: Plan,
-    workload: Register,
+    workload: Workload,
     clients: ClientThread,
     cluster: Arc<Cluster>,
     network: Arc<Network>,
@@ -343,6 +345,7 @@ impl Run {
                 let settings = Settings {
                     operation_timeout: self.operation_timeout(),
                     seed: self.plan.seed,
+                    retry: self.plan.workload.options().retry,
                 };
                 let driver = Driver::new(Box::new(client), self.pen.clone(), self.seat(number), settings);
                 self.clients
@@ -403,17 +406,18 @@ impl Run {
     /// Waits for the clients to end their last operations; returns the keys they wrote.
     async fn end_load(&self, load: Load) -> BTreeSet<Arc<str>> {
         let mut written = BTreeSet::new();
-        let mut reconnects = 0;
+        let (mut reconnects, mut succeeded_after_retry) = (0, 0);
         for client in load.clients {
             match client.await {
                 Ok(report) => {
                     reconnects += report.reconnects;
+                    succeeded_after_retry += report.succeeded_after_retry;
                     written.extend(report.written);
                 }
                 Err(panic) => self.switch.stop(Stop::HarnessError(format!("a client's task: {panic}"))),
             }
         }
-        figures::record_clients(&self.pen, reconnects);
+        figures::record_clients(&self.pen, reconnects, succeeded_after_retry);
         written
     }
 
@@ -421,7 +425,15 @@ impl Run {
         self.enter_phase("final");
         let bound = Duration::from_millis(self.plan.timing.recovery_bound_ms);
         let first = self.seat(self.plan.workload.clients());
-        let reads = final_reads::read_everything(&self.cluster, &self.pen, keys, first, self.operation_timeout(), bound);
+        let reads = final_reads::read_everything(
+            &self.cluster,
+            &self.pen,
+            self.workload.kind().read(),
+            keys,
+            first,
+            self.operation_timeout(),
+            bound,
+        );
         self.unless_stopped(reads).await
     }
 

@@ -22,6 +22,7 @@ use tracing::{Instrument, info, info_span};
 
 use super::binding::Activity;
 use super::freeze::{self, FrozenNode};
+use super::members::{HEAL_BOUND, INJECT_BOUND};
 use super::network::Network;
 use crate::cluster::Cluster;
 use crate::plan::Injection;
@@ -33,6 +34,16 @@ const SIGNAL_BOUND: Duration = Duration::from_secs(5);
 const ANSWER_BOUND: Duration = Duration::from_secs(2);
 /// How long all nodes together are asked who leads or who holds a key.
 const ROLES_BOUND: Duration = Duration::from_millis(500);
+
+/// What came of an attempt to inject a fault.
+enum Injected {
+    /// Nothing was done.
+    Not,
+    /// It is in force.
+    As(Resolved),
+    /// The system was asked and did not confirm it; it may come to be in force.
+    Perhaps,
+}
 
 /// Injects and heals faults, and records their stages.
 pub(super) struct Nemesis {
@@ -56,6 +67,11 @@ impl Nemesis {
             nodes,
             world: Mutex::default(),
         })
+    }
+
+    /// The nodes it torments.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Plays the whole schedule. Dropping the future leaves faults in force: call [`Nemesis::heal_all`] afterwards, always.
@@ -96,6 +112,8 @@ impl Nemesis {
         let change = State::default().change_from(&before);
         let mut resumed = self.change(&change, &Cuts::new()).await?;
         resumed.extend([self.prove_links(Cuts::new()).await?]);
+        // What the system does not do in time is the judge's matter: its nodes will not be ready.
+        self.ask_system(&change, HEAL_BOUND).await;
         let ok = resumed.iter().all(|proof| proof.ok);
         self.network.faults_in_force.store(0, Ordering::Relaxed);
         for id in active {
@@ -108,14 +126,33 @@ impl Nemesis {
     /// One injection from its hour to its heal.
     async fn live(self: Arc<Self>, injection: Injection, began: Instant) -> Result<()> {
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
-        let Some(resolved) = self.inject(&injection).await? else {
+        let injected = self.inject(&injection).await?;
+        if matches!(injected, Injected::Not) {
             return Ok(());
-        };
+        }
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms + injection.for_ms)).await;
-        self.heal(&injection, &resolved).await
+        match injected {
+            Injected::Not => Ok(()),
+            Injected::As(resolved) => self.heal(&injection, &resolved).await,
+            Injected::Perhaps => {
+                self.undo(injection.id).await;
+                Ok(())
+            }
+        }
     }
 
-    async fn inject(&self, injection: &Injection) -> Result<Option<Resolved>> {
+    /// Takes back what the system was asked for and did not confirm. The history has it as skipped, so nothing is said of its end.
+    async fn undo(&self, id: u64) {
+        let mut world = self.world.lock().await;
+        let before = world.desired();
+        if world.heal(id).is_some() {
+            let change = world.desired().change_from(&before);
+            drop(world);
+            self.ask_system(&change, HEAL_BOUND).await;
+        }
+    }
+
+    async fn inject(&self, injection: &Injection) -> Result<Injected> {
         let (id, kind) = (injection.id, injection.fault.kind());
         let mut world = self.world.lock().await;
         self.count_drops(&injection.fault).await?;
@@ -124,14 +161,8 @@ impl Nemesis {
             Ok(resolved) => resolved,
             Err(why) => {
                 info!(why, "skipped");
-                self.pen.fault(
-                    kind,
-                    FaultStage {
-                        reason: Some(why),
-                        ..stage(id, Stage::Skipped)
-                    },
-                );
-                return Ok(None);
+                self.pen.fault(kind, skipped(id, why));
+                return Ok(Injected::Not);
             }
         };
         let before = world.desired();
@@ -145,6 +176,16 @@ impl Nemesis {
             None => None,
         };
         let mut proofs = self.change_processes(&change).await?;
+        if matches!(injection.fault, Fault::Transfer { .. } | Fault::Membership { .. }) {
+            // The world is let go: an answer may take an election.
+            drop(world);
+            proofs = self.ask_system(&change, INJECT_BOUND).await;
+            if let Some(why) = proofs.iter().find_map(unanswered) {
+                info!(why, "skipped");
+                self.pen.fault(kind, skipped(id, why));
+                return Ok(Injected::Perhaps);
+            }
+        }
         self.pen.fault(
             kind,
             stage(id, Stage::Applied).resolved(&Receipt {
@@ -162,7 +203,7 @@ impl Nemesis {
             .map_or(json!({"ok": false, "reason": "nothing changed"}), value);
         info!(%probe, "probed");
         self.pen.fault(kind, stage(id, Stage::Probed).probe(&probe));
-        Ok(Some(resolved))
+        Ok(Injected::As(resolved))
     }
 
     async fn heal(&self, injection: &Injection, resolved: &Resolved) -> Result<()> {
@@ -189,6 +230,14 @@ impl Nemesis {
                     .into_iter()
                     .reduce(worse)
                     .map_or(json!({"ok": true, "reason": "not paused by this fault any more"}), value)
+            }
+            Fault::Transfer { .. } => json!({"ok": true, "reason": "nothing is to be healed"}),
+            Fault::Membership { .. } => {
+                drop(world);
+                let proofs = self.ask_system(&change, HEAL_BOUND).await;
+                // A cluster that takes nobody in is not alive, which is the judge's matter and no failure of ours.
+                let (ok, proof) = (true, proofs.into_iter().next());
+                json!({"ok": ok, "proof": proof})
             }
             Fault::Kill { .. } => {
                 self.change(&change, &after.cuts).await?;
@@ -352,6 +401,20 @@ fn worse(one: Proof, other: Proof) -> Proof {
 
 fn value(data: impl Serialize) -> Value {
     serde_json::to_value(data).expect("receipts and proofs have string keys")
+}
+
+/// What the system said instead of doing what it was asked for.
+fn unanswered(proof: &Proof) -> Option<String> {
+    let answered = proof.answered.as_ref().filter(|answered| !answered.ok)?;
+    Some(format!("{}; undone when its time is over, in case it happens later", answered.said))
+}
+
+/// The stage of a fault that was not injected.
+fn skipped(id: u64, why: String) -> FaultStage {
+    FaultStage {
+        reason: Some(why),
+        ..stage(id, Stage::Skipped)
+    }
 }
 
 /// A stage with nothing but its number.

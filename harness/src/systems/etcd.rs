@@ -18,7 +18,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_nemeses::Capability;
-use squall_workloads::{BoxFuture, Client, ErrorNote, Operation, Outcome, Seen};
+use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::http::{self, Connection, HttpError, Response};
 use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo, find_program};
@@ -316,7 +316,7 @@ struct EtcdClient {
 }
 
 impl Client for EtcdClient {
-    fn prepare<'a>(&'a mut self, operation: &'a Operation, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+    fn prepare<'a>(&'a mut self, operation: &'a Operation, _stamp: Stamp, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
         Box::pin(async move {
             let connection = match self.connection.take().filter(Connection::is_usable) {
                 Some(connection) => connection,
@@ -324,7 +324,8 @@ impl Client for EtcdClient {
                     .await
                     .map_err(|error| ErrorNote::new("unreachable", error.to_string()))?,
             };
-            let (path, json) = request(operation, self.serializable);
+            let (path, json) = request(operation, self.serializable)
+                .ok_or_else(|| ErrorNote::new("unsupported", format!("etcd has no {:?}", operation.f)))?;
             self.connection.insert(connection).encode_post(path, &json);
             Ok(())
         })
@@ -352,24 +353,36 @@ impl Client for EtcdClient {
     }
 }
 
-/// Path and body of the question for an operation.
-fn request(operation: &Operation, serializable: bool) -> (&'static str, String) {
+/// Path and body of the question for an operation; `None` for what no single request does.
+fn request(operation: &Operation, serializable: bool) -> Option<(&'static str, String)> {
     let key = BASE64_STANDARD.encode(&*operation.key);
-    match operation.value {
-        Some(value) => (
-            "/v3/kv/put",
-            format!(r#"{{"key":"{key}","value":"{}"}}"#, BASE64_STANDARD.encode(value.to_string())),
-        ),
-        None if serializable => ("/v3/kv/range", format!(r#"{{"key":"{key}","serializable":true}}"#)),
-        None => ("/v3/kv/range", format!(r#"{{"key":"{key}"}}"#)),
-    }
+    let encoded = |value: i64| BASE64_STANDARD.encode(value.to_string());
+    Some(match (operation.f, operation.argument) {
+        (Function::Write, Argument::Value(value)) => ("/v3/kv/put", format!(r#"{{"key":"{key}","value":"{}"}}"#, encoded(value))),
+        (Function::Read, _) if serializable => ("/v3/kv/range", format!(r#"{{"key":"{key}","serializable":true}}"#)),
+        (Function::Read, _) => ("/v3/kv/range", format!(r#"{{"key":"{key}"}}"#)),
+        (Function::Cas, Argument::Pair(expected, new)) => {
+            // A key that was never written has no creation; comparing its value would compare with the empty string.
+            let compare = match expected {
+                Some(value) => format!(r#""target":"VALUE","value":"{}""#, encoded(value)),
+                None => r#""target":"CREATE","create_revision":"0""#.to_owned(),
+            };
+            let body = format!(
+                r#"{{"compare":[{{"key":"{key}","result":"EQUAL",{compare}}}],"success":[{{"request_put":{{"key":"{key}","value":"{}"}}}}],"failure":[{{"request_range":{{"key":"{key}"}}}}]}}"#,
+                encoded(new)
+            );
+            ("/v3/kv/txn", body)
+        }
+        _ => return None,
+    })
 }
 
 /// What a reply, or its absence, says of an operation.
 fn conclude(operation: &Operation, reply: Result<Response, HttpError>) -> Outcome {
     let (never_happened, note) = match reply {
-        Ok(response) if response.status == 200 => match seen(operation, &response.body) {
-            Some(seen) => return Outcome::Ok(seen),
+        Ok(response) if response.status == 200 => match answer(operation, &response.body) {
+            Some(Answer::Done(seen)) => return Outcome::Ok(seen),
+            Some(Answer::Found(seen)) => return Outcome::Failed(ErrorNote::mismatch(seen)),
             None => (false, ErrorNote::new("malformed-reply", String::from_utf8_lossy(&response.body))),
         },
         Ok(response) => refusal(&response),
@@ -384,12 +397,39 @@ fn conclude(operation: &Operation, reply: Result<Response, HttpError>) -> Outcom
     }
 }
 
-/// The part of a reply to a put or a range that matters.
+/// What a good reply says.
+enum Answer {
+    /// It happened.
+    Done(Seen),
+    /// A compare-and-set found this instead.
+    Found(Seen),
+}
+
+/// The part of a reply to a put, a range or a transaction that matters.
 #[derive(Deserialize)]
 struct Reply {
     /// In every reply; without it a body is something else.
     #[serde(rename = "header")]
     _header: IgnoredAny,
+    #[serde(default)]
+    kvs: Vec<Pair>,
+    /// Of a transaction: whether the comparison held. False is left out.
+    #[serde(default)]
+    succeeded: bool,
+    /// Of a transaction: the answers to its parts.
+    #[serde(default)]
+    responses: Vec<Part>,
+}
+
+/// The answer to a part of a transaction.
+#[derive(Deserialize)]
+struct Part {
+    response_range: Option<Range>,
+}
+
+/// The answer to a range within a transaction.
+#[derive(Deserialize)]
+struct Range {
     #[serde(default)]
     kvs: Vec<Pair>,
 }
@@ -403,12 +443,22 @@ struct Pair {
     value: String,
 }
 
-fn seen(operation: &Operation, body: &[u8]) -> Option<Seen> {
+fn answer(operation: &Operation, body: &[u8]) -> Option<Answer> {
     let reply: Reply = serde_json::from_slice(body).ok()?;
-    if !operation.f.changes_nothing() {
-        return Some(Seen::Nothing);
+    match operation.f {
+        Function::Cas if reply.succeeded => Some(Answer::Done(Seen::Nothing)),
+        Function::Cas => {
+            let range = reply.responses.iter().find_map(|part| part.response_range.as_ref())?;
+            Some(Answer::Found(seen(operation, &range.kvs)?))
+        }
+        _ if operation.f.changes_nothing() => Some(Answer::Done(seen(operation, &reply.kvs)?)),
+        _ => Some(Answer::Done(Seen::Nothing)),
     }
-    let value = match reply.kvs.as_slice() {
+}
+
+/// What stands under the operation's key.
+fn seen(operation: &Operation, pairs: &[Pair]) -> Option<Seen> {
+    let value = match pairs {
         [] => return Some(Seen::Nothing),
         [Pair { key, value }] if BASE64_STANDARD.decode(key).ok()? == operation.key.as_bytes() => BASE64_STANDARD.decode(value).ok()?,
         // A wrong answer in a right form is for the judge, not for the error count.

@@ -7,6 +7,7 @@
 pub mod etcd;
 mod http;
 pub mod quorum;
+pub mod raft;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::Capability;
-use squall_workloads::Client;
+use squall_node::bugs::{Bug, Planted, Store};
+use squall_workloads::{Client, Function};
 
 use crate::sandbox::place::NodeCommand;
 
@@ -57,6 +59,28 @@ pub struct NodeStatus {
     pub figures: BTreeMap<String, u64>,
 }
 
+/// Where a member of a cluster with leaders stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it takes itself for the leader.
+    pub leads: bool,
+    /// The term, epoch or ballot it is in.
+    pub term: u64,
+    /// The nodes that vote, as far as it knows.
+    pub voters: Vec<String>,
+}
+
+/// What a system did about a request of the nemesis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// It is done.
+    Done,
+    /// It is not done, and this request will not do it.
+    Refused(String),
+    /// It may be done, or be done later.
+    Unknown(String),
+}
+
 /// A database under test with its settings.
 pub trait System: Send + Sync {
     /// The system and its settings in one phrase: `quorum N=3 R=2 W=2`.
@@ -86,6 +110,21 @@ pub trait System: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
+    /// Where a member stands, if the system has leaders and can change its members.
+    fn standing<'a>(&'a self, _member: &'a Member) -> Ask<'a, Result<Option<Standing>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Asks the leader to make these nodes members, and to take those out.
+    fn change_members<'a>(&'a self, _leader: &'a Member, _add: &'a [String], _remove: &'a [String]) -> Ask<'a, Asked> {
+        Box::pin(async { Asked::Refused("this system cannot change its members".into()) })
+    }
+
+    /// Asks the leader to hand its leadership to `to`.
+    fn transfer<'a>(&'a self, _leader: &'a Member, _to: &'a str) -> Ask<'a, Asked> {
+        Box::pin(async { Asked::Refused("this system cannot hand its leadership over".into()) })
+    }
+
     /// Whether the nodes write event traces.
     fn traces(&self) -> bool {
         false
@@ -98,6 +137,8 @@ pub trait System: Send + Sync {
 pub enum SystemPlan {
     /// Squall's own quorum store.
     Quorum(quorum::Settings),
+    /// Squall's own Raft store.
+    Raft(raft::Settings),
     /// etcd 3.
     Etcd(etcd::Settings),
 }
@@ -107,6 +148,7 @@ impl SystemPlan {
     pub fn name(&self) -> &'static str {
         match self {
             SystemPlan::Quorum(_) => "quorum",
+            SystemPlan::Raft(_) => "raft",
             SystemPlan::Etcd(_) => "etcd",
         }
     }
@@ -115,6 +157,7 @@ impl SystemPlan {
     pub fn nodes(&self) -> u32 {
         match self {
             SystemPlan::Quorum(settings) => settings.nodes,
+            SystemPlan::Raft(settings) => settings.nodes,
             SystemPlan::Etcd(settings) => settings.nodes,
         }
     }
@@ -126,6 +169,7 @@ impl SystemPlan {
     pub fn validate(&self) -> Result<(), String> {
         match self {
             SystemPlan::Quorum(settings) => settings.validate(),
+            SystemPlan::Raft(settings) => settings.validate(),
             SystemPlan::Etcd(settings) => settings.validate(),
         }
     }
@@ -134,7 +178,17 @@ impl SystemPlan {
     pub fn capabilities(&self) -> Vec<Capability> {
         match self {
             SystemPlan::Quorum(settings) => settings.capabilities(),
+            SystemPlan::Raft(settings) => settings.capabilities(),
             SystemPlan::Etcd(settings) => settings.capabilities(),
+        }
+    }
+
+    /// What its clients can ask.
+    pub fn functions(&self) -> &'static [Function] {
+        match self {
+            SystemPlan::Quorum(_) => &[Function::Read, Function::Write],
+            SystemPlan::Raft(_) => &Function::ALL,
+            SystemPlan::Etcd(_) => &[Function::Read, Function::Write, Function::Cas],
         }
     }
 
@@ -145,6 +199,7 @@ impl SystemPlan {
     pub fn open(&self) -> Result<Box<dyn System>> {
         Ok(match self {
             SystemPlan::Quorum(settings) => Box::new(quorum::Quorum::new(settings.clone())),
+            SystemPlan::Raft(settings) => Box::new(raft::Raft::new(settings.clone())),
             SystemPlan::Etcd(settings) => Box::new(etcd::Etcd::open(settings.clone())?),
         })
     }
@@ -165,7 +220,16 @@ pub struct SystemInfo {
 }
 
 /// All systems.
-pub const SYSTEMS: &[SystemInfo] = &[quorum::INFO, etcd::INFO];
+pub const SYSTEMS: &[SystemInfo] = &[quorum::INFO, raft::INFO, etcd::INFO];
+
+/// Checks that a planted bug is one of this store's, and that this build holds it.
+fn validate_bug(bug: Option<Bug>, store: Store) -> Result<(), String> {
+    let Some(bug) = bug else { return Ok(()) };
+    if bug.store() != store {
+        return Err(format!("--bug {}: it is planted in another store", bug.id()));
+    }
+    Planted::new(Some(bug)).map(|_| ())
+}
 
 /// How long one question to a node may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use squall_nemeses::Capability;
-use squall_workloads::{BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen};
+use squall_node::bugs::Bug;
+use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
 use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo};
@@ -80,6 +81,9 @@ pub struct Settings {
     /// Fixed offsets of nodes' wall clocks, in milliseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub clock_offset_ms: BTreeMap<String, i64>,
+    /// The planted bug that is switched on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<Bug>,
 }
 
 impl Settings {
@@ -113,7 +117,7 @@ impl Settings {
             .find(|name| !(1..=nodes).any(|k| **name == format!("n{k}")))
         {
             Some(name) => Err(format!("--clock-offset: there is no node `{name}`; the nodes are n1 to n{nodes}")),
-            None => Ok(()),
+            None => super::validate_bug(self.bug, squall_node::bugs::Store::Quorum),
         }
     }
 }
@@ -142,6 +146,7 @@ impl System for Quorum {
             write_back,
             versions,
             clock_offset_ms,
+            bug,
             ..
         } = &self.settings;
         let mut text = format!("quorum N={n} R={r} W={w}");
@@ -153,6 +158,9 @@ impl System for Quorum {
         }
         for (node, offset) in clock_offset_ms {
             text.push_str(&format!(" {node}{offset:+}ms"));
+        }
+        if let Some(bug) = bug {
+            text.push_str(&format!(", planted bug {}", bug.id()));
         }
         text
     }
@@ -179,6 +187,9 @@ impl System for Quorum {
         }
         if let Some(offset) = settings.clock_offset_ms.get(&member.id) {
             args.push(format!("--clock-offset-ms={offset}"));
+        }
+        if let Some(bug) = settings.bug {
+            args.extend(["--bug".into(), bug.id().into()]);
         }
         NodeCommand::squall(args)
     }
@@ -218,7 +229,8 @@ impl System for Quorum {
     }
 }
 
-fn node_status(fields: &serde_json::Map<String, serde_json::Value>) -> NodeStatus {
+/// What our nodes say of themselves.
+pub(super) fn node_status(fields: &serde_json::Map<String, serde_json::Value>) -> NodeStatus {
     let figures: BTreeMap<String, u64> = fields
         .iter()
         .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
@@ -240,7 +252,7 @@ struct QuorumClient {
 }
 
 impl Client for QuorumClient {
-    fn prepare<'a>(&'a mut self, operation: &'a Operation, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+    fn prepare<'a>(&'a mut self, operation: &'a Operation, stamp: Stamp, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
         Box::pin(async move {
             let connection = match &mut self.connection {
                 Some(connection) => connection,
@@ -253,15 +265,18 @@ impl Client for QuorumClient {
             // The node is told to give up a tenth earlier than we do: a definite failure that arrives in time is worth more to the judge
             // than an outcome that nobody knows.
             let node_deadline = deadline * 9 / 10;
-            match operation.value {
-                None => connection.encode(&Request::Get { key }, node_deadline),
-                Some(value) => connection.encode(
+            match (operation.f, operation.argument) {
+                (Function::Read, _) => connection.encode(&Request::Get { key }, stamp, None, node_deadline),
+                (Function::Write, Argument::Value(value)) => connection.encode(
                     &Request::Put {
                         key,
                         value: &value.to_string(),
                     },
+                    stamp,
+                    None,
                     node_deadline,
                 ),
+                (other, _) => return Err(ErrorNote::new("unsupported", format!("a quorum store has no {other:?}"))),
             }
             Ok(())
         })
@@ -275,8 +290,8 @@ impl Client for QuorumClient {
             match (connection.exchange().await, operation.f) {
                 (Ok(Reply::Value { value, .. }), Function::Read) => Outcome::Ok(Seen::from_text(value.as_deref())),
                 (Ok(Reply::Stored { .. }), Function::Write) => Outcome::Ok(Seen::Nothing),
-                (Ok(Reply::Failed(Note { kind, message })), _) => Outcome::Failed(ErrorNote::new(kind, message)),
-                (Ok(Reply::Unknown(Note { kind, message })), _) => Outcome::Unknown(ErrorNote::new(kind, message)),
+                (Ok(Reply::Failed(Note { kind, message, .. })), _) => Outcome::Failed(ErrorNote::new(kind, message)),
+                (Ok(Reply::Unknown(Note { kind, message, .. })), _) => Outcome::Unknown(ErrorNote::new(kind, message)),
                 (Ok(other), _) => Outcome::Unknown(ErrorNote::new("wrong-reply", format!("{other:?}"))),
                 (Err(WireError::Io(error)), _) => Outcome::Unknown(ErrorNote::new("connection-lost", error.to_string())),
                 (Err(error @ WireError::Malformed(_)), _) => Outcome::Unknown(ErrorNote::new("malformed-reply", error.to_string())),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use squall_workloads::Stamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -28,6 +29,36 @@ pub(crate) enum Request<'a> {
         key: &'a str,
         /// The value.
         value: &'a str,
+    },
+    /// Stores a value if the key holds an expected one.
+    Cas {
+        /// The key.
+        key: &'a str,
+        /// What it must hold; `None`: it must not exist.
+        expect: Option<&'a str>,
+        /// The value.
+        value: &'a str,
+    },
+    /// Adds text to the end of a value.
+    Append {
+        /// The key.
+        key: &'a str,
+        /// The text.
+        value: &'a str,
+    },
+    /// Opens a session.
+    Session {},
+    /// Changes who votes.
+    Change {
+        /// Members that shall vote.
+        add: &'a [String],
+        /// Members that shall leave.
+        remove: &'a [String],
+    },
+    /// Hands the leadership over.
+    Transfer {
+        /// To this member.
+        to: &'a str,
     },
     /// How the node is.
     Status {},
@@ -56,6 +87,23 @@ pub(crate) enum Reply {
         #[serde(default)]
         version: Value,
     },
+    /// To a compare-and-set.
+    Cas {
+        /// Whether the key held what was expected.
+        swapped: bool,
+        /// What it held.
+        #[serde(default)]
+        seen: Option<String>,
+    },
+    /// To a request for a session.
+    Session {
+        /// Its number.
+        id: u64,
+    },
+    /// To a change of members: it is committed.
+    Members {},
+    /// To a transfer: another node leads.
+    Transferred {},
     /// It certainly did not happen.
     Failed(Note),
     /// It may have happened, then or later.
@@ -77,6 +125,9 @@ pub(crate) struct Note {
     /// For a person.
     #[serde(default)]
     pub(crate) message: String,
+    /// Who would have answered.
+    #[serde(default)]
+    pub(crate) leader: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -91,6 +142,8 @@ struct RequestHeader<'a> {
     id: u64,
     client: &'a str,
     seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<u64>,
     deadline_ms: u64,
 }
 
@@ -142,13 +195,15 @@ impl Connection {
         })
     }
 
-    /// Encodes a request; [`Connection::exchange`] sends it.
-    pub(crate) fn encode(&mut self, request: &Request<'_>, deadline: Duration) {
+    /// Encodes a request; [`Connection::exchange`] sends it. `stamp` tells a store with sessions, within the client's `session`, whether it
+    /// has seen this operation before.
+    pub(crate) fn encode(&mut self, request: &Request<'_>, stamp: Stamp, session: Option<u64>, deadline: Duration) {
         self.next_id += 1;
         let header = RequestHeader {
             id: self.next_id,
             client: &self.client,
-            seq: self.next_id,
+            seq: stamp.0,
+            session,
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
         };
         encode_frame(
@@ -193,7 +248,7 @@ const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 pub(crate) async fn ask(address: SocketAddr, request: &Request<'_>, timeout: Duration) -> Result<Reply, WireError> {
     tokio::time::timeout(timeout, async {
         let mut connection = connect_soon(address).await?;
-        connection.encode(request, timeout);
+        connection.encode(request, Stamp(1), None, timeout);
         connection.exchange().await
     })
     .await
@@ -284,6 +339,7 @@ mod tests {
                 id: 7,
                 client: "c3",
                 seq: 9,
+                session: None,
                 deadline_ms: 1000,
             };
             let mut written = Vec::new();

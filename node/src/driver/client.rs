@@ -145,11 +145,20 @@ fn take_request(payload: &[u8]) -> Result<Request, Refusal> {
         })
     };
     match &request.body {
-        RequestBody::Put { .. } if payload.len() > PUT_PAYLOAD_BYTES_MAX => too_large(format!(
-            "a put takes {} bytes, at most {PUT_PAYLOAD_BYTES_MAX} are allowed",
-            payload.len()
-        )),
-        RequestBody::Get { key } | RequestBody::Put { key, .. } | RequestBody::Replicas { key } if key.len() > KEY_BYTES_MAX => {
+        RequestBody::Put { .. } | RequestBody::Cas { .. } | RequestBody::Append { .. } if payload.len() > PUT_PAYLOAD_BYTES_MAX => {
+            too_large(format!(
+                "a write takes {} bytes, at most {PUT_PAYLOAD_BYTES_MAX} are allowed",
+                payload.len()
+            ))
+        }
+        RequestBody::Get { key }
+        | RequestBody::Put { key, .. }
+        | RequestBody::Cas { key, .. }
+        | RequestBody::Delete { key }
+        | RequestBody::Append { key, .. }
+        | RequestBody::Replicas { key }
+            if key.len() > KEY_BYTES_MAX =>
+        {
             too_large(format!("a key takes {} bytes, at most {KEY_BYTES_MAX} are allowed", key.len()))
         }
         _ => Ok(request),
@@ -203,6 +212,7 @@ async fn serve_link<M: PeerMessage>(
         peer,
         side: Side::Accepted,
         outbox: Rc::clone(outbox),
+        incarnation: greeting.incarnation,
         known: None,
     };
     link.say(PeerBody::Welcome(shared.greeting.clone()));

@@ -59,6 +59,7 @@ async fn serve<M: PeerMessage>(shared: &Rc<Shared<M>>, peer: NodeIndex, mut sock
         peer,
         side: Side::Dialled,
         outbox: Rc::clone(&outbox),
+        incarnation: 0,
         known: None,
     };
     let (from_peer, to_peer) = socket.split();

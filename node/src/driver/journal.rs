@@ -15,10 +15,25 @@ use crate::wal::{Batch, FileStorage, Wal};
 /// each, which stays far below what a reader of the log believes ([`crate::wal::PAYLOAD_BYTES_MAX`]).
 const COLLECTED_BYTES_MAX: usize = 8 << 20;
 
+/// What goes to the disk as a whole: a new content for the log, if it is replaced, and then a batch.
+#[derive(Debug, Default)]
+struct Work {
+    content: Option<Vec<Vec<u8>>>,
+    batch: Batch,
+    /// Records that are durable when it is done and stand in neither: the new content holds what they said, and itself counts as one.
+    covered: u64,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.content.is_none() && self.batch.is_empty()
+    }
+}
+
 /// What the disk thread reports.
 #[derive(Debug)]
 struct Done {
-    batch: Batch,
+    work: Work,
     outcome: std::io::Result<()>,
     took_us: u64,
 }
@@ -34,10 +49,10 @@ pub(super) struct FsyncTimes {
 /// The runtime's side of the log.
 #[derive(Debug)]
 pub(super) struct Journal {
-    collecting: Batch,
-    /// The other batch, when it is not at the disk.
-    idle: Option<Batch>,
-    to_disk: SyncSender<Batch>,
+    collecting: Work,
+    /// The other one, when it is not at the disk.
+    idle: Option<Work>,
+    to_disk: SyncSender<Work>,
     from_disk: mpsc::Receiver<Done>,
     durable: u64,
     times: FsyncTimes,
@@ -47,16 +62,16 @@ impl Journal {
     /// Starts the thread. It ends when the journal is dropped; nobody waits for it, because an fsync may hang and a node that is told to
     /// stop stops at once.
     pub(super) fn start(wal: Wal<FileStorage>) -> Result<Journal, NodeError> {
-        let (to_disk, batches) = sync_channel(1);
+        let (to_disk, works) = sync_channel(1);
         let (reports, from_disk) = mpsc::channel(1);
         thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || commit_all(wal, &batches, &reports))
+            .spawn(move || commit_all(wal, &works, &reports))
             .map_err(|source| NodeError::System {
                 action: "start the log's thread",
                 source,
             })?;
-        let (collecting, idle) = (Batch::default(), Some(Batch::default()));
+        let (collecting, idle) = (Work::default(), Some(Work::default()));
         Ok(Journal {
             collecting,
             idle,
@@ -69,7 +84,14 @@ impl Journal {
 
     /// Adds a record to the next batch.
     pub(super) fn append(&mut self, record: &[u8]) {
-        self.collecting.push(record);
+        self.collecting.batch.push(record);
+    }
+
+    /// Replaces the log by these records: what was collected before is in them.
+    pub(super) fn replace(&mut self, records: Vec<Vec<u8>>) {
+        self.collecting.covered += u64::from(self.collecting.batch.records()) + 1;
+        self.collecting.batch.clear();
+        self.collecting.content = Some(records);
     }
 
     /// Hands the collected batch to the disk, unless it is still busy with the one before.
@@ -78,13 +100,13 @@ impl Journal {
             return Ok(());
         }
         let Some(empty) = self.idle.take() else { return Ok(()) };
-        let batch = std::mem::replace(&mut self.collecting, empty);
-        self.to_disk.send(batch).map_err(|_| ended())
+        let work = std::mem::replace(&mut self.collecting, empty);
+        self.to_disk.send(work).map_err(|_| ended())
     }
 
     /// True if the node must not take more work.
     pub(super) fn is_full(&self) -> bool {
-        self.collecting.byte_count() > COLLECTED_BYTES_MAX
+        self.collecting.batch.byte_count() > COLLECTED_BYTES_MAX
     }
 
     /// Waits for the batch at the disk; returns how many records of this life are durable. May be dropped and called again.
@@ -93,17 +115,19 @@ impl Journal {
     /// [`NodeError::LogFailed`]: the node must end.
     pub(super) async fn committed(&mut self) -> Result<u64, NodeError> {
         let Done {
-            mut batch,
+            mut work,
             outcome,
             took_us,
         } = self.from_disk.recv().await.ok_or_else(ended)?;
         outcome.map_err(NodeError::LogFailed)?;
-        self.durable += u64::from(batch.records());
+        self.durable += u64::from(work.batch.records()) + work.covered;
         self.times.count += 1;
         self.times.last_us = took_us;
         self.times.slowest_us = self.times.slowest_us.max(took_us);
-        batch.clear();
-        self.idle = Some(batch);
+        work.batch.clear();
+        work.content = None;
+        work.covered = 0;
+        self.idle = Some(work);
         Ok(self.durable)
     }
 
@@ -114,13 +138,14 @@ impl Journal {
 }
 
 /// The thread. A failure is reported once and ends it.
-fn commit_all(mut wal: Wal<FileStorage>, batches: &Receiver<Batch>, reports: &mpsc::Sender<Done>) {
-    while let Ok(mut batch) = batches.recv() {
+fn commit_all(mut wal: Wal<FileStorage>, works: &Receiver<Work>, reports: &mpsc::Sender<Done>) {
+    while let Ok(mut work) = works.recv() {
         let started = Instant::now();
-        let outcome = wal.commit(&mut batch);
+        let replaced = work.content.as_deref().map_or(Ok(()), |records| wal.replace(records));
+        let outcome = replaced.and_then(|()| wal.commit(&mut work.batch));
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let has_failed = outcome.is_err();
-        if reports.blocking_send(Done { batch, outcome, took_us }).is_err() || has_failed {
+        if reports.blocking_send(Done { work, outcome, took_us }).is_err() || has_failed {
             return;
         }
     }

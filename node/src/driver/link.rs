@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::outbox::Outbox;
 use super::shared::{Inbound, LinkGuard, Shared, Side};
+use crate::core::Stamp;
 use crate::frame::Decoder;
 use crate::members::NodeIndex;
 use crate::message::{FORMAT_VERSION, Greeting, PeerBody, PeerFrame, PeerMessage};
@@ -32,6 +33,8 @@ pub(super) struct Link<M> {
     pub(super) peer: NodeIndex,
     pub(super) side: Side,
     pub(super) outbox: Rc<Outbox>,
+    /// Which life of the peer is at the other end; 0 before it greeted.
+    pub(super) incarnation: u64,
     /// Present once the greeting was answered.
     pub(super) known: Option<LinkGuard<M>>,
 }
@@ -81,7 +84,10 @@ impl<M: PeerMessage> Link<M> {
                     // Waits while the core is busy; then TCP holds the peer back.
                     let inbound = Inbound::Message {
                         from: self.peer,
-                        lamport,
+                        stamp: Stamp {
+                            incarnation: self.incarnation,
+                            lamport,
+                        },
                         message,
                     };
                     self.shared.inbox.send(inbound).await.map_err(|_| "the node ends".to_owned())?;
@@ -98,6 +104,7 @@ impl<M: PeerMessage> Link<M> {
 
     async fn welcomed(&mut self, greeting: &Greeting) -> Result<(), String> {
         check_greeting(&self.shared, greeting, Some(self.peer))?;
+        self.incarnation = greeting.incarnation;
         self.establish().await
     }
 

@@ -11,8 +11,9 @@ use super::clock;
 use super::journal::Journal;
 use super::outbox::Outbox;
 use super::shared::{Inbound, Shared};
-use crate::core::{Core, Effect, Event};
+use crate::core::{Core, Effect, Event, Stamp};
 use crate::error::NodeError;
+use crate::members::NodeIndex;
 use crate::message::{Outcome, PeerBody, RequestBody};
 use crate::status::Status;
 use crate::trace::Tracer;
@@ -35,6 +36,8 @@ pub(super) struct Node<C: Core> {
     touched: Vec<Rc<Outbox>>,
     started_ns: u64,
     queue_depth_max: u64,
+    /// The core wants to end, and why.
+    stopped: Option<String>,
 }
 
 impl<C: Core> Node<C> {
@@ -49,6 +52,7 @@ impl<C: Core> Node<C> {
             touched,
             started_ns: clock::mono_ns(),
             queue_depth_max: 0,
+            stopped: None,
         }
     }
 
@@ -63,10 +67,10 @@ impl<C: Core> Node<C> {
         self.release()
     }
 
-    /// Takes turns until the disk fails.
+    /// Takes turns until the disk fails or the core ends.
     ///
     /// # Errors
-    /// [`NodeError::LogFailed`] or [`NodeError::TraceFailed`].
+    /// [`NodeError::LogFailed`], [`NodeError::TraceFailed`] or [`NodeError::Stopped`].
     pub(super) async fn run(&mut self, mut inbox: mpsc::Receiver<Inbound<C::Message>>) -> Result<(), NodeError> {
         let mut arrived = Vec::with_capacity(TURN_MESSAGES_MAX);
         let timer = sleep_until(Instant::now());
@@ -95,8 +99,12 @@ impl<C: Core> Node<C> {
 
     fn take(&mut self, inbound: Inbound<C::Message>) {
         match inbound {
-            Inbound::Message { from, lamport, message } => {
-                self.shared.lamport.borrow_mut().observe(lamport);
+            Inbound::Message { from, stamp, message } => {
+                self.shared.lamport.borrow_mut().observe(stamp.lamport);
+                if let Some(event) = self.core.received(from, &message, stamp) {
+                    self.tracer
+                        .record(clock::mono_ns(), self.shared.lamport.borrow_mut().tick(), &event);
+                }
                 self.step(Event::Message { from, message });
             }
             Inbound::LinkUp { peer } => self.step(Event::LinkUp { peer }),
@@ -118,19 +126,36 @@ impl<C: Core> Node<C> {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Append { record } => self.journal.append(&record),
+                Effect::Compact { records } => self.journal.replace(records),
+                Effect::Stop { reason } => self.stopped = Some(reason),
                 Effect::Trace(event) => self.tracer.record(now.mono_ns, self.shared.lamport.borrow_mut().tick(), &event),
                 Effect::Reply { client, outcome } => self.reply(client.connection, client.request, outcome),
                 Effect::Send { to, message } => {
-                    let Some(outbox) = self.shared.link(to) else { continue };
-                    if !outbox.push(&self.shared.stamped_frame(PeerBody::Message(message))) {
-                        tracing::debug!(peer = %self.shared.members.name(to), "too much waits for this peer, a message is dropped");
+                    if let Some(outbox) = self.shared.link(to) {
+                        self.send(now.mono_ns, to, message, outbox);
                     }
-                    self.touch(outbox);
                 }
             }
         }
         self.effects = effects;
         self.queue_depth_max = self.queue_depth_max.max(self.core.health().open_operations);
+    }
+
+    fn send(&mut self, mono_ns: u64, to: NodeIndex, message: C::Message, outbox: Rc<Outbox>) {
+        let frame = self.shared.stamped_frame(PeerBody::Message(message));
+        let stamp = Stamp {
+            incarnation: self.shared.greeting.incarnation,
+            lamport: frame.header.lamport,
+        };
+        if !outbox.push(&frame) {
+            tracing::debug!(peer = %self.shared.members.name(to), "too much waits for this peer, a message is dropped");
+        } else if let PeerBody::Message(message) = &frame.body
+            && let Some(event) = self.core.sent(to, message, stamp)
+        {
+            // The frame's own stamp: it is this event that the receiver's stamps must exceed.
+            self.tracer.record(mono_ns, stamp.lamport, &event);
+        }
+        self.touch(outbox);
     }
 
     fn reply(&mut self, connection: u64, request: u64, outcome: Outcome) {
@@ -149,6 +174,9 @@ impl<C: Core> Node<C> {
     /// Ends a turn. The trace is handed over first; the writers run only after this function returned, for they share its thread.
     fn release(&mut self) -> Result<(), NodeError> {
         self.tracer.flush().map_err(NodeError::TraceFailed)?;
+        if let Some(reason) = self.stopped.take() {
+            return Err(NodeError::Stopped(reason));
+        }
         self.journal.submit()?;
         self.touched.drain(..).for_each(|outbox| outbox.wake());
         Ok(())
@@ -169,6 +197,7 @@ impl<C: Core> Node<C> {
             peers_connected: self.shared.peers_connected(),
             uptime_ms: clock::mono_ns().saturating_sub(self.started_ns) / 1_000_000,
             lamport: self.shared.lamport.borrow().now(),
+            standing: self.core.standing(),
         }
     }
 }

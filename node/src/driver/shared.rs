@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tokio::sync::mpsc;
 
 use super::outbox::Outbox;
-use crate::core::ClientRef;
+use crate::core::{ClientRef, Stamp};
 use crate::lamport::Lamport;
 use crate::members::{Members, NodeIndex};
 use crate::message::{Greeting, Outcome, PeerBody, PeerFrame, Reply, RequestBody, RequestHeader};
@@ -22,7 +22,7 @@ pub(super) enum Inbound<M> {
         body: RequestBody,
     },
     /// A peer's message.
-    Message { from: NodeIndex, lamport: u64, message: M },
+    Message { from: NodeIndex, stamp: Stamp, message: M },
     /// A link was made.
     LinkUp { peer: NodeIndex },
 }

@@ -37,6 +37,9 @@ pub struct RequestHeader {
     /// The client's own number for this operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
+    /// The session the operation belongs to: with `client` and `seq` it makes a retry take effect once. Raft store only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
     /// How long the client waits, in ms from the arrival of the request; the node's own limit holds if it is shorter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
@@ -58,10 +61,40 @@ pub enum RequestBody {
         /// The value.
         value: Text,
     },
-    /// Take a key's value away. Afterwards it is as if it was never written.
+    /// Write a key if it holds what is expected.
+    Cas {
+        /// The key.
+        key: Text,
+        /// What it must hold; `None`: it must not exist.
+        expect: Option<Text>,
+        /// The value.
+        value: Text,
+    },
+    /// Remove a key.
     Delete {
         /// The key.
         key: Text,
+    },
+    /// Write the key's value with this text at its end.
+    Append {
+        /// The key.
+        key: Text,
+        /// The text.
+        value: Text,
+    },
+    /// Open a session, whose retried commands take effect once.
+    Session {},
+    /// Change who votes.
+    Change {
+        /// Members that shall vote; they learn first.
+        add: Vec<Text>,
+        /// Members that shall leave.
+        remove: Vec<Text>,
+    },
+    /// Hand the leadership over.
+    Transfer {
+        /// To this member.
+        to: Text,
     },
     /// How is the node?
     Status {},
@@ -85,12 +118,38 @@ struct KeyAndValue {
     value: Text,
 }
 
+#[derive(Deserialize)]
+struct Swap {
+    key: Text,
+    #[serde(default)]
+    expect: Option<Text>,
+    value: Text,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    #[serde(default)]
+    add: Vec<Text>,
+    #[serde(default)]
+    remove: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+struct To {
+    to: Text,
+}
+
 /// The body as it is parsed: unknown members are skipped, and what remains must be one.
 #[derive(Deserialize)]
 struct RequestMembers {
     get: Option<KeyOnly>,
     put: Option<KeyAndValue>,
+    cas: Option<Swap>,
     delete: Option<KeyOnly>,
+    append: Option<KeyAndValue>,
+    session: Option<Empty>,
+    change: Option<Members>,
+    transfer: Option<To>,
     status: Option<Empty>,
     replicas: Option<KeyOnly>,
     hello: Option<super::Greeting>,
@@ -106,7 +165,17 @@ impl TryFrom<RequestMembers> for RequestBody {
                 key: body.key,
                 value: body.value,
             }),
+            members
+                .cas
+                .map(|Swap { key, expect, value }| RequestBody::Cas { key, expect, value }),
             members.delete.map(|body| RequestBody::Delete { key: body.key }),
+            members.append.map(|body| RequestBody::Append {
+                key: body.key,
+                value: body.value,
+            }),
+            members.session.map(|Empty {}| RequestBody::Session {}),
+            members.change.map(|Members { add, remove }| RequestBody::Change { add, remove }),
+            members.transfer.map(|body| RequestBody::Transfer { to: body.to }),
             members.status.map(|Empty {}| RequestBody::Status {}),
             members.replicas.map(|body| RequestBody::Replicas { key: body.key }),
             members.hello.map(RequestBody::Hello),
@@ -114,7 +183,7 @@ impl TryFrom<RequestMembers> for RequestBody {
         let mut known = found.into_iter().flatten();
         match (known.next(), known.next()) {
             (Some(body), None) => Ok(body),
-            (None, _) => Err("the body names no known request: get, put, delete, status, replicas"),
+            (None, _) => Err("the body names no known request: get, put, cas, delete, append, session, change, transfer, status, replicas"),
             (Some(_), Some(_)) => Err("the body names more than one request"),
         }
     }
@@ -169,21 +238,51 @@ pub enum Outcome {
         /// The values, by version; none for a key that was never written.
         values: Vec<SiblingSeen>,
     },
-    /// A put or a delete is durable on W replicas.
+    /// A put is durable on W replicas; in the Raft store a put, a delete or an append is committed.
     Stored {
         /// The version the value, or its absence, got.
         version: Version,
     },
+    /// A compare-and-set was decided.
+    Cas {
+        /// Whether the key held what was expected, and now holds the new value.
+        swapped: bool,
+        /// What it held.
+        seen: Option<Text>,
+        /// The version of what it holds now; `None` if it does not exist.
+        version: Option<Version>,
+    },
+    /// A session is open.
+    Session {
+        /// Its number, for the header of its commands.
+        id: u64,
+    },
+    /// A change of the members is committed.
+    Members {
+        /// Who votes.
+        voters: Vec<Text>,
+        /// Who only receives.
+        learners: Vec<Text>,
+    },
+    /// The leadership was handed over.
+    Transferred {
+        /// The leader now.
+        leader: Text,
+    },
     /// It certainly did not happen.
     Failed {
-        /// One word for programs: `no-quorum`, `bad-request`, `frame-too-large`, `too-large`, `overloaded`, `version-exhausted`.
+        /// One word for programs: `no-quorum`, `bad-request`, `frame-too-large`, `too-large`, `overloaded`, `version-exhausted`;
+        /// in the Raft store also `not-leader`, `transferring`, `change-refused`.
         kind: Text,
         /// A sentence for people.
         message: Text,
+        /// With `not-leader`: the node that leads, if this one knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leader: Option<Text>,
     },
     /// It may have happened, then or later.
     Unknown {
-        /// One word for programs: `timeout`.
+        /// One word for programs: `timeout`; in the Raft store also `leader-changed`, `session-expired`.
         kind: Text,
         /// A sentence for people.
         message: Text,
@@ -214,6 +313,20 @@ impl Outcome {
         Outcome::Failed {
             kind: kind.into(),
             message: message.as_ref().into(),
+            leader: None,
+        }
+    }
+
+    /// A definite failure, because another node leads.
+    pub fn not_leader(leader: Option<Text>) -> Outcome {
+        let message = match &leader {
+            Some(leader) => format!("`{leader}` leads, ask there"),
+            None => "this node does not lead and knows of no leader, ask another one or later".to_owned(),
+        };
+        Outcome::Failed {
+            kind: "not-leader".into(),
+            message: message.into(),
+            leader,
         }
     }
 

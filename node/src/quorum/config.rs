@@ -1,5 +1,6 @@
 //! What a quorum node is started with.
 
+use crate::bugs::Planted;
 use crate::members::{Members, NodeIndex};
 
 /// Where the counter of a new version comes from.
@@ -111,6 +112,8 @@ pub struct QuorumConfig {
     pub call_timeout_ms: u64,
     /// After how long an operation ends without success, in ms.
     pub op_timeout_ms: u64,
+    /// The planted bug that is switched on.
+    pub planted: Planted,
 }
 
 impl QuorumConfig {
@@ -195,6 +198,7 @@ impl QuorumConfig {
             vnodes: 1,
             call_timeout_ms: 300,
             op_timeout_ms: 1000,
+            planted: Planted::default(),
         }
     }
 }

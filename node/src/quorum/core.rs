@@ -207,7 +207,7 @@ impl QuorumCore {
             }
             RequestBody::Put { key, value } => self.begin_put(now, client, header, key, Some(value), out),
             RequestBody::Delete { key } => self.begin_put(now, client, header, key, None, out),
-            RequestBody::Status {} | RequestBody::Hello(_) => {
+            _ => {
                 out.reply(client, Outcome::failed("bad-request", "not a request for the store"));
             }
         }

@@ -1,9 +1,10 @@
 //! What the log needs of a file; tests put a disk that fails or tears in its place.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk;
 
@@ -44,11 +45,18 @@ pub trait Storage: Send {
     /// # Errors
     /// What the system said.
     fn cut(&mut self, length: u64) -> io::Result<()>;
+
+    /// Replaces the whole content, durably: after a crash at any moment there is the old one or the new.
+    ///
+    /// # Errors
+    /// What the system said; nobody knows then which one is there.
+    fn replace(&mut self, content: &[u8]) -> io::Result<()>;
 }
 
 /// A real file.
 #[derive(Debug)]
 pub struct FileStorage {
+    path: PathBuf,
     file: File,
 }
 
@@ -66,7 +74,10 @@ impl FileStorage {
                 disk::sync_directory(directory)?;
             }
         }
-        Ok(FileStorage { file })
+        Ok(FileStorage {
+            path: path.to_owned(),
+            file,
+        })
     }
 }
 
@@ -107,5 +118,15 @@ impl Storage for FileStorage {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.file.set_len(length)?;
         self.file.sync_all()
+    }
+
+    fn replace(&mut self, content: &[u8]) -> io::Result<()> {
+        let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name().and_then(OsStr::to_str)) else {
+            return Err(io::Error::other("the file has no folder or no name"));
+        };
+        disk::replace_file(directory, name, content)?;
+        // Only now: what is appended from here on belongs behind the new content.
+        self.file = OpenOptions::new().read(true).append(true).open(&self.path)?;
+        Ok(())
     }
 }

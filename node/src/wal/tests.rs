@@ -81,6 +81,15 @@ impl Storage for TestDisk {
         state.syncs += 1;
         Ok(())
     }
+
+    fn replace(&mut self, content: &[u8]) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        if state.fail_append {
+            return Err(io::Error::other("no space"));
+        }
+        state.bytes = content.to_vec();
+        Ok(())
+    }
 }
 
 type Found = Vec<Vec<u8>>;

@@ -49,8 +49,14 @@ impl Client {
     }
 
     fn ask(&mut self, body: &Value) -> io::Result<Value> {
+        self.ask_with(json!({}), body)
+    }
+
+    /// Asks with more in the header.
+    pub(crate) fn ask_with(&mut self, mut header: Value, body: &Value) -> io::Result<Value> {
         self.requests += 1;
-        let text = json!({"v": 1, "header": {"id": self.requests}, "body": body}).to_string();
+        header["id"] = self.requests.into();
+        let text = json!({"v": 1, "header": header, "body": body}).to_string();
         let length = u32::try_from(text.len()).unwrap();
         self.socket.write_all(&[&length.to_be_bytes(), text.as_bytes()].concat())?;
         let reply: Value = serde_json::from_str(&self.receive_text()?).unwrap();

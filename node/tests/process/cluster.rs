@@ -38,6 +38,7 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
 /// Nodes n1, n2, … of one cluster.
 pub(crate) struct Cluster {
     folder: TempDir,
+    store: &'static str,
     ports: Vec<u16>,
     options: Vec<String>,
     nodes: Vec<Option<Child>>,
@@ -46,12 +47,18 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Chooses free ports; starts nothing.
     pub(crate) fn new(count: usize, options: &[&str]) -> Cluster {
+        Cluster::of_store("quorum", count, options)
+    }
+
+    /// The same for any store.
+    pub(crate) fn of_store(store: &'static str, count: usize, options: &[&str]) -> Cluster {
         // All are bound at once, so that no port is chosen twice.
         let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind((host(), 0)).unwrap()).collect();
         let ports = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         Cluster {
             folder: tempfile::tempdir().unwrap(),
+            store,
             ports,
             options,
             nodes: (0..count).map(|_| None).collect(),
@@ -81,7 +88,7 @@ impl Cluster {
     pub(crate) fn command(&self, node: usize) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall-node"));
         command.args([
-            "quorum",
+            self.store,
             "--id",
             &format!("n{}", node + 1),
             "--listen",
@@ -101,7 +108,12 @@ impl Cluster {
     }
 
     pub(crate) fn start(&mut self, node: usize) {
-        let child = self.command(node).stderr(Stdio::null()).spawn().unwrap();
+        self.start_with(node, &[]);
+    }
+
+    /// Starts a node with more options.
+    pub(crate) fn start_with(&mut self, node: usize, options: &[&str]) {
+        let child = self.command(node).args(options).stderr(Stdio::null()).spawn().unwrap();
         self.nodes[node] = Some(child);
     }
 
@@ -117,6 +129,11 @@ impl Cluster {
     /// A new connection, once the node takes one.
     pub(crate) fn client(&self, node: usize) -> Client {
         eventually("a connection", || Client::connect(self.ports[node]).ok())
+    }
+
+    /// A new connection, if the node takes one now.
+    pub(crate) fn try_client(&self, node: usize) -> Option<Client> {
+        Client::connect(self.ports[node]).ok()
     }
 
     /// Waits until the node has a link to every other.

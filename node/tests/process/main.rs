@@ -4,6 +4,7 @@
 
 mod client;
 mod cluster;
+mod raft;
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -385,6 +385,7 @@ impl World {
                 self.later(delay, Happening::Reply { request: client, outcome });
             }
             Effect::Trace(event) => self.watch(at, &event),
+            other => panic!("a quorum core wants {other:?}"),
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(crate) const NEVER: u64 = u64::MAX;
 
 /// One operation on one key. Times are those of the client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
     pub(crate) start: u64,
     /// [`NEVER`] for an unknown outcome.

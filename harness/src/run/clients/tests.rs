@@ -1,12 +1,12 @@
 //! Tests of the client loop, against a client that does what a script says.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use squall_checker::history::event::{Event, EventType};
-use squall_workloads::{BoxFuture, Client, ErrorNote, Generator, Operation, Outcome, Seen, Step};
+use squall_workloads::{BoxFuture, Client, ErrorNote, Generator, Operation, Outcome, Retry, Seen, Stamp, Step};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -32,10 +32,13 @@ struct Scripted {
     act: Option<Act>,
     performed: Arc<AtomicU64>,
     abandoned: Arc<AtomicU64>,
+    /// The idempotency keys it was given.
+    stamps: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Client for Scripted {
-    fn prepare<'a>(&'a mut self, _operation: &'a Operation, _deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+    fn prepare<'a>(&'a mut self, _operation: &'a Operation, stamp: Stamp, _deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+        self.stamps.lock().expect("no holder panics").push(stamp.0);
         let act = self.script.pop_front().unwrap_or(Act::Succeed);
         self.act = Some(act);
         Box::pin(async move {
@@ -80,6 +83,7 @@ impl Generator for Listed {
 
 fn driver(recorder: &Recorder, client: Scripted) -> Driver {
     let settings = Settings {
+        retry: Retry::None,
         operation_timeout: Duration::from_millis(30),
         seed: 7,
     };
@@ -203,6 +207,7 @@ fn pauses_grow_to_a_quarter_of_a_second_and_differ_between_clients() {
     let (_folder, recorder) = recorder();
     let pauses = |number: u32| {
         let settings = Settings {
+            retry: Retry::None,
             operation_timeout: Duration::from_secs(1),
             seed: 7,
         };
@@ -230,6 +235,7 @@ fn pauses_grow_to_a_quarter_of_a_second_and_differ_between_clients() {
 fn check_stop(client: Scripted, steps: Vec<Step>, bound: Duration) {
     let (_folder, recorder) = recorder();
     let settings = Settings {
+        retry: Retry::None,
         operation_timeout: Duration::from_millis(500),
         seed: 7,
     };
@@ -290,4 +296,49 @@ fn ends_when_nothing_is_recorded_any_more() {
     let endless = Listed(vec![Step::Invoke(Operation::read("k")); 5].into());
     let report = runtime().block_on(drive_client(driver, Box::new(endless), 0, stop));
     assert_eq!(report.operations(), 0);
+}
+
+/// The recorded lines, the idempotency keys and the report of two writes, of which the first meets `script`.
+fn run_with_retries(retry: Retry, script: &[Act]) -> (Vec<String>, Vec<u64>, ClientReport) {
+    let (folder, recorder) = recorder();
+    let client = Scripted {
+        script: script.iter().copied().collect(),
+        ..Scripted::default()
+    };
+    let stamps = Arc::clone(&client.stamps);
+    let mut driver = driver(&recorder, client);
+    driver.retry = retry;
+    let report = runtime().block_on(async move {
+        for value in 1..=2 {
+            driver.attempt(&Operation::write("k", value)).await.expect("the recorder is there");
+        }
+        driver.report().clone()
+    });
+    recorder.close().expect("the file can be written");
+    let stamps = stamps.lock().expect("no holder panics").clone();
+    (lines(&folder), stamps, report)
+}
+
+#[test]
+fn all_attempts_at_an_operation_are_one_operation_in_the_history() {
+    let script = [Act::Refuse, Act::Lose, Act::Succeed];
+    let (lines, stamps, report) = run_with_retries(Retry::Idempotent, &script);
+    assert_eq!(lines, ["2 invoke", "2 ok", "2 invoke", "2 ok"]);
+    assert_eq!(stamps, [1, 1, 1, 2], "the store can know it again");
+    assert_eq!((report.ok, report.succeeded_after_retry), (2, 1));
+
+    let (lines, stamps, _) = run_with_retries(Retry::Blind, &script);
+    assert_eq!(lines, ["2 invoke", "2 ok", "2 invoke", "2 ok"]);
+    assert_eq!(stamps, [1, 2, 3, 4], "the store cannot");
+
+    let (lines, stamps, report) = run_with_retries(Retry::None, &script);
+    assert_eq!(lines, ["2 invoke", "2 fail no-quorum", "2 invoke", "2 info connection"]);
+    assert_eq!((stamps, report.succeeded_after_retry), (vec![1, 2], 0));
+}
+
+#[test]
+fn an_operation_that_may_have_happened_never_ends_as_failed() {
+    let script = [Act::Lose, Act::Refuse, Act::BeUnreachable, Act::Refuse, Act::Refuse];
+    let (lines, ..) = run_with_retries(Retry::Blind, &script);
+    assert_eq!(lines[..2], ["2 invoke", "2 info connection"]);
 }

@@ -98,14 +98,14 @@ fn takes_only_an_etcd_with_the_gateway_we_speak() {
 #[test]
 fn asks_in_base64_and_json() {
     let read = Operation::read("k3");
-    assert_eq!(request(&read, false), ("/v3/kv/range", r#"{"key":"azM="}"#.into()));
+    assert_eq!(request(&read, false), Some(("/v3/kv/range", r#"{"key":"azM="}"#.into())));
     assert_eq!(
         request(&read, true),
-        ("/v3/kv/range", r#"{"key":"azM=","serializable":true}"#.into())
+        Some(("/v3/kv/range", r#"{"key":"azM=","serializable":true}"#.into()))
     );
     for serializable in [false, true] {
         let write = request(&Operation::write("k3", -17), serializable);
-        assert_eq!(write, ("/v3/kv/put", r#"{"key":"azM=","value":"LTE3"}"#.into()));
+        assert_eq!(write, Some(("/v3/kv/put", r#"{"key":"azM=","value":"LTE3"}"#.into())));
     }
 }
 
@@ -208,6 +208,9 @@ fn does_not_take_half_a_value_for_a_value() {
 fn outcome_of(outcome: Outcome) -> String {
     match outcome {
         Outcome::Ok(seen) => format!("{seen:?}"),
+        Outcome::Failed(ErrorNote {
+            kind, seen: Some(seen), ..
+        }) => format!("failed {kind}, saw {seen:?}"),
         Outcome::Failed(note) => format!("failed {}", note.kind),
         Outcome::Unknown(note) => format!("unknown {}", note.kind),
     }
@@ -320,7 +323,7 @@ async fn wait_until_ready(etcd: &Etcd, member: &Member) -> NodeStatus {
 }
 
 async fn ask(client: &mut dyn Client, operation: Operation, deadline: Duration) -> String {
-    match client.prepare(&operation, Duration::from_secs(5)).await {
+    match client.prepare(&operation, Stamp(1), Duration::from_secs(5)).await {
         Ok(()) => outcome_of(client.perform(&operation, deadline).await),
         Err(note) => format!("not sent: {}", note.kind),
     }
@@ -352,6 +355,16 @@ async fn a_real_etcd_is_started_asked_paused_and_killed() {
     assert_eq!(etcd.is_leader(&member).await.expect("it answers"), Some(true));
     assert_eq!(ask(&mut *client, Operation::read("k"), long).await, "Nothing");
     assert_eq!(ask(&mut *client, Operation::write("k", 7), long).await, "Nothing");
+    let cas = |expected, new| Operation::new(Function::Cas, "c", Argument::Pair(expected, new));
+    for (operation, expected) in [
+        (cas(Some(1), 2), "failed mismatch, saw Nothing"),
+        (cas(None, 1), "Nothing"),
+        (cas(None, 2), "failed mismatch, saw Number(1)"),
+        (cas(Some(1), 3), "Nothing"),
+        (Operation::read("c"), "Number(3)"),
+    ] {
+        assert_eq!(ask(&mut *client, operation.clone(), long).await, expected, "{operation}");
+    }
     let careless = Etcd {
         settings: Settings {
             nodes: 1,

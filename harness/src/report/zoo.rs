@@ -1,0 +1,68 @@
+//! The score of a visit to the zoo, as a table.
+
+use super::table::Table;
+
+/// One row: a bug or a control.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) id: String,
+    pub(crate) what: String,
+    pub(crate) runs: u32,
+    pub(crate) hits: u32,
+    /// The interval of the rate of hits, at 95 %.
+    pub(crate) rate_percent: (f64, f64),
+    /// Seconds of runs until the first hit.
+    pub(crate) seconds: Option<f64>,
+    /// `trace T8 3`.
+    pub(crate) rules: Vec<String>,
+}
+
+/// The table, and the sentences below it.
+pub(crate) fn text(lines: &[Line], summary: &[String]) -> String {
+    let mut table = Table::new(2, ["id", "what", "runs", "hits", "rate at 95 %", "first hit", "by"]);
+    for line in lines {
+        let (from, to) = line.rate_percent;
+        table.row([
+            line.id.clone(),
+            line.what.clone(),
+            line.runs.to_string(),
+            line.hits.to_string(),
+            format!("{from:.0} to {to:.0} %"),
+            line.seconds.map_or_else(|| "-".into(), |seconds| format!("{seconds:.0} s")),
+            line.rules.join(", "),
+        ]);
+    }
+    let mut text: String = table.lines().into_iter().map(|line| line + "\n").collect();
+    text.push('\n');
+    text.extend(summary.iter().map(|line| format!("{line}\n")));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_score_is_a_table_with_its_sentences_below() {
+        let line = |id: &str, hits, seconds, rules: &[&str]| Line {
+            id: id.into(),
+            what: "does something wrong".into(),
+            runs: 14,
+            hits,
+            rate_percent: (3.96, 39.9),
+            seconds,
+            rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+        };
+        let lines = [
+            line("R04", 2, Some(31.4), &["linearizability 1", "trace T8 2"]),
+            line("C2 raft", 0, None, &[]),
+        ];
+        insta::assert_snapshot!(text(&lines, &["found 1 of 1 bugs".into()]), @r"
+    id       what                  runs  hits  rate at 95 %  first hit                             by
+    R04      does something wrong    14     2     4 to 40 %       31 s  linearizability 1, trace T8 2
+    C2 raft  does something wrong    14     0     4 to 40 %          -
+
+    found 1 of 1 bugs
+    ");
+    }
+}

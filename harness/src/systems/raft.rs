@@ -1,0 +1,446 @@
+//! Squall's own Raft store as a system under test: `squall node raft`, three members, every command through the log.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use squall_nemeses::Capability;
+use squall_node::bugs::Bug;
+use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
+
+use super::quorum::node_status;
+use super::wire::{Connection, Note, Reply, Request, WireError, ask};
+use super::{ASK_TIMEOUT, Ask, Asked, Member, NodeFiles, NodeStatus, Standing, System, SystemInfo};
+use crate::sandbox::place::NodeCommand;
+
+/// The port every node listens on; each has an address of its own.
+pub const PORT: u16 = 7000;
+
+/// What `squall list systems` says.
+pub(super) const INFO: SystemInfo = SystemInfo {
+    name: "raft",
+    about: "Squall's own Raft store: pre-vote, check-quorum, read-index, snapshots, joint consensus, client sessions",
+    expected: &[
+        ("(default: --read-mode read-index)", "valid"),
+        ("--read-mode lease", "valid while clocks run alike"),
+        (
+            "--read-mode local",
+            "invalid: a member answers from what it has applied, and may lag or be cut off",
+        ),
+        ("--workload counter --retry idempotent", "valid: exactly once, by sessions"),
+        (
+            "--workload counter --retry blind",
+            "invalid as soon as a reply is lost: at least once",
+        ),
+    ],
+    fault_model: "crash, pause, any network fault, honest power loss, disk errors (the node exits), any wall clock; no clock faults with lease reads",
+    available: || Ok(()),
+};
+
+/// How reads are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reads {
+    /// By the leader, after a majority has confirmed that it still leads.
+    #[default]
+    ReadIndex,
+    /// By the leader, as long as no other can have been elected by its clock.
+    Lease,
+    /// By any member, from its own state.
+    Local,
+}
+
+impl Reads {
+    fn flag(self) -> &'static str {
+        match self {
+            Reads::ReadIndex => "read-index",
+            Reads::Lease => "lease",
+            Reads::Local => "local",
+        }
+    }
+}
+
+/// Settings of a Raft cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Members of the cluster.
+    pub nodes: u32,
+    /// How reads are answered.
+    pub reads: Reads,
+    /// Entries between two snapshots.
+    pub snapshot_every: u32,
+    /// The planted bug that is switched on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<Bug>,
+}
+
+impl Settings {
+    pub(super) fn capabilities(&self) -> Vec<Capability> {
+        vec![
+            Capability::Kill,
+            Capability::Pause,
+            Capability::Restart,
+            Capability::Leader,
+            Capability::Transfer,
+            Capability::Membership,
+        ]
+    }
+
+    pub(super) fn validate(&self) -> Result<(), String> {
+        match self.nodes {
+            0 | 101.. => return Err(format!("--nodes {}: a cluster has 1 to 100 nodes", self.nodes)),
+            _ if self.snapshot_every == 0 => return Err("--snapshot-every 0: a snapshot holds at least one entry".into()),
+            _ => {}
+        }
+        super::validate_bug(self.bug, squall_node::bugs::Store::Raft)
+    }
+}
+
+/// A Raft cluster.
+pub struct Raft {
+    settings: Settings,
+    /// Each client's session, whichever member it talks to. A client is driven by one task at a time.
+    sessions: Mutex<BTreeMap<String, Arc<Mutex<Session>>>>,
+}
+
+/// What a client must know to have a command that is sent again done once.
+#[derive(Debug, Default)]
+struct Session {
+    /// The number under which the store knows the client; `None` until it has one, and after it was told that it has expired.
+    id: Option<u64>,
+    /// The last command, and the session it was first sent in: sent again in another one, it might be done again.
+    last: Option<(Stamp, u64)>,
+}
+
+impl Raft {
+    pub(super) fn new(settings: Settings) -> Raft {
+        Raft {
+            settings,
+            sessions: Mutex::default(),
+        }
+    }
+}
+
+fn endpoint(address: Ipv4Addr) -> SocketAddr {
+    SocketAddr::from((address, PORT))
+}
+
+impl System for Raft {
+    fn describe(&self) -> String {
+        let mut text = format!("raft, {} reads", self.settings.reads.flag());
+        if let Some(bug) = self.settings.bug {
+            text.push_str(&format!(", planted bug {}", bug.id()));
+        }
+        text
+    }
+
+    fn command(&self, member: &Member, members: &[Member], files: &NodeFiles) -> NodeCommand {
+        let mut args: Vec<String> = ["node", "raft", "--id", &member.id].map(String::from).to_vec();
+        args.extend(["--listen".into(), endpoint(member.address).to_string()]);
+        for peer in members {
+            args.extend(["--peer".into(), format!("{}={}", peer.id, endpoint(peer.address))]);
+        }
+        args.extend(["--data".into(), files.data.display().to_string()]);
+        args.extend(["--trace".into(), files.trace.display().to_string()]);
+        args.extend(["--reads".into(), self.settings.reads.flag().into()]);
+        args.extend(["--snapshot-every".into(), self.settings.snapshot_every.to_string()]);
+        if let Some(bug) = self.settings.bug {
+            args.extend(["--bug".into(), bug.id().into()]);
+        }
+        NodeCommand::squall(args)
+    }
+
+    fn status<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<NodeStatus>> {
+        Box::pin(async move {
+            let fields = status_of(member).await?;
+            let mut status = node_status(&fields);
+            // A member that knows no leader answers, but serves nobody.
+            status.ready &= fields.get("leader").is_some_and(serde_json::Value::is_string);
+            Ok(status)
+        })
+    }
+
+    fn client(&self, member: &Member, name: &str) -> Box<dyn Client> {
+        let mut sessions = self.sessions.lock().expect("no holder of this lock panics");
+        Box::new(RaftClient {
+            node: member.id.clone(),
+            address: endpoint(member.address),
+            session: Arc::clone(sessions.entry(name.to_owned()).or_default()),
+            name: name.to_owned(),
+            connection: None,
+        })
+    }
+
+    fn is_leader<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<bool>>> {
+        Box::pin(async move {
+            let fields = status_of(member).await?;
+            Ok(fields.get("role").and_then(serde_json::Value::as_str).map(|role| role == "leader"))
+        })
+    }
+
+    fn standing<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<Standing>>> {
+        Box::pin(async move {
+            let fields = serde_json::Value::Object(status_of(member).await?);
+            let StandingFields { role, term, voters } = serde_json::from_value(fields)?;
+            Ok(Some(Standing {
+                leads: role == "leader",
+                term,
+                voters,
+            }))
+        })
+    }
+
+    fn change_members<'a>(&'a self, leader: &'a Member, add: &'a [String], remove: &'a [String]) -> Ask<'a, Asked> {
+        Box::pin(request_of_nemesis(leader, Request::Change { add, remove }))
+    }
+
+    fn transfer<'a>(&'a self, leader: &'a Member, to: &'a str) -> Ask<'a, Asked> {
+        Box::pin(request_of_nemesis(leader, Request::Transfer { to }))
+    }
+
+    fn traces(&self) -> bool {
+        true
+    }
+}
+
+/// What of a node's status says where it stands.
+#[derive(Deserialize)]
+struct StandingFields {
+    role: String,
+    term: u64,
+    voters: Vec<String>,
+}
+
+async fn request_of_nemesis(leader: &Member, request: Request<'_>) -> Asked {
+    match ask(endpoint(leader.address), &request, ASK_TIMEOUT).await {
+        Ok(Reply::Members { .. } | Reply::Transferred { .. }) => Asked::Done,
+        Ok(Reply::Failed(note)) => Asked::Refused(format!("{}: {}", note.kind, note.message)),
+        Ok(Reply::Unknown(note)) => Asked::Unknown(format!("{}: {}", note.kind, note.message)),
+        Ok(other) => Asked::Unknown(format!("it answered {other:?}")),
+        Err(error) => Asked::Unknown(error.to_string()),
+    }
+}
+
+async fn status_of(member: &Member) -> Result<serde_json::Map<String, serde_json::Value>> {
+    match ask(endpoint(member.address), &Request::Status {}, ASK_TIMEOUT).await? {
+        Reply::Status(fields) => Ok(fields),
+        other => bail!("{} answered a question for its status with {other:?}", member.id),
+    }
+}
+
+/// One client of one member.
+struct RaftClient {
+    node: String,
+    address: SocketAddr,
+    name: String,
+    session: Arc<Mutex<Session>>,
+    connection: Option<Connection>,
+}
+
+impl RaftClient {
+    /// The session for this command; opens one if the client has none. Opening changes nothing of the objects under test, so it happens
+    /// before the operation is invoked.
+    async fn session(&mut self, stamp: Stamp, deadline: Duration) -> Result<u64, ErrorNote> {
+        let known = self.session.lock().expect("no holder of this lock panics").id;
+        let id = match known {
+            Some(id) => id,
+            None => self.open_session(deadline).await?,
+        };
+        let mut session = self.session.lock().expect("no holder of this lock panics");
+        session.id = Some(id);
+        match session.last {
+            Some((same, of)) if same == stamp && of != id => Err(ErrorNote::new(
+                "session-lost",
+                "the session of the first attempt is gone; asked again in another one, the command might be done twice",
+            )),
+            _ => {
+                session.last = Some((stamp, id));
+                Ok(id)
+            }
+        }
+    }
+
+    async fn open_session(&mut self, deadline: Duration) -> Result<u64, ErrorNote> {
+        let connection = self.connection.as_mut().expect("connected by the caller");
+        connection.encode(&Request::Session {}, Stamp(0), None, deadline);
+        let reply = tokio::time::timeout(deadline, connection.exchange()).await;
+        match reply {
+            Ok(Ok(Reply::Session { id })) => Ok(id),
+            Ok(Ok(Reply::Failed(note) | Reply::Unknown(note))) => Err(error_note(note)),
+            other => {
+                // Half of a reply may be on its way.
+                self.connection = None;
+                Err(ErrorNote::new("unreachable", format!("no session: {other:?}")))
+            }
+        }
+    }
+}
+
+impl Client for RaftClient {
+    fn prepare<'a>(&'a mut self, operation: &'a Operation, stamp: Stamp, deadline: Duration) -> BoxFuture<'a, Result<(), ErrorNote>> {
+        Box::pin(async move {
+            if self.connection.is_none() {
+                let opened = Connection::open(self.address, &self.name, deadline).await;
+                self.connection = Some(opened.map_err(|error| ErrorNote::new("unreachable", error.to_string()))?);
+            }
+            let session = match operation.f.changes_nothing() {
+                true => None,
+                false => Some(self.session(stamp, deadline).await?),
+            };
+            let connection = self
+                .connection
+                .as_mut()
+                .expect("connected above, and a session keeps the connection");
+            // The node is told to give up a tenth earlier than we do: a definite failure that arrives in time is worth more to the judge
+            // than an outcome that nobody knows.
+            with_request(operation, |request| connection.encode(request, stamp, session, deadline * 9 / 10));
+            Ok(())
+        })
+    }
+
+    fn perform<'a>(&'a mut self, operation: &'a Operation, _deadline: Duration) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let Some(connection) = &mut self.connection else {
+                return Outcome::Failed(ErrorNote::new("unreachable", "not connected"));
+            };
+            match connection.exchange().await {
+                Ok(Reply::Unknown(note)) => {
+                    if note.kind == SESSION_EXPIRED {
+                        self.session.lock().expect("no holder of this lock panics").id = None;
+                    }
+                    Outcome::Unknown(error_note(note))
+                }
+                Ok(reply) => conclude(operation, reply),
+                Err(WireError::Io(error)) => Outcome::Unknown(ErrorNote::new("connection-lost", error.to_string())),
+                Err(error @ WireError::Malformed(_)) => Outcome::Unknown(ErrorNote::new("malformed-reply", error.to_string())),
+            }
+        })
+    }
+
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn abandon(&mut self) {
+        self.connection = None;
+    }
+}
+
+/// The kind of answer to a command whose session the log has closed.
+const SESSION_EXPIRED: &str = "session-expired";
+
+/// One increment: a counter is as high as its text is long.
+const INCREMENT: &str = "+";
+
+/// Hands the request for an operation to `send`. Counters and sets are texts that only grow, by appending.
+fn with_request(operation: &Operation, send: impl FnOnce(&Request<'_>)) {
+    let key = &*operation.key;
+    match (operation.f, operation.argument) {
+        (Function::Write, Argument::Value(value)) => send(&Request::Put {
+            key,
+            value: &value.to_string(),
+        }),
+        (Function::Cas, Argument::Pair(expected, new)) => send(&Request::Cas {
+            key,
+            expect: expected.map(|value| value.to_string()).as_deref(),
+            value: &new.to_string(),
+        }),
+        (Function::Increment, _) => send(&Request::Append { key, value: INCREMENT }),
+        (Function::AddElement, Argument::Value(element)) => send(&Request::Append {
+            key,
+            value: &format!("{element},"),
+        }),
+        _ => send(&Request::Get { key }),
+    }
+}
+
+fn conclude(operation: &Operation, reply: Reply) -> Outcome {
+    match (reply, operation.f) {
+        (Reply::Value { value, .. }, Function::Read) => Outcome::Ok(Seen::from_text(value.as_deref())),
+        (Reply::Value { value, .. }, Function::ReadCounter) => Outcome::Ok(count(&value.unwrap_or_default())),
+        (Reply::Value { value, .. }, Function::ReadSet) => Outcome::Ok(elements(&value.unwrap_or_default())),
+        (Reply::Stored { .. }, Function::Write | Function::Increment | Function::AddElement) => Outcome::Ok(Seen::Nothing),
+        (Reply::Cas { swapped: true, .. }, Function::Cas) => Outcome::Ok(Seen::Nothing),
+        (Reply::Cas { swapped: false, seen, .. }, Function::Cas) => Outcome::Failed(ErrorNote::mismatch(Seen::from_text(seen.as_deref()))),
+        (Reply::Failed(note), _) => Outcome::Failed(error_note(note)),
+        (other, _) => Outcome::Unknown(ErrorNote::new("wrong-reply", format!("{other:?}"))),
+    }
+}
+
+fn error_note(note: Note) -> ErrorNote {
+    ErrorNote {
+        leader: note.leader,
+        ..ErrorNote::new(note.kind, note.message)
+    }
+}
+
+/// How many increments a text holds.
+fn count(text: &str) -> Seen {
+    let others = text.replace(INCREMENT, "");
+    match i64::try_from(text.len()) {
+        Ok(count) if others.is_empty() => Seen::Number(count),
+        _ => Seen::foreign(text),
+    }
+}
+
+/// The elements that a text lists.
+fn elements(text: &str) -> Seen {
+    let element = |item: &str| match Seen::from_text(Some(item)) {
+        Seen::Number(number) => Some(number),
+        _ => None,
+    };
+    let items: Option<Vec<i64>> = text.split_terminator(',').map(element).collect();
+    match items {
+        // Without a comma at its end the last element was cut.
+        Some(items) if text.is_empty() || text.ends_with(',') => Seen::List(items),
+        _ => Seen::foreign(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_increments_and_lists_elements() {
+        assert_eq!(count(""), Seen::Number(0));
+        assert_eq!(count("+++"), Seen::Number(3));
+        assert_eq!(count("++x"), Seen::Foreign("++x".into()));
+        assert_eq!(elements(""), Seen::List(vec![]));
+        assert_eq!(elements("17,3,"), Seen::List(vec![17, 3]));
+        for foreign in ["17", "17,,", "17,x,", "017,"] {
+            assert_eq!(elements(foreign), Seen::Foreign(foreign.into()));
+        }
+    }
+
+    #[test]
+    fn a_comparison_that_failed_tells_what_it_saw() {
+        let cas = Operation::new(Function::Cas, "k", Argument::Pair(Some(1), 2));
+        let seen = |seen: Option<&str>| {
+            let reply = Reply::Cas {
+                swapped: false,
+                seen: seen.map(Into::into),
+            };
+            match conclude(&cas, reply) {
+                Outcome::Failed(note) => (note.kind.to_string(), note.seen),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(seen(Some("5")), ("mismatch".into(), Some(Seen::Number(5))));
+        assert_eq!(seen(None), ("mismatch".into(), Some(Seen::Nothing)));
+        let swapped = Reply::Cas { swapped: true, seen: None };
+        assert_eq!(conclude(&cas, swapped), Outcome::Ok(Seen::Nothing));
+    }
+
+    #[test]
+    fn an_answer_to_another_question_is_no_answer() {
+        let stored = Reply::Stored {
+            version: serde_json::Value::Null,
+        };
+        assert!(matches!(conclude(&Operation::read("k"), stored), Outcome::Unknown(_)));
+    }
+}
