@@ -37,6 +37,8 @@ pub enum TraceEvent {
         versions: &'static str,
         /// When tombstones go: `safe`, `grace` or `never`.
         reaping: &'static str,
+        /// The longest time between two comparisons of a pair of replicas, in ms; 0 if there are none.
+        anti_entropy_ms: u64,
         /// All members, sorted.
         members: Vec<Text>,
         /// The time namespace's shift of the monotonic clock, in ns: subtract it from every `mono_ns`.
@@ -269,6 +271,7 @@ mod tests {
                 write_back: true,
                 versions: "quorum",
                 reaping: "safe",
+                anti_entropy_ms: 1000,
                 members: vec!["n1".into(), "n2".into(), "n3".into()],
                 mono_offset_ns: 0,
             },
@@ -327,12 +330,61 @@ mod tests {
                 acks: vec!["n2".into(), "n1".into()],
             },
             TraceEvent::Done {
-                op,
+                op: op.clone(),
                 f: "put",
-                key,
+                key: key.clone(),
                 outcome: "failed",
                 version: None,
                 acks: vec![],
+            },
+            TraceEvent::Assign {
+                op: op.clone(),
+                key: key.clone(),
+                version: version(),
+                value_id: "17".into(),
+                vector: vec![("n1".into(), 2, 9), ("n2".into(), 1, 4)].into(),
+            },
+            TraceEvent::Put {
+                key: key.clone(),
+                version: version(),
+                value_id: value_id(None),
+                durable: true,
+                replayed: false,
+                vector: vec![("n1".into(), 2, 9)].into(),
+            },
+            TraceEvent::Reap {
+                key: key.clone(),
+                version: version(),
+                replayed: false,
+            },
+            TraceEvent::Reap {
+                key: key.clone(),
+                version: version(),
+                replayed: true,
+            },
+            TraceEvent::HintStore {
+                to: "n2".into(),
+                key: key.clone(),
+                version: version(),
+            },
+            TraceEvent::HintSend {
+                to: "n2".into(),
+                key: key.clone(),
+                version: version(),
+            },
+            TraceEvent::Repair {
+                to: "n2".into(),
+                key: key.clone(),
+                version: version(),
+            },
+            TraceEvent::Get {
+                op,
+                key,
+                replies: vec![ReplySeen {
+                    node: "n2".into(),
+                    version: Some(version()),
+                    siblings: vec![version()],
+                }],
             },
         ];
         assert_eq!(printed(&events), include_str!("../tests/golden/trace.jsonl"));

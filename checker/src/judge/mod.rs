@@ -11,6 +11,7 @@ mod idle;
 mod linearizable;
 mod marks;
 mod readiness;
+mod siblings;
 #[cfg(test)]
 mod tests;
 pub mod timeline;
@@ -60,7 +61,11 @@ impl Judgement {
 /// Judges a history by every rule that applies to it.
 pub fn judge(history: &History, traces: Traces<'_>) -> Judgement {
     let timeline = Timeline::of(history);
-    let (mut findings, witness) = linearizable::findings(history);
+    let (mut findings, witness) = if crate::siblings::applies(history.header.as_ref()) {
+        (siblings::findings(history), None)
+    } else {
+        linearizable::findings(history)
+    };
     if let Traces::AtHand(at_hand) = traces {
         findings.extend(traces::findings(history, &timeline, at_hand));
     }

@@ -20,6 +20,7 @@ mod never_back;
 mod newest_reply;
 mod one_value;
 mod read;
+mod replaced;
 mod scene;
 #[cfg(test)]
 mod tests;

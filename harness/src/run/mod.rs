@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use squall_checker::history::mark::{EndReason, Finding, Header};
+use squall_checker::siblings::{READS, READS_ARE_SETS};
 use squall_workloads::Workload;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -96,12 +97,13 @@ async fn record(
     let clock = RunClock::start();
     let header = header(&plan, system.as_ref(), &folder);
     let (recorder, tapped) = match hold_ms {
-        Some(_) => {
+        // The online check knows registers, and none that hold several values.
+        Some(_) if !system.reads_are_sets() => {
             let (tap, tapped) = record::tap();
             let recorder = Recorder::create_tapped(&folder.history(), &header, clock.clone(), tap);
             (recorder, Some(tapped))
         }
-        None => (Recorder::create(&folder.history(), &header, clock.clone()), None),
+        _ => (Recorder::create(&folder.history(), &header, clock.clone()), None),
     };
     let recorder = recorder.context("create the history")?;
     let pen = recorder.pen();
@@ -169,7 +171,11 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
         clients: plan.workload.clients(),
         traces: system.traces(),
         // The stride of process numbers: by it a reader tells which processes are the same client.
-        extra: serde_json::Map::from_iter([("seats".into(), seats(plan).into())]),
+        extra: serde_json::Map::from_iter(
+            [("seats".into(), seats(plan).into())]
+                .into_iter()
+                .chain(system.reads_are_sets().then(|| (READS.into(), READS_ARE_SETS.into()))),
+        ),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod etcd;
 mod http;
 pub mod quorum;
+pub mod quorum_extras;
 pub mod raft;
 pub(crate) mod wire;
 
@@ -123,6 +124,11 @@ pub trait System: Send + Sync {
     /// Asks the leader to hand its leadership to `to`.
     fn transfer<'a>(&'a self, _leader: &'a Member, _to: &'a str) -> Ask<'a, Asked> {
         Box::pin(async { Asked::Refused("this system cannot hand its leadership over".into()) })
+    }
+
+    /// Whether a read gives all values that were written concurrently, rather than one.
+    fn reads_are_sets(&self) -> bool {
+        false
     }
 
     /// Whether the nodes write event traces.

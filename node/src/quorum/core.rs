@@ -172,6 +172,8 @@ impl QuorumCore {
             write_back: config.write_back,
             versions: config.versions.name(),
             reaping: config.upkeep.reaping.name(),
+            // A node turns to its peers one after another.
+            anti_entropy_ms: config.upkeep.anti_entropy_ms.saturating_mul(config.members.count() as u64 - 1),
             members: config.members.names().to_vec(),
             mono_offset_ns,
         });

@@ -9,7 +9,7 @@ use crate::members::{NodeIndex, Text};
 
 /// Open pushes to one node at most: enough for ten thousand keys a second at a round trip of a few ms, few enough for a link that has
 /// just come up.
-const OPEN_PER_NODE_MAX: usize = 64;
+const OPEN_PER_NODE_MAX: usize = 256;
 
 /// Why a value is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

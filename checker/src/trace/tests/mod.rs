@@ -3,6 +3,7 @@
 mod notation;
 mod reading;
 mod rules;
+mod upkeep;
 
 use self::notation::{Settings, traces};
 use super::{NodeTraces, Violation};
