@@ -67,6 +67,10 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "PERCENT", default_value_t = 0, help_heading = "Clients")]
     cas: u32,
 
+    /// register, quorum: share of deletes among the changes
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, help_heading = "Clients")]
+    deletes: u32,
+
     /// What a client does about an operation that did not succeed
     #[arg(long, value_name = "HOW", value_enum, default_value_t = RetryArg::None, help_heading = "Clients")]
     retry: RetryArg,
@@ -152,7 +156,7 @@ impl From<RetryArg> for Retry {
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 32] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 33] = [
     "system",
     "seed",
     "time",
@@ -164,6 +168,7 @@ pub(super) const PLAN_ARGUMENTS: [&str; 32] = [
     "ops_per_key",
     "reads",
     "cas",
+    "deletes",
     "retry",
     "keys_at_once",
     "operation_timeout",
@@ -250,6 +255,7 @@ impl PlanArgs {
             rate: self.rate,
             reads_percent: self.reads,
             cas_percent: self.cas,
+            deletes_percent: self.deletes,
             retry: self.retry.into(),
             seed,
         };
@@ -325,6 +331,7 @@ impl PlanArgs {
             ("--no-write-back", self.no_write_back),
             ("--versions", self.versions.is_some()),
             ("--clock-offset", !self.clock_offset.is_empty()),
+            ("--deletes", self.deletes > 0),
         ];
         own.into_iter().chain(extras).collect()
     }
