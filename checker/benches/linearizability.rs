@@ -9,7 +9,9 @@ use divan::counter::ItemsCount;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history::History;
+use squall_checker::history::binary::write_binary;
 use squall_checker::history::event::EventType;
+use squall_checker::history::formats::{self, Chunking, ReadOptions};
 use squall_checker::history::write::{LineValue, OperationLine, write_operation};
 use squall_checker::linearizability::{Witness, check, first_violation};
 use squall_checker::verdict::Verdict;
@@ -142,6 +144,26 @@ fn read(bencher: Bencher<'_, '_>, shape: Shape) {
     bencher
         .counter(ItemsCount::new(OPERATIONS))
         .bench(|| History::read(lines.as_slice()).expect("the lines are ours"));
+}
+
+/// The same lines on two threads, as the program reads them.
+#[divan::bench(args = SHAPES, sample_count = 3)]
+fn read_on_two_threads(bencher: Bencher<'_, '_>, shape: Shape) {
+    let lines = lines(shape);
+    bencher
+        .counter(ItemsCount::new(OPERATIONS))
+        .bench(|| History::read_chunked(lines.as_slice(), Chunking::on_threads(2)).expect("the lines are ours"));
+}
+
+/// The same history as bytes. Goal: five times faster than the lines.
+#[divan::bench(args = SHAPES, sample_count = 3)]
+fn read_binary(bencher: Bencher<'_, '_>, shape: Shape) {
+    let history = History::read(lines(shape).as_slice()).expect("the lines are ours");
+    let mut bytes = Vec::new();
+    write_binary(&history, &mut bytes).expect("a vector takes every byte");
+    bencher
+        .counter(ItemsCount::new(OPERATIONS))
+        .bench(|| formats::read(bytes.as_slice(), &ReadOptions::default()).expect("the bytes are ours"));
 }
 
 #[divan::bench(args = SHAPES, sample_count = 3)]

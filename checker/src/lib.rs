@@ -12,6 +12,7 @@ pub mod judge;
 pub mod linearizability;
 pub mod model;
 pub mod online;
+pub mod parallel;
 pub mod siblings;
 pub mod trace;
 pub mod verdict;

@@ -9,7 +9,7 @@
 //! Nobody wakes the writer: a wake-up is a system call between a stamp and the send it belongs to. It looks by itself every 20 ms.
 
 mod clock;
-mod line;
+pub(crate) mod line;
 mod pen;
 mod seal;
 mod tap;

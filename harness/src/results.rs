@@ -5,6 +5,7 @@
 //! DIR/20260214T093012Z-quorum-seed7/
 //!   plan.json  resolved.json  doctor.json          what was meant, what this machine could, what it is
 //!   history.jsonl                                  what happened: the only input of the judge
+//!   history.sqh                                    the same as bytes that load fast; never judged unless it is named itself
 //!   verdict.json  report.txt                       what it is worth
 //!   witness.txt  witness.jsonl                     the proof, when a rule is broken
 //!   squall.log                                     the harness's own log
@@ -20,9 +21,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use thiserror::Error;
 
-use crate::report::witness::Picture;
+pub use self::error::ResultsError;
+pub use self::input::{Input, open};
+pub use self::store::JudgementFiles;
+
+mod error;
+mod input;
+mod store;
+#[cfg(test)]
+mod tests;
 
 /// The name under which the newest run of a results folder can be reached.
 pub const LATEST: &str = "latest";
@@ -33,107 +41,10 @@ const NAME_ATTEMPTS: u32 = 100;
 /// Longest part of a system's name that goes into a folder name, in characters. Names of files end at 255 bytes.
 const NAME_CHARS_MAX: usize = 40;
 
-/// What kept a run folder from being made, found or written.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ResultsError {
-    /// The place exists but may not be written.
-    #[error("cannot write `{path}`: {cause}", path = path.display())]
-    NotWritable {
-        /// What was to be written.
-        path: PathBuf,
-        /// The system's answer.
-        cause: io::Error,
-    },
-    /// Neither a run folder nor a history file.
-    #[error("no run at `{path}`", path = path.display())]
-    NotFound {
-        /// What the user named.
-        path: PathBuf,
-        /// Where else it was looked for.
-        out_dir: PathBuf,
-    },
-    /// A folder that holds no history.
-    #[error("`{path}` is not a run folder: it has no history.jsonl", path = path.display())]
-    NotARun {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Anything else the file system may answer: disk full, an I/O error.
-    #[error("cannot write `{path}`: {cause}", path = path.display())]
-    Io {
-        /// What was to be written or read.
-        path: PathBuf,
-        /// The system's answer.
-        cause: io::Error,
-    },
-}
-
-impl ResultsError {
-    fn new(path: &Path, cause: io::Error) -> ResultsError {
-        let path = path.to_path_buf();
-        match cause.kind() {
-            // Missing, although its parents are made: /proc and its like. Already there: a file in the place of the folder.
-            io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::NotFound
-            | io::ErrorKind::AlreadyExists
-            | io::ErrorKind::InvalidInput
-            | io::ErrorKind::InvalidFilename => ResultsError::NotWritable { path, cause },
-            _ => ResultsError::Io { path, cause },
-        }
-    }
-
-    /// Whether the user named a place that cannot serve (exit 254) rather than the machine failing underneath (exit 255).
-    pub fn is_usage(&self) -> bool {
-        !matches!(self, ResultsError::Io { .. })
-    }
-
-    /// What the user can do about it, one line.
-    pub fn hint(&self) -> String {
-        match self {
-            ResultsError::NotWritable { .. } => "choose a folder you may write with `--out DIR`".into(),
-            ResultsError::NotFound { out_dir, .. } => {
-                format!("name a run folder or a history file; runs are kept in `{}`", out_dir.display())
-            }
-            ResultsError::NotARun { .. } => "name the folder of one run, or its history file".into(),
-            ResultsError::Io { .. } => "see whether the disk is full or failing".into(),
-        }
-    }
-}
-
 /// One run's folder. Its methods name every file in it; none of them touches the disk unless it says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
     root: PathBuf,
-}
-
-/// What a user may hand to `squall check`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// A whole run, with its traces.
-    Folder(RunFolder),
-    /// A history alone: nothing is written beside it, and no trace rule can be applied.
-    File(PathBuf),
-}
-
-impl Input {
-    /// The history to judge.
-    pub fn history(&self) -> PathBuf {
-        match self {
-            Input::Folder(folder) => folder.history(),
-            Input::File(path) => path.clone(),
-        }
-    }
-
-    /// The run folder, if it is one.
-    pub fn folder(&self) -> Option<&RunFolder> {
-        match self {
-            Input::Folder(folder) => Some(folder),
-            Input::File(_) => None,
-        }
-    }
 }
 
 impl RunFolder {
@@ -241,6 +152,11 @@ impl RunFolder {
         self.root.join("history.jsonl")
     }
 
+    /// The history as bytes; missing if it could not be written.
+    pub fn binary_history(&self) -> PathBuf {
+        self.root.join("history.sqh")
+    }
+
     /// The judgement, for programs.
     pub fn verdict(&self) -> PathBuf {
         self.root.join("verdict.json")
@@ -335,89 +251,6 @@ impl NodeFolder {
     }
 }
 
-/// Finds what the user named: a path to a run folder or to a history file, the name of a run in `out_dir`, or `latest`.
-///
-/// # Errors
-/// [`ResultsError::NotFound`] and [`ResultsError::NotARun`].
-pub fn open(named: &Path, out_dir: &Path) -> Result<Input, ResultsError> {
-    let in_out_dir = out_dir.join(named);
-    // `latest` first in the results folder: a file of that name in the working folder is not what anybody means.
-    let candidates = if named == Path::new(LATEST) {
-        [in_out_dir.as_path(), named]
-    } else {
-        [named, in_out_dir.as_path()]
-    };
-    let Some(found) = candidates.into_iter().find(|path| path.exists()) else {
-        return Err(ResultsError::NotFound {
-            path: named.to_path_buf(),
-            out_dir: out_dir.to_path_buf(),
-        });
-    };
-    if !found.is_dir() {
-        return Ok(Input::File(found.to_path_buf()));
-    }
-    let folder = RunFolder {
-        root: resolve_latest(found),
-    };
-    if !folder.history().is_file() {
-        return Err(ResultsError::NotARun { path: found.to_path_buf() });
-    }
-    Ok(Input::Folder(folder))
-}
-
-/// The run behind a link `latest`, so that a run that starts meanwhile cannot move the ground; any other path as it is.
-fn resolve_latest(path: &Path) -> PathBuf {
-    match (path.file_name(), fs::read_link(path)) {
-        (Some(name), Ok(target)) if name == LATEST => path.with_file_name(target),
-        _ => path.to_path_buf(),
-    }
-}
-
-/// The texts that follow from a history, as [`crate::report`] renders them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JudgementFiles {
-    /// `verdict.json`.
-    pub verdict: String,
-    /// `report.txt`.
-    pub report: String,
-    /// `witness.txt` and `witness.jsonl`.
-    pub witness: Option<(String, String)>,
-    /// `witness.svg` and `witness.html`.
-    pub picture: Option<Picture>,
-}
-
-impl RunFolder {
-    /// Writes what the judge found and removes what an earlier judgement left. Each file is replaced whole, never seen half.
-    ///
-    /// # Errors
-    /// [`ResultsError::NotWritable`] for a folder that may only be read: `squall check` then prints and goes on.
-    pub fn write_judgement(&self, files: &JudgementFiles) -> Result<(), ResultsError> {
-        match &files.witness {
-            Some((text, history)) => {
-                replace(&self.witness_text(), text)?;
-                replace(&self.witness_history(), history)?;
-            }
-            None => {
-                remove(&self.witness_text())?;
-                remove(&self.witness_history())?;
-            }
-        }
-        match &files.picture {
-            Some(picture) => {
-                replace(&self.witness_picture(), &picture.svg)?;
-                replace(&self.witness_page(), &picture.html)?;
-            }
-            None => {
-                remove(&self.witness_picture())?;
-                remove(&self.witness_page())?;
-            }
-        }
-        replace(&self.report(), &files.report)?;
-        // Last: who sees a verdict finds the proof beside it.
-        replace(&self.verdict(), &files.verdict)
-    }
-}
-
 /// Makes the first of `name`, `name-2`, `name-3`, … that does not exist.
 fn take_free_name(out_dir: &Path, name: &str) -> Result<PathBuf, ResultsError> {
     let mut path = out_dir.join(name);
@@ -430,23 +263,6 @@ fn take_free_name(out_dir: &Path, name: &str) -> Result<PathBuf, ResultsError> {
     }
     fs::create_dir(&path).map_err(|cause| ResultsError::new(&path, cause))?;
     Ok(path)
-}
-
-fn replace(path: &Path, text: &str) -> Result<(), ResultsError> {
-    let beside = path.with_extension("new");
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|cause| {
-        // Best effort: the error that matters is the one above.
-        let _ = fs::remove_file(&beside);
-        ResultsError::new(path, cause)
-    })
-}
-
-fn remove(path: &Path) -> Result<(), ResultsError> {
-    match fs::remove_file(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(ResultsError::new(path, cause)),
-        _ => Ok(()),
-    }
 }
 
 /// `text` as one path component: letters, digits, `.`, `_` and `-` stay, the rest becomes `-`. Never empty, `.` or `..`, because a
@@ -467,141 +283,5 @@ fn safe_name(text: &str) -> String {
         format!("_{kept}")
     } else {
         kept
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn noon() -> DateTime<Utc> {
-        "2026-02-14T12:00:00Z".parse().unwrap()
-    }
-
-    #[test]
-    fn names_a_run_by_time_system_and_seed_and_points_latest_at_the_newest() {
-        let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("deep/results");
-        let first = RunFolder::create_at(&out, "quorum", 7, noon()).unwrap();
-        assert_eq!(first.name(), "20260214T120000Z-quorum-seed7");
-        assert_eq!(first.typed(), out.join("latest"));
-        let second = RunFolder::create_at(&out, "quorum", 7, noon()).unwrap();
-        assert_eq!(second.name(), "20260214T120000Z-quorum-seed7-2");
-        assert_eq!(second.typed(), out.join("latest"));
-        assert_eq!(first.typed(), first.root());
-        assert_eq!(second.as_typed(&second.witness_text()), out.join("latest/witness.txt"));
-        let entries: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(entries.len(), 3, "two runs and `latest`, nothing in between: {entries:?}");
-    }
-
-    #[test]
-    fn never_gives_one_folder_to_two_runs_that_start_together() {
-        let dir = tempfile::tempdir().unwrap();
-        let names: Vec<String> = std::thread::scope(|scope| {
-            let started: Vec<_> = (0..16)
-                .map(|_| scope.spawn(|| RunFolder::create_at(dir.path(), "etcd", 1, noon()).unwrap().name()))
-                .collect();
-            started.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
-        assert_eq!(distinct.len(), 16, "{names:?}");
-        assert!(names.contains(&fs::read_link(dir.path().join(LATEST)).unwrap().to_string_lossy().into_owned()));
-    }
-
-    #[test]
-    fn keeps_a_folder_named_latest_that_somebody_else_made() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("latest/precious")).unwrap();
-        let run = RunFolder::create_at(dir.path(), "quorum", 7, noon()).unwrap();
-        assert!(dir.path().join("latest/precious").is_dir());
-        assert_eq!(run.typed(), run.root());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "no intermediate link is left");
-    }
-
-    #[test]
-    fn makes_no_path_out_of_a_name() {
-        for (hostile, expected) in [
-            ("../../etc", "_..-..-etc"),
-            ("", "_"),
-            ("a/b\n\u{1b}[31m", "a-b--[31m".replace('[', "-").as_str()),
-        ] {
-            assert_eq!(safe_name(hostile), expected);
-        }
-        assert_eq!(RunFolder::at("/r").node("..").data(), Path::new("/r/nodes/_../data"));
-    }
-
-    #[test]
-    fn a_place_that_cannot_hold_results_is_a_usage_error_with_a_hint() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("results");
-        fs::write(&file, "").unwrap();
-        for place in [
-            file.as_path(),
-            &file.join("below"),
-            Path::new("/proc/nope"),
-            &dir.path().join("x".repeat(300)),
-        ] {
-            let error = RunFolder::create_at(place, "quorum", 7, noon()).unwrap_err();
-            assert!(error.is_usage(), "{error:?}");
-        }
-        let error = RunFolder::create_at(&file, "quorum", 7, noon()).unwrap_err();
-        assert!(error.to_string().contains("results"), "{error}");
-        assert!(error.hint().contains("--out DIR"));
-    }
-
-    #[test]
-    fn a_full_disk_is_not_the_users_fault() {
-        let error = ResultsError::new(Path::new("x"), io::Error::from(io::ErrorKind::StorageFull));
-        assert!(!error.is_usage());
-    }
-
-    #[test]
-    fn opens_a_run_by_path_by_name_and_as_latest_and_a_bare_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = RunFolder::create_at(dir.path(), "quorum", 7, noon()).unwrap();
-        let error = open(Path::new("latest"), dir.path()).unwrap_err();
-        assert!(
-            matches!(error, ResultsError::NotARun { .. }),
-            "a run without a history yet: {error:?}"
-        );
-        fs::write(run.history(), "").unwrap();
-        for named in [Path::new("latest"), run.root(), Path::new(&run.name()), &dir.path().join("latest")] {
-            let input = open(named, dir.path()).unwrap();
-            assert_eq!(input, Input::Folder(run.clone()), "{named:?}");
-            assert_eq!(input.history(), run.history());
-        }
-        assert_eq!(open(&run.history(), dir.path()).unwrap(), Input::File(run.history()));
-        let error = open(Path::new("nosuch"), dir.path()).unwrap_err();
-        assert!(
-            error.is_usage() && error.hint().contains(&dir.path().display().to_string()),
-            "{error:?}"
-        );
-    }
-
-    #[test]
-    fn removes_the_witness_of_an_earlier_judgement() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = RunFolder::create_at(dir.path(), "quorum", 7, noon()).unwrap();
-        let mut files = JudgementFiles {
-            verdict: "1\n".into(),
-            report: "r\n".into(),
-            witness: Some(("w\n".into(), "{}\n".into())),
-            picture: Some(Picture {
-                svg: "s\n".into(),
-                html: "h\n".into(),
-            }),
-        };
-        run.write_judgement(&files).unwrap();
-        assert_eq!(fs::read_to_string(run.witness_text()).unwrap(), "w\n");
-        assert_eq!(fs::read_to_string(run.witness_history()).unwrap(), "{}\n");
-        assert_eq!(fs::read_to_string(run.witness_picture()).unwrap(), "s\n");
-        assert_eq!(fs::read_to_string(run.witness_page()).unwrap(), "h\n");
-        files.witness = None;
-        files.picture = None;
-        files.verdict = "2\n".into();
-        run.write_judgement(&files).unwrap();
-        assert!(!run.witness_text().exists() && !run.witness_history().exists());
-        assert!(!run.witness_picture().exists() && !run.witness_page().exists());
-        assert_eq!(fs::read_to_string(run.verdict()).unwrap(), "2\n");
     }
 }

@@ -14,6 +14,7 @@
 //! | [`quorum`] | the quorum store: puts, gets, replica |
 //! | [`raft`] | the Raft store: elections, one replicated log, snapshots, members, sessions |
 //! | [`driver`] | sockets, disk, time, chance |
+//! | [`sim`] | the same for thousands of cores in one thread: a simulated network, disks, clocks, crashes |
 //! | [`frame`], [`message`] | the wire; `PROTOCOL.md` for readers of other languages |
 //! | [`wal`], [`incarnation`], [`disk`] | what survives a crash |
 //! | [`ring`], [`members`], [`version`], [`vector`] | who keeps a key, who is who, which value is newer, which are concurrent |
@@ -37,6 +38,7 @@ pub mod message;
 pub mod quorum;
 pub mod raft;
 pub mod ring;
+pub mod sim;
 pub mod status;
 pub mod trace;
 pub mod vector;

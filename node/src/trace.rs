@@ -20,7 +20,7 @@ use crate::version::Version;
 const VALUE_ID_BYTES_MAX: usize = 64;
 
 /// What happened. `op` is `<node>/<incarnation>/<number>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TraceEvent {
     /// A quorum node begins to serve.
@@ -155,7 +155,7 @@ pub enum TraceEvent {
 }
 
 /// One reply that a get used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ReplySeen {
     /// Which replica.
     pub node: Text,

@@ -16,7 +16,7 @@ use crate::members::Text;
 use crate::version::Version;
 
 /// Counts of writes by actor. On the wire: `[["n1",incarnation,count],…]`, ordered. Empty in schemes that order all writes of a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "Vec<(Text, u64, u64)>", into = "Vec<(Text, u64, u64)>")]
 pub struct Vector(BTreeMap<(Text, u64), u64>);
 

@@ -78,7 +78,7 @@ impl Script {
                     assert_eq!((client, reply.replace(outcome)), (CLIENT, None));
                 }
                 Effect::Trace(event) => self.traces.push(event),
-                other => panic!("a quorum core wants {other:?}"),
+                Effect::Compact { .. } | Effect::Stop { .. } => panic!("the quorum store has no such effect"),
             }
         }
         (sent, reply)

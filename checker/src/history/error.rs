@@ -21,6 +21,10 @@ pub struct ReadError {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nothing of it is a line.
+        if let ReadErrorKind::Binary(_) = self.kind {
+            return self.kind.fmt(f);
+        }
         write!(f, "line {}", self.line)?;
         if let Some(column) = self.column {
             write!(f, ", column {column}")?;
@@ -45,6 +49,9 @@ pub enum ReadErrorKind {
     /// Not the JSON of a whole operation, in a file with one operation per line.
     #[error("this is no operation: {0}")]
     Row(String),
+    /// No binary history, or a damaged one.
+    #[error("this binary history cannot be read: {0}; take the JSON lines that it was made of")]
+    Binary(String),
     /// Not EDN.
     #[error("this is no EDN: {0}")]
     Edn(String),

@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 
 use super::event::EventType;
+use super::values::ValueId;
 
 /// The fields that the judge needs of an operation's line. Unknown fields are passed over.
 #[derive(Debug, Deserialize)]
@@ -25,16 +26,30 @@ pub(super) struct Line<'a> {
     pub(super) key: Option<Text<'a>>,
     /// `None` only if the field is missing; an explicit `null` is a value.
     #[serde(borrow, default, deserialize_with = "present")]
-    pub(super) value: Option<&'a RawValue>,
+    pub(super) value: Option<Json<'a>>,
     #[serde(borrow, default)]
     pub(super) node: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(super) error: Option<&'a RawValue>,
+    /// JSON. Null is no error.
+    #[serde(borrow, default, deserialize_with = "error_text")]
+    pub(super) error: Option<&'a str>,
+}
+
+/// A value of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Json<'a> {
+    /// As it stands in the file: valid JSON.
+    Text(&'a str),
+    /// One that is its own number: an integer or null.
+    Known(ValueId),
 }
 
 /// `"seen": null` is something seen (an absent value), a missing `seen` is not.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json<'de>>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(|json| Some(Json::Text(json.get())))
+}
+
+fn error_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
+    Ok(Option::<&RawValue>::deserialize(deserializer)?.map(RawValue::get))
 }
 
 /// A name that may stand as an integer, for the owned form of a line.
@@ -115,27 +130,27 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 #[derive(Debug, Default)]
 pub(super) struct ErrorNote<'a> {
     pub(super) kind: Option<Cow<'a, str>>,
-    pub(super) seen: Option<&'a RawValue>,
+    pub(super) seen: Option<Json<'a>>,
 }
 
 impl<'a> ErrorNote<'a> {
     /// Reads an error as it stands in the file. A bare string is its own kind.
-    pub(super) fn of(error: &'a RawValue) -> ErrorNote<'a> {
+    pub(super) fn of(error: &'a str) -> ErrorNote<'a> {
         #[derive(Deserialize)]
         struct Fields<'a> {
             #[serde(borrow, default)]
             kind: Option<Text<'a>>,
             #[serde(borrow, default, deserialize_with = "present")]
-            seen: Option<&'a RawValue>,
+            seen: Option<Json<'a>>,
         }
-        if let Ok(Fields { kind, seen }) = serde_json::from_str(error.get()) {
+        if let Ok(Fields { kind, seen }) = serde_json::from_str(error) {
             return ErrorNote {
                 kind: kind.map(|kind| kind.0),
                 seen,
             };
         }
         ErrorNote {
-            kind: serde_json::from_str::<Text<'_>>(error.get()).ok().map(|text| text.0),
+            kind: serde_json::from_str::<Text<'_>>(error).ok().map(|text| text.0),
             seen: None,
         }
     }

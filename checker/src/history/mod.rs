@@ -1,7 +1,7 @@
 //! The history: what every client saw and what was done to the cluster, on one clock.
 //!
 //! [`event`] is one line of the file, [`read`] turns a whole file into a [`History`], which the rules judge; [`mod@write`] writes the lines,
-//! [`formats`] reads other people's files.
+//! [`formats`] reads other people's files, [`binary`] is the same history as bytes that need no parsing.
 //!
 //! Intervals are closed. An operation that returns at time t and one that is invoked at the same t are concurrent, because one
 //! monotonic clock is read by many threads and two readings may be equal: client A writes 1 and its reply is stamped 5; client B's
@@ -21,8 +21,13 @@ use self::names::Names;
 use self::operation::{Function, Operation};
 use self::values::{ValueId, ValueTable};
 
+pub mod binary;
+pub mod build;
+mod chunks;
+mod cursor;
 pub mod error;
 pub mod event;
+mod fast_line;
 pub mod formats;
 mod line;
 pub mod mark;

@@ -17,6 +17,16 @@ impl KeyId {
         u32::try_from(index).ok()?.checked_add(1).and_then(NonZeroU32::new).map(KeyId)
     }
 
+    /// A number that is never 0.
+    pub(super) fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The key of such a number; `None` for 0.
+    pub(super) fn of_number(number: u32) -> Option<KeyId> {
+        NonZeroU32::new(number).map(KeyId)
+    }
+
     /// The place in [`History::keys`](super::History::keys).
     pub fn index(self) -> usize {
         self.0.get() as usize - 1

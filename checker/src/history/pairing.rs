@@ -5,11 +5,10 @@
 //! process of its own (Jepsen's rule; Knossos and Elle assume it).
 
 use rustc_hash::FxHashMap;
-use serde_json::value::RawValue;
 
 use super::error::ReadErrorKind;
 use super::event::EventType;
-use super::line::{ErrorNote, Line, Text};
+use super::line::{ErrorNote, Json, Line, Text};
 use super::operation::{Function, KeyId, NEVER_NS, Operation, Outcome, SmallId};
 use super::values::{DEPTH_MAX, ValueId};
 use super::{History, Names};
@@ -215,12 +214,15 @@ fn line_number(number: u64) -> Result<u32, ReadErrorKind> {
     })
 }
 
-fn value(history: &mut History, json: Option<&RawValue>) -> Result<ValueId, ReadErrorKind> {
-    let Some(json) = json else { return Ok(ValueId::NULL) };
-    history
-        .values
-        .intern(json.get())
-        .map_err(|_| ReadErrorKind::ValueTooDeep { limit: DEPTH_MAX })
+fn value(history: &mut History, json: Option<Json<'_>>) -> Result<ValueId, ReadErrorKind> {
+    match json {
+        None => Ok(ValueId::NULL),
+        Some(Json::Known(value)) => Ok(value),
+        Some(Json::Text(json)) => history
+            .values
+            .intern(json)
+            .map_err(|_| ReadErrorKind::ValueTooDeep { limit: DEPTH_MAX }),
+    }
 }
 
 pub(super) fn function(history: &mut History, name: &str) -> Result<Function, ReadErrorKind> {

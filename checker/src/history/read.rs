@@ -1,16 +1,18 @@
-//! A whole file read in one pass: lines become operations, operations find their completions.
+//! Our own files: lines become operations, operations find their completions.
 //!
 //! Nothing of the file is trusted: a line is bounded before it is stored, nesting before it is followed, and every way in which a history
 //! can contradict itself is an error with its line. A last line that was cut is no error: the recorder writes an event to the file before it
 //! acts on it, so every prefix of a file is a history.
 
-use std::io::{BufRead, Read};
+use std::io::Read;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::chunks::{self, Chunking, LineReader};
 use super::error::{ReadError, ReadErrorKind};
 use super::event::Event;
+use super::fast_line::FastLine;
 use super::line::{Actor, Line};
 use super::mark::Header;
 use super::pairing::Pairing;
@@ -33,47 +35,79 @@ impl History {
     ///
     /// # Errors
     /// With the line, if the source cannot be read, if a line is no event or if the events contradict each other; see [`ReadErrorKind`].
-    pub fn read(mut source: impl BufRead) -> Result<History, ReadError> {
+    pub fn read(source: impl Read + Send) -> Result<History, ReadError> {
+        History::read_chunked(source, Chunking::default())
+    }
+
+    /// The same in other chunks, on several threads.
+    ///
+    /// # Errors
+    /// The same too.
+    pub fn read_chunked(source: impl Read + Send, chunking: Chunking) -> Result<History, ReadError> {
         let mut reader = Reader::default();
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let number = reader.history.lines + 1;
-            let at_line = |kind| ReadError {
-                line: number,
-                column: None,
-                operation: None,
-                kind,
-            };
-            // Two bytes more than the bound, for the line's end.
-            let bound = LINE_BYTES_MAX as u64 + 2;
-            source
-                .by_ref()
-                .take(bound)
-                .read_until(b'\n', &mut line)
-                .map_err(|error| at_line(error.into()))?;
-            if line.is_empty() {
-                break;
-            }
-            if line.len() as u64 == bound && line.last() != Some(&b'\n') {
-                return Err(at_line(ReadErrorKind::LineTooLong { limit: LINE_BYTES_MAX }));
-            }
-            reader.history.lines = number;
-            reader.take(&line)?;
-        }
-        Ok(reader.pairing.finish(reader.history))
+        chunks::read(source, &mut reader, chunking)?;
+        Ok(reader.finish())
     }
 }
 
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     history: History,
     pairing: Pairing,
     /// Whether the first line, which may be the header, has been seen.
     begun: bool,
 }
 
+impl LineReader for Reader {
+    type Row = FastLine;
+
+    const LINE_BYTES_USUAL: usize = 90;
+
+    fn parse(piece: &[u8], begin: usize) -> Option<(FastLine, usize)> {
+        FastLine::parse(piece, begin)
+    }
+
+    fn take_rows(&mut self, piece: &[u8], rows: &[FastLine]) -> Result<(), ReadError> {
+        for row in rows {
+            self.begun = true;
+            self.history.lines += 1;
+            let number = self.history.lines;
+            self.pairing
+                .take(&mut self.history, row.process, &row.line(piece), number)
+                .map_err(|kind| at_line(number, kind))?;
+        }
+        Ok(())
+    }
+
+    fn take_line(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        // A line's end may be two bytes long.
+        let bound = LINE_BYTES_MAX + 2;
+        if line.len() > bound || (line.len() == bound && line.last() != Some(&b'\n')) {
+            return Err(self.error_at_next(ReadErrorKind::LineTooLong { limit: LINE_BYTES_MAX }));
+        }
+        self.history.lines += 1;
+        self.take(line)
+    }
+
+    fn error_at_next(&self, kind: ReadErrorKind) -> ReadError {
+        at_line(self.history.lines + 1, kind)
+    }
+}
+
+fn at_line(line: u64, kind: ReadErrorKind) -> ReadError {
+    ReadError {
+        line,
+        column: None,
+        operation: None,
+        kind,
+    }
+}
+
 impl Reader {
+    pub(super) fn finish(self) -> History {
+        self.pairing.finish(self.history)
+    }
+
     fn take(&mut self, line: &[u8]) -> Result<(), ReadError> {
         // Editors of some systems put the mark of UTF-8 before the first line.
         let line = if self.begun {

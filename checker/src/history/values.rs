@@ -36,7 +36,18 @@ impl ValueId {
         ValueId((place as i64) << 1 | 1)
     }
 
-    fn place(self) -> Option<usize> {
+    /// The number behind the id, which only a [`ValueTable`] can tell.
+    pub(super) fn raw(self) -> i64 {
+        self.0
+    }
+
+    /// The id of such a number, which may name nothing.
+    pub(super) fn of_raw(raw: i64) -> ValueId {
+        ValueId(raw)
+    }
+
+    /// The place in its table, unless it is its own number.
+    pub(super) fn place(self) -> Option<usize> {
         (self.0 & 1 == 1 && self.0 > 0).then_some((self.0 >> 1) as usize)
     }
 }
@@ -51,8 +62,9 @@ pub struct ValueTable {
     pairs: FxHashMap<(ValueId, ValueId), usize>,
 }
 
+/// A value that is stored.
 #[derive(Debug, Clone)]
-enum Entry {
+pub(super) enum Entry {
     /// Canonical JSON.
     Text(Arc<str>),
     /// A list of two. Every `cas` has one as its argument, so it must cost no more than two numbers, and come apart again.
@@ -95,6 +107,11 @@ impl ValueTable {
             self.entries.push(Entry::Pair(first, second));
         }
         ValueId::of_place(place)
+    }
+
+    /// The stored values, in the order of their places.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// How many values are stored here.

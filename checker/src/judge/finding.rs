@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::trace::neighbourhood::Neighbourhood;
 use crate::verdict::Verdict;
 
 /// What kind of promise a broken rule stands for.
@@ -42,6 +43,9 @@ pub struct RuleFinding {
     /// The smallest evidence, one fact per line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
+    /// The events around it, for a diagram; only of a broken rule on Raft traces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbourhood: Option<Neighbourhood>,
 }
 
 impl RuleFinding {
@@ -53,6 +57,7 @@ impl RuleFinding {
             class: None,
             message: message.into(),
             evidence: Vec::new(),
+            neighbourhood: None,
         }
     }
 

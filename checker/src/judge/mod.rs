@@ -19,6 +19,7 @@ mod traces;
 mod vacuity;
 
 pub use self::finding::{Class, RuleFinding};
+pub use self::linearizable::{Chosen, Examination, Judging};
 pub use self::readiness::STALL_MS;
 use self::timeline::Timeline;
 pub use self::vacuity::{OPERATIONS_MIN, is_conclusive};
@@ -45,6 +46,8 @@ pub struct Judgement {
     pub interrupted: bool,
     /// What the rules found, strongest first; rules that have nothing to say are absent.
     pub findings: Vec<RuleFinding>,
+    /// How the operations of clients were judged, object by object.
+    pub examination: Examination,
     /// The proof, if clients saw what must never be seen. What only traces show is proved by its finding's evidence.
     pub witness: Option<Witness>,
     /// What a reader must know to weigh the verdict, one sentence each.
@@ -60,11 +63,17 @@ impl Judgement {
 
 /// Judges a history by every rule that applies to it.
 pub fn judge(history: &History, traces: Traces<'_>) -> Judgement {
+    judge_with(history, traces, &Judging::default())
+}
+
+/// [`judge`] by a model and within a budget.
+pub fn judge_with(history: &History, traces: Traces<'_>, judging: &Judging<'_>) -> Judgement {
     let timeline = Timeline::of(history);
+    let examination = Examination::of(history, judging);
     let (mut findings, witness) = if crate::siblings::applies(history.header.as_ref()) {
         (siblings::findings(history), None)
     } else {
-        linearizable::findings(history)
+        linearizable::findings(history, &examination)
     };
     if let Traces::AtHand(at_hand) = traces {
         findings.extend(traces::findings(history, &timeline, at_hand));
@@ -95,6 +104,7 @@ pub fn judge(history: &History, traces: Traces<'_>) -> Judgement {
         verdict: Verdict::merge(findings.iter().map(|finding| finding.verdict)),
         interrupted: ending::interrupted(&timeline),
         findings,
+        examination,
         witness,
         notes: notes(history, &timeline, traces),
     }
@@ -126,7 +136,7 @@ fn notes(history: &History, timeline: &Timeline, traces: Traces<'_>) -> Vec<Stri
                             no rule asked for events that are missing";
                 notes.push(note.into());
             }
-            Traces::AtHand(_) => {}
+            Traces::AtHand(at_hand) => notes.extend(at_hand.raft().into_iter().flat_map(|raft| raft.notes())),
         }
     }
     notes

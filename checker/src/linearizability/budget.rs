@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 
-/// The most that the search may cost for one key. Both are counted inside the search, so the same history always ends at the same place.
+/// The most that a search may cost for one key or object, whatever its model. Both are counted inside the search, so the same history always
+/// ends at the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Configurations looked at; two million a second is usual.
     pub configurations: u64,
-    /// Bytes of configurations and of the way that led to them.
+    /// Bytes of configurations, of states and of the way that led to them.
     pub bytes: u64,
 }
 
@@ -23,12 +24,12 @@ impl Default for Budget {
 
 /// Why a search ended without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub enum Ended {
     /// [`Budget::configurations`].
     Configurations(u64),
     /// [`Budget::bytes`].
     Bytes(u64),
-    /// The caller's stop.
+    /// The caller's [`Stop`]: what is said then depends on the machine.
     Stopped,
     /// More operations were open at once than the search has room for.
     Width(usize),
@@ -49,6 +50,7 @@ impl std::fmt::Display for Ended {
 pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// What is left of a budget.
+#[derive(Clone)]
 pub(super) struct Meter<'a> {
     budget: Budget,
     spent: Cell<u64>,
@@ -79,10 +81,25 @@ impl<'a> Meter<'a> {
         Meter::of(budget, self.stop)
     }
 
+    /// Another meter of the same caller with at most this many of the configurations that are left here.
+    pub(super) fn part(&self, configurations: u64) -> Meter<'a> {
+        self.at_most(self.left().min(configurations))
+    }
+
+    /// Configurations that may still be looked at.
+    pub(super) fn left(&self) -> u64 {
+        self.budget.configurations.saturating_sub(self.spent.get())
+    }
+
+    /// Takes work done elsewhere into account.
+    pub(super) fn take(&self, configurations: u64) {
+        self.spent.set(self.spent.get().saturating_add(configurations));
+    }
+
     /// One configuration was looked at, and compared with others.
     pub(super) fn spend(&self, comparisons: u64) -> Result<(), Ended> {
         let before = self.spent.get();
-        let spent = before + 1 + comparisons / COMPARISONS_PER_UNIT;
+        let spent = before.saturating_add(1 + comparisons / COMPARISONS_PER_UNIT);
         self.spent.set(spent);
         if spent > self.budget.configurations {
             return Err(Ended::Configurations(self.budget.configurations));
@@ -93,6 +110,7 @@ impl<'a> Meter<'a> {
         Ok(())
     }
 
+    /// So many bytes are in use now.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Ended> {
         if bytes as u64 > self.budget.bytes {
             return Err(Ended::Bytes(self.budget.bytes));

@@ -28,7 +28,11 @@ mod failed;
 mod frontier;
 mod key;
 mod meaning;
+mod object_proof;
+mod objects;
 mod order;
+mod replay;
+mod shared;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -37,14 +41,19 @@ mod zones;
 
 pub mod certificate;
 pub mod general;
+pub mod proof;
 pub mod verify;
 pub mod witness;
 
-pub use self::budget::{Budget, Stop};
+pub use self::budget::{Budget, Ended, Stop};
 pub use self::certificate::{Certificate, Side};
+pub use self::object_proof::ObjectProof;
+pub use self::objects::{ObjectResult, check_objects, check_objects_over, first_violation_of};
+pub use self::proof::Proof;
+pub use self::replay::{Proved, Wrong, replay};
 pub use self::time::Place;
 pub use self::window::Window;
-pub use self::witness::Witness;
+pub use self::witness::{Heart, Witness, WitnessOperation};
 
 use self::key::Judged;
 use crate::history::History;
@@ -54,7 +63,7 @@ use crate::verdict::Verdict;
 /// How to judge.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// What one key may cost.
+    /// What one key, or one object of another model, may cost.
     pub budget: Budget,
     /// Asked about every millisecond; once it says true, what is not decided by then is unknown.
     pub stop: Option<Stop<'a>>,
@@ -122,7 +131,7 @@ fn check_key(history: &History, key: Option<KeyId>, places: &[u32], options: &Op
         Judged::Invalid(certificate) => (Verdict::Invalid, None, Some(certificate)),
     };
     let certain_ns = certificate.as_ref().and_then(|certificate| certificate.certain_at_ns(history));
-    KeyResult {
+    let result = KeyResult {
         key,
         operations: places.len(),
         algorithm,
@@ -130,7 +139,10 @@ fn check_key(history: &History, key: Option<KeyId>, places: &[u32], options: &Op
         reason,
         certificate,
         certain_ns,
-    }
+    };
+    #[cfg(test)]
+    tests::proved::prove(history, &result, options);
+    result
 }
 
 /// The operations sorted by key, in one array: a history may have a million keys.

@@ -1,10 +1,15 @@
 //! The witness: the few operations of a certificate, as a person can check them by eye and as a history that is invalid by itself.
 
 mod chain;
+mod claims;
+mod described;
+mod heart;
 mod lines;
+mod model;
 mod sentence;
 mod table;
 
+pub use self::heart::Heart;
 use super::certificate::Certificate;
 use super::{KeyResult, Place, window};
 use crate::escape::visible;
@@ -16,6 +21,10 @@ use crate::history::operation::{Function, Operation, Outcome};
 pub struct Witness {
     /// The key, as it came; `None` for operations without one.
     pub key: Option<String>,
+    /// What a person calls the object if it is no register of one key: the noun, and its name.
+    subject: Option<(&'static str, Option<String>)>,
+    /// What a picture has to show; `None` for a register of one key, whose operations say it.
+    pub heart: Option<Heart>,
     /// The operations by time of invocation: those of the certificate, and the compare-and-sets that lead to what they saw.
     pub operations: Vec<WitnessOperation>,
     /// What is wrong, in one sentence: lower case, no full stop, hostile text escaped.
@@ -34,9 +43,13 @@ pub struct WitnessOperation {
     pub process: u64,
     /// The node that was asked.
     pub node: Option<String>,
-    /// `read`, `write` or `cas`.
-    pub f: &'static str,
-    /// What was written or seen, or what was expected and put in its place, as JSON text.
+    /// The key it acts on.
+    pub key: Option<String>,
+    /// What it does: `read`, `write`, `enqueue`.
+    pub f: String,
+    /// What it was invoked with, as JSON text, if that is not said by `f` and `value` as for a register.
+    pub asked: Option<String>,
+    /// What was written or seen, or what was expected and put in its place, as JSON text; of another model than a register what it saw.
     pub value: String,
     /// What a failed `cas` reports that it saw, as JSON text.
     pub seen: Option<String>,
@@ -47,6 +60,8 @@ pub struct WitnessOperation {
     pub stands_for_write: Option<String>,
     /// Whether it is there only because it leads from one value to the next.
     pub link: bool,
+    /// How many operations it stands for; 0 if it is one itself.
+    pub folded: usize,
     /// When it was invoked, in nanoseconds.
     pub invoked_ns: u64,
     /// When it returned; `None` if the outcome is unknown.
@@ -95,6 +110,8 @@ impl Witness {
         operations.sort_by_key(|operation| (operation.invoked_ns, operation.invoke_line));
         Some(Witness {
             key: result.key.and_then(|key| history.keys.get(key.index())).map(str::to_owned),
+            subject: None,
+            heart: None,
             operations,
             sentence: words.sentence(&certificate),
             because: words.because(&certificate),
@@ -103,12 +120,21 @@ impl Witness {
         })
     }
 
-    /// The key as a report names it: "key `k3`", or "the register" for operations without a key.
+    /// What a person calls the object, and its name as it came: `key` and `k3`, `queue` and none.
+    pub fn subject(&self) -> (&'static str, Option<&str>) {
+        match (&self.subject, &self.key) {
+            (Some((noun, name)), _) => (noun, name.as_deref()),
+            (None, Some(key)) => ("key", Some(key)),
+            (None, None) => ("register", None),
+        }
+    }
+
+    /// The object as a report names it: "key `k3`", or "the register" for operations without a key; "queue `q`", "the lock".
     pub fn key_name(&self) -> String {
-        self.key.as_ref().map_or_else(
-            || "the register".to_owned(),
-            |key| format!("key `{}`", visible(key, SHOWN_CHARS_MAX)),
-        )
+        match self.subject() {
+            (noun, Some(name)) => format!("{noun} `{}`", visible(name, SHOWN_CHARS_MAX)),
+            (noun, None) => format!("the {noun}"),
+        }
     }
 }
 
@@ -119,16 +145,15 @@ impl WitnessOperation {
         WitnessOperation {
             process: operation.process,
             node: history.node(operation).map(str::to_owned),
-            f: match operation.f {
-                Function::Write => "write",
-                Function::Cas => "cas",
-                _ => "read",
-            },
+            key: history.key(operation).map(str::to_owned),
+            f: history.function(operation).to_owned(),
+            asked: None,
             value: value_json(history, operation),
             seen: seen.map(|seen| history.value(seen).into_owned()),
             error_kind: failed.then(|| history.error_kind(operation).map(str::to_owned)).flatten(),
             stands_for_write: None,
             link: false,
+            folded: 0,
             invoked_ns: operation.invoked_ns,
             returned_ns: operation.returned_ns(),
             outcome: operation.outcome,

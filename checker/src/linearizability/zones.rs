@@ -32,6 +32,8 @@
 
 mod by_value;
 mod chains;
+mod nearly_sorted;
+mod value_index;
 
 use rustc_hash::FxHashMap;
 
@@ -141,7 +143,7 @@ impl Zones {
         let shown = by_value.shown();
         let mut clusters = by_value.into_clusters();
         // The place decides between equal times, so that equal histories give equal bytes.
-        clusters.sort_unstable_by_key(|cluster| (cluster.first_ns, cluster.last_ns, cluster.write));
+        nearly_sorted::sort_by_key(&mut clusters, |cluster| (cluster.first_ns, cluster.last_ns, cluster.write));
         Ok(Zones {
             clusters,
             chains,

@@ -1,8 +1,9 @@
 //! A number that operations add to.
 
-use super::{Call, Foreign, Model};
+use super::{Call, Foreign, Model, Value};
 
-/// `add` an integer, negative too, and `read` the sum; 0 at the start.
+/// `add` an integer, negative too, and `read` the sum; 0 at the start. `inc` and `dec` (or `increment`, `decrement`) add and take away their
+/// value, or 1 if they have none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counter;
 
@@ -25,7 +26,13 @@ impl Model for Counter {
     }
 
     fn read(&self, call: &Call<'_>) -> Result<Option<CounterOp>, Foreign> {
+        let step = || match call.argument {
+            Value::Null => Ok(1),
+            ref amount => amount.integer().ok_or(Foreign),
+        };
         match call.f {
+            "inc" | "increment" => Ok(Some(CounterOp::Add(step()?))),
+            "dec" | "decrement" => Ok(Some(CounterOp::Add(step()?.checked_neg().ok_or(Foreign)?))),
             "add" => Ok(Some(CounterOp::Add(call.argument.integer().ok_or(Foreign)?))),
             "read" => match &call.seen {
                 None => Ok(None),

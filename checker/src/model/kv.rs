@@ -65,8 +65,9 @@ impl Model for Kv {
 
     fn touches(&self, call: &Call<'_>) -> Touches {
         match parts(&call.argument) {
-            Ok(parts) if call.f == "txn" => Touches::Keys(parts.into_iter().map(|part| part.key).collect()),
-            _ => Touches::Key,
+            _ if call.f != "txn" => Touches::Key,
+            Ok(parts) => Touches::Keys(parts.into_iter().map(|part| part.key).collect()),
+            Err(Foreign) => Touches::Any,
         }
     }
 
@@ -84,6 +85,20 @@ impl Model for Kv {
             }
         }
         Some(after)
+    }
+
+    fn advance(&self, state: &mut BTreeMap<String, Value>, op: &KvOp) -> bool {
+        op.0.iter().all(|micro| {
+            let held = state.get(&micro.key).unwrap_or(&Value::Null);
+            let Some(after) = micro.op.applied(held).cloned() else {
+                return false;
+            };
+            match after {
+                Value::Null => drop(state.remove(&micro.key)),
+                value => drop(state.insert(micro.key.clone(), value)),
+            }
+            true
+        })
     }
 
     fn observes(&self, op: &KvOp) -> bool {
@@ -110,7 +125,9 @@ struct Part {
 fn parts(list: &Value) -> Result<Vec<Part>, Foreign> {
     let part = |item: &Value| {
         let [f, key, value] = <[Value; 3]>::try_from(item.items()?).ok()?;
-        let reads = match f.name().as_str() {
+        // A keyword of EDN keeps its colon.
+        let f = f.name();
+        let reads = match f.strip_prefix(':').unwrap_or(&f) {
             "r" | "read" => true,
             "w" | "write" => false,
             _ => return None,

@@ -60,6 +60,7 @@ use std::hash::Hash;
 use crate::history::History;
 use crate::history::operation::{Operation, Outcome};
 
+mod choice;
 mod counter;
 mod kv;
 mod mutex;
@@ -68,6 +69,7 @@ mod register;
 mod set;
 mod value;
 
+pub use self::choice::ModelChoice;
 pub use self::counter::{Counter, CounterOp};
 pub use self::kv::{Kv, KvOp, Micro};
 pub use self::mutex::{Mutex, MutexOp};
@@ -126,6 +128,8 @@ pub enum Touches {
     Member(Value),
     /// All of these, by their keys' names, in one step.
     Keys(Vec<String>),
+    /// Nobody can tell: it may be any of them.
+    Any,
 }
 
 /// A sequential specification.
@@ -149,6 +153,18 @@ pub trait Model {
 
     /// What it holds after `op`; `None` if `op` could not have ended so in this state.
     fn step(&self, state: &Self::State, op: &Self::Op) -> Option<Self::State>;
+
+    /// [`step`](Model::step) in place, for replays of long histories whose states are large: whether `op` is allowed. If it is not, the state
+    /// is left in any condition.
+    fn advance(&self, state: &mut Self::State, op: &Self::Op) -> bool {
+        match self.step(state, op) {
+            Some(after) => {
+                *state = after;
+                true
+            }
+            None => false,
+        }
+    }
 
     /// What a definite failure tells. It did not happen, so by default nothing; a compare-and-set that failed and says why is a read.
     fn failed(&self, call: &Call<'_>) -> Option<Self::Op> {

@@ -66,6 +66,16 @@ impl Model for Queue {
         }
     }
 
+    fn advance(&self, state: &mut VecDeque<Value>, op: &QueueOp) -> bool {
+        match op {
+            QueueOp::Enqueue(value) => state.push_back(value.clone()),
+            QueueOp::Dequeue(value) => return state.pop_front().as_ref() == Some(value),
+            QueueOp::Empty => return state.is_empty(),
+            QueueOp::DequeueUnseen => drop(state.pop_front()),
+        }
+        true
+    }
+
     fn observes(&self, op: &QueueOp) -> bool {
         *op == QueueOp::Empty
     }

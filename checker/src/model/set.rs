@@ -42,7 +42,7 @@ impl Model for Set {
             ("read", Some(Value::Null)) => Some(SetOp::Read(BTreeSet::new())),
             ("read", Some(seen)) => {
                 let mut values = BTreeSet::new();
-                let twice = seen.items().ok_or(Foreign)?.into_iter().find(|item| !values.insert(item.clone()));
+                let twice = seen.members().ok_or(Foreign)?.into_iter().find(|item| !values.insert(item.clone()));
                 Some(twice.map_or(SetOp::Read(values), SetOp::Twice))
             }
             _ => return Err(Foreign),
@@ -77,6 +77,17 @@ impl Model for Set {
             }
             after
         })
+    }
+
+    fn advance(&self, state: &mut BTreeSet<Value>, op: &SetOp) -> bool {
+        match op {
+            SetOp::Add(value) => drop(state.insert(value.clone())),
+            SetOp::Remove(value) => drop(state.remove(value)),
+            SetOp::Contains(value, there) => return state.contains(value) == *there,
+            SetOp::Read(seen) => return seen == state,
+            SetOp::Twice(_) => return false,
+        }
+        true
     }
 
     fn observes(&self, op: &SetOp) -> bool {

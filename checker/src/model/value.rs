@@ -28,6 +28,11 @@ impl Value {
         }
     }
 
+    /// The value with this canonical JSON text, as [`History::value`] gives it.
+    pub fn of_json(json: &str) -> Value {
+        Value::of_canonical(json)
+    }
+
     fn of_canonical(json: &str) -> Value {
         if json == "null" {
             return Value::Null;
@@ -57,6 +62,21 @@ impl Value {
         // The items of a canonical list are canonical.
         let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
         Some(items.into_iter().map(|item| Value::of_canonical(item.get())).collect())
+    }
+
+    /// The items of a list, or of a set as EDN's importer writes one: `{"set":[1,2]}`.
+    pub fn members(&self) -> Option<Vec<Value>> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct OfEdn<'a> {
+            #[serde(borrow)]
+            set: Vec<&'a RawValue>,
+        }
+        let Value::Json(json) = self else { return None };
+        self.items().or_else(|| {
+            let OfEdn { set } = serde_json::from_str(json).ok()?;
+            Some(set.into_iter().map(|item| Value::of_canonical(item.get())).collect())
+        })
     }
 
     /// The two items of a list of two.
@@ -97,5 +117,9 @@ mod tests {
         assert_eq!(items[3].pair(), Some((Value::Integer(2), Value::Integer(3))));
         assert_eq!(Value::Integer(1).items(), None);
         assert_eq!(Value::of_canonical("true").boolean(), Some(true));
+        assert_eq!(list.members(), list.items());
+        let set = Value::of_canonical(r#"{"set":[1,"a"]}"#);
+        assert_eq!((set.items(), set.members().map(|items| items.len())), (None, Some(2)));
+        assert_eq!(Value::of_canonical(r#"{"set":[1],"b":2}"#).members(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The breaches of one rule: the first in time is told, the others are counted.
 
-use super::Violation;
 use super::scene::Sight;
+use super::{CONVERGENCE, Promise, Violation};
 
 /// One sentence, and the evidence.
 type Told = (String, Vec<String>);
@@ -35,6 +35,12 @@ impl<'a> Breaches<'a> {
         if self.n_all > 1 {
             evidence.push(format!("the rule is broken {} times in all; this is the first", self.n_all));
         }
-        Some(Violation { rule, message, evidence })
+        Some(Violation {
+            rule,
+            promise: if rule == CONVERGENCE { Promise::Liveness } else { Promise::Safety },
+            message,
+            evidence,
+            neighbourhood: None,
+        })
     }
 }

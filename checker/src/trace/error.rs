@@ -47,7 +47,7 @@ pub enum TraceErrorKind {
         /// The operation.
         op: String,
     },
-    /// A life that does not begin with its first event, `start`.
+    /// A life that does not begin with its first event, `start` or `raft_start`.
     #[error("incarnation {incarnation} does not begin with its `start`")]
     NoStart {
         /// The life.

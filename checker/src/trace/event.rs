@@ -48,6 +48,8 @@ pub(super) struct Settings {
     pub(super) w: u64,
     /// Whether gets write back what they are about to return.
     pub(super) write_back: bool,
+    /// The longest time between two exchanges of a pair of replicas, in milliseconds; `None` if replicas are repaired by reads only.
+    pub(super) anti_entropy_ms: Option<u64>,
     /// All members.
     pub(super) members: BTreeSet<Name>,
 }

@@ -33,6 +33,8 @@ struct StartLine {
     write_back: bool,
     members: Vec<String>,
     #[serde(default)]
+    anti_entropy_ms: Option<u64>,
+    #[serde(default)]
     mono_offset_ns: i64,
 }
 
@@ -162,6 +164,7 @@ pub(super) fn start(line: &[u8], names: &mut Names) -> Result<(Settings, i64), T
         r: start.r,
         w: start.w,
         write_back: start.write_back,
+        anti_entropy_ms: start.anti_entropy_ms.filter(|interval_ms| *interval_ms > 0),
         members: names.all(&start.members).into_iter().collect(),
     };
     Ok((settings, start.mono_offset_ns))

@@ -49,10 +49,9 @@ impl<'a> Scene<'a> {
 
     /// An event as a line of evidence: `n2, line 812, at 12.402 s: put of …`.
     pub(super) fn tell(&self, sight: Sight<'_>) -> String {
-        let time_ns = sight.event.mono_ns.saturating_sub(self.origin_ns);
-        let (seconds, ms) = (time_ns / 1_000_000_000, time_ns / 1_000_000 % 1_000);
+        let at = super::seconds(sight.event.mono_ns, self.origin_ns);
         let (node, line) = (&sight.trace.node, sight.event.line);
-        format!("{node}, line {line}, at {seconds}.{ms:03} s: {}", tell_what(sight))
+        format!("{node}, line {line}, at {at}: {}", tell_what(sight))
     }
 }
 

@@ -1,15 +1,17 @@
 //! `squall check`: judges a saved history; also the last step of every run, so that both say the same.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use squall_checker::history::History;
-use squall_checker::judge::Traces;
+use squall_checker::judge::{Chosen, Traces};
 use squall_checker::trace::NodeTraces;
 
 use super::history_file::{self, HistoryArgs};
+use super::judging::JudgeArgs;
+use super::proof;
 use crate::exit::usage;
 use crate::report::hints::{self, Done};
 use crate::report::{Report, WitnessAt, stdout};
@@ -33,51 +35,100 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     numbers: bool,
 
-    /// Writes the violation as a page with a picture there (a name ending in `.svg`: the picture alone)
-    #[arg(long, value_name = "OUT.html")]
-    picture: Option<PathBuf>,
+    #[command(flatten)]
+    wishes: Wishes,
+
+    /// Judges nothing but replays this proof of the history: 0 if it proves every key valid, 1 if one invalid, 2 if it leaves some open
+    #[arg(long, value_name = "PROOF", conflicts_with_all = ["numbers", "picture", "proof", "model", "budget"])]
+    verify: Option<PathBuf>,
+
+    #[command(flatten)]
+    judging: JudgeArgs,
 
     #[command(flatten)]
     history: HistoryArgs,
 }
 
+/// Files that the user wants beside the answer.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Wishes {
+    /// Writes the violation as a page with a picture there (a name ending in `.svg`: the picture alone)
+    #[arg(long, value_name = "OUT.html")]
+    picture: Option<PathBuf>,
+
+    /// Writes what proves the verdict of every key there, as JSON lines that `--verify` replays
+    #[arg(long, value_name = "OUT.jsonl")]
+    proof: Option<PathBuf>,
+}
+
 /// Judges what the user named.
 pub(super) fn check(args: &CheckArgs) -> Result<u8> {
     let input = results::open(&args.input, &args.out).map_err(results_error)?;
+    if let Some(proof) = &args.verify {
+        return proof::verify(proof, &input.history(), &args.history);
+    }
     let done = Done::Check { numbers: args.numbers };
-    judge_and_print(&input, &args.input, &args.history, done, args.picture.as_deref())
+    judge_and_print(&input, &args.input, &args.history, &args.judging, &args.wishes, done)
 }
 
 /// Judges a run or a file, prints what it is worth, stores it in a run's folder, and returns the exit code. `typed` is how the user
-/// may name it; the picture of a violation goes to `picture` too.
-pub(super) fn judge_and_print(input: &Input, typed: &Path, reading: &HistoryArgs, done: Done, picture: Option<&Path>) -> Result<u8> {
+/// may name it.
+pub(super) fn judge_and_print(
+    input: &Input,
+    typed: &Path,
+    reading: &HistoryArgs,
+    judging: &JudgeArgs,
+    wishes: &Wishes,
+    done: Done,
+) -> Result<u8> {
     let history = history_file::read(&input.history(), reading)?;
     let traces = input.folder().map(|folder| read_traces(folder, &history));
-    let report = Report::of(&history, traces.as_ref().map_or(Traces::Missing, Traces::AtHand));
+    let traces = traces.as_ref().map_or(Traces::Missing, Traces::AtHand);
+    let deadline = judging.deadline();
+    let stop = || deadline.passed();
+    let judging = judging.judging(&stop);
+    let mut report = Report::with(&history, traces, &judging);
+    report.judgement.notes.extend(deadline.note());
+    say_what_was_guessed(&history, &report);
     let witness_at = store(input, &report)?;
-    if let Some(path) = picture {
+    if let Some(path) = &wishes.picture {
         store_picture(path, &report)?;
+    }
+    if let Some(path) = &wishes.proof {
+        proof::store(path, &input.history(), &history, &report.judgement.examination, &judging.options)?;
     }
     stdout::print(&report.verdict_text(&witness_at));
     if done != (Done::Check { numbers: false }) {
         stdout::print(&report.numbers_text());
+        // Not on stdout, which is the same on every machine.
+        stdout::note(&format!("judged in {:.2} s", deadline.elapsed().as_secs_f64()));
     }
     stdout::print(&hints::text(&report, done, typed, input.folder()));
+    if let (Done::Run, Some(folder)) = (done, input.folder()) {
+        store_binary(folder, &history);
+    }
     Ok(report.exit_code())
 }
 
-/// The traces of the run's nodes. One that does not exist is left out; what else is wrong with one, the judge says. Read after the
+/// The model, if nobody named it.
+fn say_what_was_guessed(history: &History, report: &Report) {
+    let examination = &report.judgement.examination;
+    if examination.chosen == Chosen::Guessed && !history.operations.is_empty() {
+        let name = examination.model.name();
+        stdout::note(&format!(
+            "guessed by what the operations are called: judged as {name} (`--model {name}`)"
+        ));
+    }
+}
+
+/// The traces of the run's nodes. What is wrong with one, the judge says. Read after the
 /// history: if that has an end, the nodes had ended by then, and the traces are whole.
 fn read_traces(folder: &RunFolder, history: &History) -> NodeTraces {
-    let mut traces = NodeTraces::default();
     let header = history.header.as_ref().filter(|header| header.traces);
-    for node in header.iter().flat_map(|header| &header.nodes) {
-        match File::open(folder.node(node).trace()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => traces.add(node, opened.map(|file| BufReader::with_capacity(READ_BYTES, file))),
-        }
-    }
-    traces
+    NodeTraces::read(header.iter().flat_map(|header| &header.nodes).map(|node| {
+        let opened = File::open(folder.node(node).trace());
+        (node.clone(), opened.map(|file| BufReader::with_capacity(READ_BYTES, file)))
+    }))
 }
 
 /// Writes the judgement into the run's folder; a folder that may only be read is judged all the same.
@@ -91,6 +142,13 @@ fn store(input: &Input, report: &Report) -> Result<WitnessAt> {
             stdout::note(&format!("the judgement is not stored: {error}"));
             Ok(WitnessAt::Inline)
         }
+    }
+}
+
+/// Writes the history of a run as bytes too. It is a convenience, and no reason to lose a run.
+fn store_binary(folder: &RunFolder, history: &History) {
+    if let Err(error) = folder.write_binary_history(history) {
+        tracing::warn!(%error, "there is no binary history beside history.jsonl");
     }
 }
 

@@ -1,18 +1,14 @@
 //! Reading a history that the user names: ours or anybody's, and what only the user can say about it.
 
 use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::Result;
 use squall_checker::history::History;
-use squall_checker::history::formats::{self, EdnValue, Format, Independent, ReadOptions};
+use squall_checker::history::formats::{self, Chunking, EdnValue, Format, Independent, ReadOptions};
 
 use crate::exit::usage;
 use crate::report::stdout;
-
-/// Bytes read at once: histories are read front to back.
-const READ_BYTES: usize = 1 << 20;
 
 /// How to read a history file.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -63,13 +59,14 @@ pub(super) fn read(path: &Path, args: &HistoryArgs) -> Result<History> {
             Tuples::Auto => Independent::Auto,
         },
         initial: args.meaning.init.clone(),
+        chunking: Chunking::on_threads(std::thread::available_parallelism().map_or(1, usize::from)),
     };
     let file = File::open(path).map_err(|error| usage(format!("cannot read `{}`: {error}", path.display()), ""))?;
-    let import = formats::read(BufReader::with_capacity(READ_BYTES, file), &options).map_err(|error| {
+    let import = formats::read(file, &options).map_err(|error| {
         let hint = "see checker/src/history/formats for what can be read; `--format` says which it is";
         usage(format!("{}: {error}", path.display()), hint)
     })?;
-    if import.format != Format::Squall && options.format.is_none() {
+    if !matches!(import.format, Format::Squall | Format::Binary) && options.format.is_none() {
         stdout::note(&format!(
             "read as {} (`--format {}`)",
             import.format.describe(),

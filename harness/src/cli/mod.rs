@@ -6,9 +6,11 @@ mod check;
 mod export;
 mod history_file;
 mod hold;
+mod judging;
 mod kv;
 mod list;
 mod plan;
+mod proof;
 mod run;
 mod zoo;
 

@@ -10,6 +10,7 @@ use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
 
 use super::history_file::HistoryArgs;
+use super::judging::JudgeArgs;
 use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read};
 use super::{check, hold};
 use crate::exit::{self, usage};
@@ -110,7 +111,14 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>) -> Result<u8> {
     };
     seal(&folder.history(), reason, &why).context("end the history")?;
     let typed = folder.typed();
-    check::judge_and_print(&Input::Folder(folder), &typed, &HistoryArgs::default(), Done::Run, None)
+    check::judge_and_print(
+        &Input::Folder(folder),
+        &typed,
+        &HistoryArgs::default(),
+        &JudgeArgs::default(),
+        &check::Wishes::default(),
+        Done::Run,
+    )
 }
 
 /// Starts `squall doctor` for the run's records; it takes a tenth of a second beside the start of the cluster.

@@ -38,7 +38,8 @@ pub(super) fn append(out: &mut Vec<u8>, index: u64, entry: &Entry) {
     }
 }
 
-fn operation_line<'a>(
+/// The line of an invocation, or with an outcome that of its completion.
+pub(crate) fn operation_line<'a>(
     index: u64,
     time_ns: u64,
     process: u64,
@@ -85,13 +86,15 @@ fn line_value(seen: &Seen) -> LineValue<'_> {
     }
 }
 
-fn name_and_value(finding: &Finding) -> (String, Value) {
+/// A finding's `f` and `value`.
+pub(crate) fn name_and_value(finding: &Finding) -> (String, Value) {
     let mut tagged = json(finding);
     let name = tagged["f"].as_str().expect("a finding is tagged with its name").to_owned();
     (name, tagged["value"].take())
 }
 
-fn mark(index: u64, time: u64, process: &str, f: String, value: Value) -> Event {
+/// The line of a named process.
+pub(crate) fn mark(index: u64, time: u64, process: &str, f: String, value: Value) -> Event {
     let process = Process::Named(process.into());
     Event {
         index,
@@ -107,6 +110,7 @@ fn mark(index: u64, time: u64, process: &str, f: String, value: Value) -> Event 
     }
 }
 
-fn json(mark: &impl Serialize) -> Value {
+/// A mark as it stands in a line.
+pub(crate) fn json(mark: &impl Serialize) -> Value {
     serde_json::to_value(mark).expect("marks have string keys and finite numbers")
 }

@@ -6,6 +6,7 @@ use squall_checker::verdict::Verdict;
 
 use super::Report;
 use super::numbers::Numbers;
+use super::objects::Objects;
 
 /// Version of the file's format. Fields may be added under the same version; a reader skips those it does not know.
 const FORMAT: u32 = 1;
@@ -27,6 +28,7 @@ struct VerdictFile<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     witness: Option<WitnessSummary<'a>>,
     notes: &'a [String],
+    linearizability: &'a Objects,
     numbers: &'a Numbers,
 }
 
@@ -58,6 +60,7 @@ pub(super) fn verdict(report: &Report) -> String {
             because: &witness.because,
         }),
         notes: &judgement.notes,
+        linearizability: &report.objects,
         numbers: &report.numbers,
     };
     let mut text = serde_json::to_string_pretty(&file).expect("every map has string keys");

@@ -8,6 +8,7 @@ mod json;
 mod markup;
 pub mod numbers;
 mod numbers_text;
+mod objects;
 pub mod progress;
 pub mod stdout;
 mod table;
@@ -20,11 +21,15 @@ pub mod witness;
 pub mod words;
 pub(crate) mod zoo;
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use squall_checker::history::History;
 use squall_checker::history::mark::Header;
-use squall_checker::judge::{Judgement, Traces, judge};
+use squall_checker::judge::{Judgement, Judging, Traces, judge_with};
 
 use self::numbers::Numbers;
+use self::objects::Objects;
 use self::witness::Picture;
 use crate::exit;
 use crate::results::JudgementFiles;
@@ -36,6 +41,8 @@ pub struct Report {
     pub header: Option<Header>,
     /// What it is worth.
     pub judgement: Judgement,
+    /// What was judged, object by object.
+    pub objects: Objects,
     /// What it cost.
     pub numbers: Numbers,
     /// The proof as a picture, if a safety rule is broken.
@@ -86,12 +93,23 @@ impl Limits {
 }
 
 impl Report {
-    /// Judges a history with its traces and counts it.
+    /// Judges a history with its traces as usual, and counts it.
     pub fn of(history: &History, traces: Traces<'_>) -> Report {
-        let judgement = judge(history, traces);
+        Report::with(history, traces, &Judging::default())
+    }
+
+    /// [`Report::of`] by a model and within a budget.
+    pub fn with(history: &History, traces: Traces<'_>, judging: &Judging<'_>) -> Report {
+        // Neither knows of the other, and both look at every operation.
+        let (judgement, numbers) = thread::scope(|scope| {
+            let numbers = scope.spawn(|| Numbers::of(history));
+            let judgement = judge_with(history, traces, judging);
+            (judgement, numbers.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
         Report {
             header: history.header.clone(),
-            numbers: Numbers::of(history),
+            objects: Objects::of(history, &judgement.examination),
+            numbers,
             picture: judgement.witness.as_ref().and_then(|witness| Picture::of(history, witness)),
             judgement,
         }
@@ -109,7 +127,13 @@ impl Report {
 
     /// The operator's numbers as a compact block, set off by an empty line; empty if there is nothing to count.
     pub fn numbers_text(&self) -> String {
-        text::set_off(&numbers_text::lines(&self.numbers, &Limits::COMPACT))
+        self.numbers_within(&Limits::COMPACT)
+    }
+
+    fn numbers_within(&self, limits: &Limits) -> String {
+        let mut lines = numbers_text::lines(&self.numbers, limits);
+        lines.extend(self.objects.line());
+        text::set_off(&lines)
     }
 
     /// The files that go into the run folder. They depend on the history and the traces alone.
@@ -117,7 +141,7 @@ impl Report {
         let witness = self.judgement.witness.as_ref();
         let at = WitnessAt::File("witness.txt".into());
         let verdict = text::verdict(self, &at, &Limits::FULL);
-        let numbers = text::set_off(&numbers_text::lines(&self.numbers, &Limits::FULL));
+        let numbers = self.numbers_within(&Limits::FULL);
         JudgementFiles {
             verdict: json::verdict(self),
             report: anstream::adapter::strip_str(&(verdict + &numbers)).to_string(),

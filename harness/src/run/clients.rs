@@ -9,21 +9,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use squall_workloads::{Attempts, Client, ErrorNote, Generator, Next, Operation, Outcome, Retry, Stamp, Step};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+pub use super::back_off::BackOff;
 use crate::record::{Pen, RecorderGone};
 
-/// First bound of the pause after a node was not reached; doubles with every further miss.
-const BACK_OFF_MS_FIRST: u64 = 5;
-/// Last bound: a healed node is found again within a quarter of a second.
-const BACK_OFF_MS_MAX: u64 = 250;
-
 /// Deadlines of one operation after which it is not tried again.
-const PATIENCE_DEADLINES: u64 = 3;
+pub(crate) const PATIENCE_DEADLINES: u64 = 3;
 
 /// Where a client stands among all that issue operations in a run, final readers included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +90,7 @@ pub struct Driver {
     node: Arc<str>,
     /// Whether the connection was lost since it was last used.
     lost: bool,
-    /// Attempts since a node was last reached.
-    misses: u32,
-    pauses: ChaCha8Rng,
+    back_off: BackOff,
     report: ClientReport,
 }
 
@@ -117,8 +109,7 @@ impl Driver {
             stamp: Stamp(0),
             node,
             lost: false,
-            misses: 0,
-            pauses: pauses(settings.seed, seat.number),
+            back_off: BackOff::new(settings.seed, seat.number),
             report: ClientReport::default(),
         }
     }
@@ -168,7 +159,7 @@ impl Driver {
             match attempts.after(outcome, returned_ns.saturating_sub(open.invoked_ns())) {
                 Next::End(outcome) => break outcome,
                 Next::Again { pause_ns_max } => {
-                    let pause_ns = self.pauses.random_range(0..=pause_ns_max);
+                    let pause_ns = self.back_off.jitter_ns(pause_ns_max);
                     tokio::time::sleep(Duration::from_nanos(pause_ns)).await;
                     if self.retry == Retry::Blind {
                         self.stamp = Stamp(self.stamp.0 + 1);
@@ -210,13 +201,14 @@ impl Driver {
     }
 
     fn count_connection(&mut self, prepared: bool) {
+        self.back_off.count(prepared);
         if prepared {
             self.report.reconnects += u64::from(self.lost);
-            (self.lost, self.misses) = (false, 0);
+            self.lost = false;
         } else {
             self.client.abandon();
             self.report.unreachable += 1;
-            (self.lost, self.misses) = (true, self.misses.saturating_add(1));
+            self.lost = true;
         }
     }
 
@@ -237,17 +229,6 @@ impl Driver {
         if !operation.f.changes_nothing() && !self.report.written.contains(&*operation.key) {
             self.report.written.insert(Arc::clone(&operation.key));
         }
-    }
-
-    /// How long to leave an unreachable node alone: full jitter, so that clients which lost it together do not return together (Brooker,
-    /// "Exponential Backoff And Jitter", 2015). `None` if it was reached.
-    fn pause(&mut self) -> Option<Duration> {
-        let doublings = self.misses.checked_sub(1)?;
-        let bound_ms = BACK_OFF_MS_FIRST
-            .checked_shl(doublings.min(16))
-            .unwrap_or(BACK_OFF_MS_MAX)
-            .min(BACK_OFF_MS_MAX);
-        Some(Duration::from_micros(self.pauses.random_range(0..=bound_ms * 1000)))
     }
 }
 
@@ -275,7 +256,7 @@ pub async fn drive_client(
                     Ok(outcome) => last = Some(outcome),
                     Err(RecorderGone) => break,
                 }
-                driver.pause()
+                driver.back_off.pause()
             }
         };
         if let Some(pause) = pause {
@@ -300,21 +281,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// A read that got no reply changed nothing.
-fn settle(operation: &Operation, outcome: Outcome) -> Outcome {
+pub fn settle(operation: &Operation, outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Unknown(note) if operation.f.changes_nothing() => Outcome::Failed(note),
         outcome => outcome,
     }
-}
-
-/// A generator of its own for each client.
-fn pauses(seed: u64, seat: u32) -> ChaCha8Rng {
-    let mut key = [0u8; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..23].copy_from_slice(b"client.back-off");
-    let mut rng = ChaCha8Rng::from_seed(key);
-    rng.set_stream(u64::from(seat));
-    rng
 }
 
 #[cfg(test)]

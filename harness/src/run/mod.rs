@@ -3,6 +3,7 @@
 //! Everything that decides the verdict goes into the history; nothing is judged here. The outside judges the file afterwards, by the
 //! code of `squall check`.
 
+mod back_off;
 mod binding;
 pub mod client_thread;
 pub mod clients;
@@ -24,7 +25,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use squall_checker::history::mark::{EndReason, Finding, Header};
-use squall_checker::siblings::{READS, READS_ARE_SETS};
 use squall_workloads::Workload;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -98,7 +98,7 @@ async fn record(
     let header = header(&plan, system.as_ref(), &folder);
     let (recorder, tapped) = match hold_ms {
         // The online check knows registers, and none that hold several values.
-        Some(_) if !system.reads_are_sets() => {
+        Some(_) if !plan.system.reads_are_sets() => {
             let (tap, tapped) = record::tap();
             let recorder = Recorder::create_tapped(&folder.history(), &header, clock.clone(), tap);
             (recorder, Some(tapped))
@@ -170,12 +170,7 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: system.traces(),
-        // The stride of process numbers: by it a reader tells which processes are the same client.
-        extra: serde_json::Map::from_iter(
-            [("seats".into(), seats(plan).into())]
-                .into_iter()
-                .chain(system.reads_are_sets().then(|| (READS.into(), READS_ARE_SETS.into()))),
-        ),
+        extra: plan.system.header_extra(seats(plan)),
     }
 }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use squall_checker::siblings::{READS, READS_ARE_SETS};
 use squall_nemeses::Capability;
 use squall_node::bugs::{Bug, Planted, Store};
 use squall_workloads::{Client, Function};
@@ -126,11 +127,6 @@ pub trait System: Send + Sync {
         Box::pin(async { Asked::Refused("this system cannot hand its leadership over".into()) })
     }
 
-    /// Whether a read gives all values that were written concurrently, rather than one.
-    fn reads_are_sets(&self) -> bool {
-        false
-    }
-
     /// Whether the nodes write event traces.
     fn traces(&self) -> bool {
         false
@@ -196,6 +192,21 @@ impl SystemPlan {
             SystemPlan::Raft(_) => &Function::ALL,
             SystemPlan::Etcd(_) => &[Function::Read, Function::Write, Function::Cas],
         }
+    }
+
+    /// Whether a read gives all values that were written concurrently, rather than one.
+    pub fn reads_are_sets(&self) -> bool {
+        matches!(self, SystemPlan::Quorum(settings) if settings.versions == quorum::Versions::Vector)
+    }
+
+    /// What a history's header says beside its fields.
+    pub(crate) fn header_extra(&self, seats: u32) -> serde_json::Map<String, serde_json::Value> {
+        // The stride of process numbers: by it a reader tells which processes are the same client.
+        let mut extra = serde_json::Map::from_iter([("seats".into(), seats.into())]);
+        if self.reads_are_sets() {
+            extra.insert(READS.into(), READS_ARE_SETS.into());
+        }
+        extra
     }
 
     /// The system, ready to be started.

@@ -11,7 +11,7 @@ use squall_node::bugs::Bug;
 use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::quorum_extras::Extras;
-use super::wire::{Connection, Note, Reply, Request, Sibling, WireError, ask};
+use super::wire::{Connection, Note, Reply, Request, WireError, ask};
 use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo};
 use crate::sandbox::place::NodeCommand;
 
@@ -271,10 +271,6 @@ impl System for Quorum {
         })
     }
 
-    fn reads_are_sets(&self) -> bool {
-        self.settings.versions == Versions::Vector
-    }
-
     fn traces(&self) -> bool {
         true
     }
@@ -296,10 +292,9 @@ pub(super) fn node_status(fields: &serde_json::Map<String, serde_json::Value>) -
 
 /// All values that a read gave, as a list of numbers. Where the key was deleted beside a value that was written meanwhile, the value alone
 /// counts: an absence replaces nothing that is still there.
-fn siblings(values: &[Sibling]) -> Seen {
-    let seen = values.iter().filter_map(|sibling| sibling.value.as_deref());
+pub(crate) fn siblings<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Seen {
     let mut numbers = Vec::new();
-    for text in seen {
+    for text in values.flatten() {
         match Seen::from_text(Some(text)) {
             Seen::Number(number) => numbers.push(number),
             foreign => return foreign,
@@ -356,7 +351,9 @@ impl Client for QuorumClient {
             };
             match (connection.exchange().await, operation.f) {
                 (Ok(Reply::Value { value, .. }), Function::Read) => Outcome::Ok(Seen::from_text(value.as_deref())),
-                (Ok(Reply::Siblings { values }), Function::Read) => Outcome::Ok(siblings(&values)),
+                (Ok(Reply::Siblings { values }), Function::Read) => {
+                    Outcome::Ok(siblings(values.iter().map(|sibling| sibling.value.as_deref())))
+                }
                 (Ok(Reply::Stored { .. }), Function::Write) => Outcome::Ok(Seen::Nothing),
                 (Ok(Reply::Failed(Note { kind, message, .. })), _) => Outcome::Failed(ErrorNote::new(kind, message)),
                 (Ok(Reply::Unknown(Note { kind, message, .. })), _) => Outcome::Unknown(ErrorNote::new(kind, message)),

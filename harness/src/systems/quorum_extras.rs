@@ -1,6 +1,7 @@
 //! What a quorum store does beside its quorums: one set of options for the command line, the plan and the nodes.
 
 use serde::{Deserialize, Serialize};
+use squall_node::quorum::Upkeep;
 
 /// When a node lets the tombstone of a deleted key go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -50,6 +51,16 @@ pub struct Extras {
 }
 
 impl Extras {
+    /// Every option left to the node.
+    pub const DEFAULT: Extras = Extras {
+        version_read: false,
+        digest_reads: false,
+        anti_entropy_ms: None,
+        no_hints: false,
+        reaping: None,
+        reap_after_ms: None,
+    };
+
     /// Whether every option has its default.
     pub fn is_default(&self) -> bool {
         *self == Extras::default()
@@ -75,6 +86,22 @@ impl Extras {
         let flags = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| (flag, None));
         let values = values.into_iter().filter(|(_, value)| value.is_some());
         flags.chain(values).collect()
+    }
+
+    /// What a node does with these options, for a simulated one.
+    pub(crate) fn upkeep(&self) -> Upkeep {
+        let default = Upkeep::default();
+        let reaping = self.reaping.map(|rule| match rule {
+            Reaping::Safe => squall_node::quorum::Reaping::Safe,
+            Reaping::Grace => squall_node::quorum::Reaping::Grace,
+            Reaping::Never => squall_node::quorum::Reaping::Never,
+        });
+        Upkeep {
+            anti_entropy_ms: self.anti_entropy_ms.unwrap_or(default.anti_entropy_ms),
+            hints: !self.no_hints,
+            reaping: reaping.unwrap_or(default.reaping),
+            reap_after_ms: self.reap_after_ms.unwrap_or(default.reap_after_ms),
+        }
     }
 
     /// The names of the options that were given.

@@ -331,13 +331,13 @@ impl Client for RaftClient {
 }
 
 /// The kind of answer to a command whose session the log has closed.
-const SESSION_EXPIRED: &str = "session-expired";
+pub(crate) const SESSION_EXPIRED: &str = "session-expired";
 
 /// One increment: a counter is as high as its text is long.
 const INCREMENT: &str = "+";
 
 /// Hands the request for an operation to `send`. Counters and sets are texts that only grow, by appending.
-fn with_request(operation: &Operation, send: impl FnOnce(&Request<'_>)) {
+pub(crate) fn with_request(operation: &Operation, send: impl FnOnce(&Request<'_>)) {
     let key = &*operation.key;
     match (operation.f, operation.argument) {
         (Function::Write, Argument::Value(value)) => send(&Request::Put {
@@ -358,7 +358,7 @@ fn with_request(operation: &Operation, send: impl FnOnce(&Request<'_>)) {
     }
 }
 
-fn conclude(operation: &Operation, reply: Reply) -> Outcome {
+pub(crate) fn conclude(operation: &Operation, reply: Reply) -> Outcome {
     match (reply, operation.f) {
         (Reply::Value { value, .. }, Function::Read) => Outcome::Ok(Seen::from_text(value.as_deref())),
         (Reply::Value { value, .. }, Function::ReadCounter) => Outcome::Ok(count(&value.unwrap_or_default())),
@@ -371,7 +371,7 @@ fn conclude(operation: &Operation, reply: Reply) -> Outcome {
     }
 }
 
-fn error_note(note: Note) -> ErrorNote {
+pub(crate) fn error_note(note: Note) -> ErrorNote {
     ErrorNote {
         leader: note.leader,
         ..ErrorNote::new(note.kind, note.message)

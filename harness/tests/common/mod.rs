@@ -66,6 +66,13 @@ impl Squall {
         command.spawn().expect("the program can be started")
     }
 
+    /// What a command that must succeed writes to stdout, where that is no text.
+    pub fn run_for_bytes(&self, args: &[&str]) -> Vec<u8> {
+        let output = self.spawn(args).wait_with_output().expect("the program can be awaited");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
     /// Starts it with a stderr of the caller's, such as a terminal, and without a stdout.
     pub fn spawn_on(&self, args: &[&str], stderr: Stdio) -> Child {
         let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_squall")), args);

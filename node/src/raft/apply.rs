@@ -2,6 +2,7 @@
 
 use super::core::{RaftCore, Step, origin_of_session};
 use super::entry::Command;
+use crate::bugs::Bug;
 use crate::trace::RaftEvent;
 
 impl RaftCore {
@@ -15,6 +16,7 @@ impl RaftCore {
             term: self.hard.term,
         });
         self.apply_what_is_committed(step);
+        self.serve_what_is_applied(step);
         if self.applied.saturating_sub(self.snapshot.last.0) >= self.config.snapshot_every {
             self.take_snapshot(step);
         }
@@ -25,7 +27,11 @@ impl RaftCore {
             let Some(entry) = self.log.entry(self.applied + 1).cloned() else {
                 return;
             };
-            let applied = self.machine.apply(&entry);
+            let applied = if self.has(Bug::R20) {
+                self.machine.apply_again(&entry)
+            } else {
+                self.machine.apply(&entry)
+            };
             self.applied = entry.index();
             let origin = entry.command().origin();
             step.trace(RaftEvent::Apply {

@@ -4,16 +4,20 @@
 use std::collections::BTreeSet;
 
 use super::config::node_of;
-use super::core::{RaftCore, Step};
+use super::core::{NS_PER_MS, RaftCore, Step};
 use super::entry::Command;
 use super::membership::Membership;
-use crate::core::ClientRef;
+use crate::bugs::Bug;
+use crate::core::{ClientRef, Now};
 use crate::members::Text;
 use crate::message::{Outcome, RequestHeader};
 use crate::trace::RaftEvent;
 
 /// A learner is promoted when it lacks at most so many entries: what arrives during one round trip.
 const BEHIND_MAX: u64 = 256;
+
+/// How long a change may take if the request does not say: those to be added may need a whole snapshot.
+const TIMEOUT_MS: u64 = 10_000;
 
 /// A change that this leader was asked for.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ impl RaftCore {
             add,
             remove,
             stage,
-            deadline_ns: self.deadline_ns(step.now, header),
+            deadline_ns: change_deadline_ns(step.now, header),
         };
         let first = match stage {
             Stage::Learning => with_learners(&membership, &change.add),
@@ -76,11 +80,11 @@ impl RaftCore {
     /// Why a change cannot begin now.
     fn change_refused(&self, add: &BTreeSet<Text>, remove: &BTreeSet<Text>) -> Option<String> {
         let (index, membership) = self.configs.latest();
-        if !self.has_committed_in_its_term() {
+        if !self.has_committed_in_its_term() && !self.has(Bug::R30) {
             return Some("this leader has not yet committed an entry of its term".to_owned());
         }
         let is_busy = self.leading().is_some_and(|leader| leader.change.is_some());
-        if is_busy || index > self.commit || membership.is_joint() {
+        if (is_busy || index > self.commit || membership.is_joint()) && !self.has(Bug::R30) {
             return Some("another change is not finished".to_owned());
         }
         if add.is_empty() && remove.is_empty() {
@@ -183,6 +187,11 @@ impl RaftCore {
     pub(super) fn trace_config_committed(&self, step: &mut Step<'_>, index: u64, membership: &Membership) {
         trace_membership(step, index, membership, "committed");
     }
+}
+
+fn change_deadline_ns(now: Now, header: &RequestHeader) -> u64 {
+    let timeout_ms = header.deadline_ms.unwrap_or(TIMEOUT_MS);
+    now.mono_ns.saturating_add(timeout_ms.saturating_mul(NS_PER_MS))
 }
 
 fn with_learners(membership: &Membership, add: &BTreeSet<Text>) -> Membership {

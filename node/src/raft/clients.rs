@@ -6,6 +6,7 @@ use super::core::{NS_PER_MS, RaftCore, Step};
 use super::entry::{Command, Entry, Operation};
 use super::leader::Leader;
 use super::machine::{Answer, Applied};
+use crate::bugs::Bug;
 use crate::core::{ClientRef, Now};
 use crate::message::{Outcome, RequestBody, RequestHeader};
 use crate::trace::{Hash64, Origin, RaftEvent};
@@ -155,7 +156,7 @@ impl RaftCore {
     /// An entry was applied: answers who asked for it, if it is the entry that was asked for and not another one in its place.
     pub(super) fn answer(&mut self, step: &mut Step<'_>, entry: &Entry, applied: &Applied) {
         let Some(open) = self.pending.take(entry.index()) else { return };
-        if open.term != entry.term() {
+        if open.term != entry.term() && !self.has(Bug::R29) {
             return self.answer_unknown(step, entry.index(), &open, "leader-changed");
         }
         let outcome = if matches!(applied.answer, Answer::Expired {}) {
@@ -182,9 +183,19 @@ impl RaftCore {
 
     /// This node leads no more: what it says to everybody who waits.
     pub(super) fn abandon(&mut self, step: &mut Step<'_>, leader: Leader) {
-        let Pending { open, .. } = std::mem::take(&mut self.pending);
-        for (index, open) in open {
-            self.answer_unknown(step, index, &open, "leader-changed");
+        // Whoever answers by the index alone needs to know who asked for what stands there.
+        let given_up = if self.has(Bug::R29) {
+            Pending::default()
+        } else {
+            std::mem::take(&mut self.pending)
+        };
+        for (index, open) in given_up.open {
+            if self.has(Bug::R28) {
+                trace_ack(step, index, &open, "failed");
+                step.reply(open.client, Outcome::not_leader(None));
+            } else {
+                self.answer_unknown(step, index, &open, "leader-changed");
+            }
         }
         self.abandon_reads(step);
         if let Some(change) = leader.change {

@@ -18,6 +18,7 @@ use super::message::{RaftBody, RaftMessage};
 use super::reads::OpenReads;
 use super::snapshot::{Incoming, Snapshot};
 use super::transfer::Handover;
+use crate::bugs::Bug;
 use crate::core::{ClientRef, Core, CoreHealth, Effect, Event, Now, Stamp};
 use crate::members::{NodeIndex, Text};
 use crate::message::Outcome;
@@ -132,6 +133,7 @@ impl Core for RaftCore {
             self.acquaintance.wake_at_ns(),
             self.pending.wake_at_ns(),
             self.reads.wake_at_ns(),
+            self.reads.forwarded.wake_at_ns(self.heartbeat_ns()),
             self.handover.as_ref().map(|handover| handover.deadline_ns),
         ]
         .into_iter()
@@ -241,6 +243,11 @@ impl RaftCore {
             appends: 0,
             is_stopped: false,
         }
+    }
+
+    /// Whether a planted bug is switched on; constantly false in a build without bugs.
+    pub(super) fn has(&self, bug: Bug) -> bool {
+        self.config.planted.has(bug)
     }
 
     /// What the state machine holds now.
@@ -367,6 +374,7 @@ impl RaftCore {
         let now_ns = step.now.mono_ns;
         self.end_late_commands(step);
         self.end_late_reads(step);
+        self.tend_forwarded(step);
         self.end_late_handover(step);
         self.introduce_again(step);
         match &self.role {
@@ -414,7 +422,7 @@ impl RaftCore {
         match body {
             RaftBody::PreVote { last } => self.on_pre_vote(step, &from, term, last),
             RaftBody::PreVoteReply { granted } => self.on_pre_vote_reply(step, from, term, granted),
-            RaftBody::Vote { last, .. } => self.on_vote(step, &from, last),
+            RaftBody::Vote { last, transfer } => self.on_vote(step, &from, last, transfer),
             RaftBody::VoteReply { granted } => self.on_vote_reply(step, from, granted),
             RaftBody::Append { prev, entries, commit } => self.on_append(step, &from, prev, entries, commit),
             RaftBody::Appended { last } => self.on_appended(step, &from, last),
@@ -427,6 +435,8 @@ impl RaftCore {
             RaftBody::HeartbeatReply { round } => self.on_heartbeat_reply(step, &from, round),
             RaftBody::Snapshot(part) => self.on_snapshot(step, &from, part),
             RaftBody::SnapshotReply { index, next } => self.on_snapshot_reply(step, &from, index, next),
+            RaftBody::AskIndex { id } => self.on_ask_index(step, from, id),
+            RaftBody::Index { id, index } => self.on_index(step, id, index),
             RaftBody::TimeoutNow {} => self.on_timeout_now(step),
             RaftBody::Introduce {} | RaftBody::Known {} | RaftBody::Stranger { .. } => {}
         }
@@ -435,6 +445,7 @@ impl RaftCore {
     /// A message of a higher term: whether it is to be handled, after taking that term over where it counts.
     fn rises(&mut self, step: &mut Step<'_>, from: &Text, term: u64, body: &RaftBody) -> bool {
         match body {
+            _ if self.has(Bug::R14) && self.leading().is_some() && !body.is_from_a_leader() => false,
             // Nothing has begun yet.
             RaftBody::PreVote { .. } | RaftBody::PreVoteReply { granted: true } => true,
             RaftBody::Vote { transfer: false, .. } if self.is_loyal(step.now) => false,

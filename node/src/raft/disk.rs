@@ -8,6 +8,7 @@ use super::entry::{Command, Entry};
 use super::message::{RaftBody, RaftMessage};
 use super::record::{self, Record};
 use super::snapshot::Incoming;
+use crate::bugs::Bug;
 use crate::core::Effect;
 use crate::members::Text;
 use crate::trace::{Place, RaftEvent};
@@ -79,15 +80,19 @@ impl RaftCore {
     /// Changes term and vote, in one record.
     pub(super) fn set_hard(&mut self, step: &mut Step<'_>, term: u64, vote: Option<Text>) {
         self.hard = Hard { term, vote };
-        self.record(
-            step,
-            &Record::Hard {
-                term,
-                vote: self.hard.vote.clone(),
-            },
-        );
+        let record = self.hard_record();
+        self.record(step, &record);
         self.disk.hard = self.disk.appended;
         self.defer(Deferred::Hard(self.hard.clone()));
+    }
+
+    /// Term and vote, for the disk.
+    pub(super) fn hard_record(&self) -> Record {
+        let Hard { term, vote } = self.hard.clone();
+        Record::Hard {
+            term: if self.has(Bug::R02) { 0 } else { term },
+            vote: vote.filter(|_| !self.has(Bug::R01) && !self.has(Bug::R02)),
+        }
     }
 
     /// Counts the own vote of this term once it is durable.
@@ -125,7 +130,7 @@ impl RaftCore {
             from,
             term: self.hard.term,
         });
-        if self.configs.truncate(from) {
+        if !self.has(Bug::R32) && self.configs.truncate(from) {
             self.trace_config(step, "truncated");
         }
     }
@@ -191,7 +196,7 @@ impl RaftCore {
     /// Sends once everything is durable that was handed to the disk until now.
     pub(super) fn send_after_all(&mut self, step: &mut Step<'_>, to: &Text, body: RaftBody) {
         let message = self.message(to, self.hard.term, body);
-        if self.disk.durable >= self.disk.appended {
+        if self.disk.durable >= self.disk.appended || self.has(Bug::R03) {
             self.let_go(step, message);
         } else {
             self.defer(Deferred::Send(message));

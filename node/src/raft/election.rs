@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::core::{RaftCore, Role, Step};
 use super::message::RaftBody;
+use crate::bugs::Bug;
 use crate::core::Now;
 use crate::members::Text;
 use crate::trace::Place;
@@ -24,21 +25,29 @@ impl RaftCore {
     /// Whether a log ends at or behind the end of this one: the later last term wins, then the longer log.
     fn is_up_to_date(&self, (index, term): Place) -> bool {
         let (own_index, own_term) = self.log.last();
-        (term, index) >= (own_term, own_index)
+        (term, index) >= (own_term, own_index) || self.has(Bug::R05)
     }
 
     /// Whether this node's vote in the present term is free for a candidate, or already the candidate's.
     fn may_vote_for(&self, candidate: &Text) -> bool {
         match &self.hard.vote {
-            Some(vote) => vote == candidate,
+            Some(vote) => vote == candidate || self.has(Bug::R07),
             None => self.leader.is_none(),
         }
+    }
+
+    /// Whether this node may ask for votes. A voter may, and also who is no voter any more by a configuration that it does not know to be
+    /// committed: the others may need its log to commit that (Ongaro 2014, §4.2.2).
+    fn may_stand(&self) -> bool {
+        let (index, _) = self.configs.latest();
+        let is_perhaps_a_voter = index > self.commit && self.configs.at(self.commit).is_voter(self.member());
+        self.acquaintance.is_confirmed && (self.is_voter() || is_perhaps_a_voter)
     }
 
     /// Time is up: asks whether an election could be won, before disturbing anybody with a new term.
     pub(super) fn campaign_first(&mut self, step: &mut Step<'_>) {
         self.reset_election_timer(step.now);
-        if !self.is_voter() || !self.acquaintance.is_confirmed {
+        if !self.may_stand() {
             return;
         }
         self.leader = None;
@@ -97,10 +106,11 @@ impl RaftCore {
         }
     }
 
-    pub(super) fn on_vote(&mut self, step: &mut Step<'_>, from: &Text, last: Place) {
-        let granted = self.may_vote_for(from) && self.is_up_to_date(last);
+    pub(super) fn on_vote(&mut self, step: &mut Step<'_>, from: &Text, last: Place, transfer: bool) {
+        let is_free = transfer || !self.is_loyal(step.now);
+        let granted = is_free && self.may_vote_for(from) && self.is_up_to_date(last);
         if granted {
-            if self.hard.vote.is_none() {
+            if self.hard.vote.as_ref() != Some(from) {
                 self.set_hard(step, self.hard.term, Some(from.clone()));
             }
             self.reset_election_timer(step.now);
@@ -121,6 +131,8 @@ impl RaftCore {
     }
 
     fn is_elected(&self, ballot: &Ballot) -> bool {
-        self.configs.latest().1.is_quorum(|voter| ballot.granted.contains(voter))
+        let granted = |voter: &Text| ballot.granted.contains(voter);
+        let membership = self.quorums();
+        membership.is_quorum(granted) || (self.has(Bug::R08) && membership.is_half(granted))
     }
 }

@@ -3,6 +3,7 @@
 use super::core::{RaftCore, Role, Step};
 use super::entry::Entry;
 use super::message::RaftBody;
+use crate::bugs::Bug;
 use crate::members::Text;
 use crate::trace::Place;
 
@@ -23,7 +24,8 @@ impl RaftCore {
         let base = self.log.base();
         // What is compacted was committed: it is the leader's too.
         let is_behind_base = prev.0 < base.0;
-        if !is_behind_base && !self.log.holds(prev) {
+        let is_there = self.log.holds(prev) || (self.has(Bug::R10) && self.log.term_at(prev.0).is_some());
+        if !is_behind_base && !is_there {
             return self.reject(step, from, prev.0);
         }
         let last_sent = entries.last().map_or(prev, Entry::place);
@@ -31,14 +33,15 @@ impl RaftCore {
             self.take_entry(step, entry);
         }
         let last = if last_sent.0 < base.0 { base } else { last_sent };
-        self.commit_with_the_leader(step, commit.min(last.0));
+        let matched = if self.has(Bug::R13) { commit } else { commit.min(last.0) };
+        self.commit_with_the_leader(step, matched);
         self.send_after_all(step, from, RaftBody::Appended { last });
     }
 
     /// Takes an entry whose predecessor is the leader's: what conflicts with it goes, and nothing else.
     fn take_entry(&mut self, step: &mut Step<'_>, entry: Entry) {
         match self.log.term_at(entry.index()) {
-            Some(term) if term == entry.term() => return,
+            Some(term) if term == entry.term() && !self.has(Bug::R11) => return,
             Some(_) => self.truncate_log(step, entry.index()),
             None => {}
         }
@@ -73,7 +76,8 @@ impl RaftCore {
 
     /// The leader committed up to here, and up to here the logs are the same.
     fn commit_with_the_leader(&mut self, step: &mut Step<'_>, to: u64) {
-        if to > self.commit && to <= self.log.last_index() {
+        // The second half repeats what the leader promises: it names no index that is not known to be here.
+        if to > self.commit && (to <= self.log.last_index() || self.has(Bug::C1)) {
             self.advance_commit(step, to, "leader");
         }
     }

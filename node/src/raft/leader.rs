@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use super::change::Change;
 use super::core::{RaftCore, Role, Step};
 use super::entry::{Command, Entry};
+use super::membership::{Membership, majority};
 use super::message::RaftBody;
 use super::reads::Rounds;
 use super::snapshot::Delivery;
 use super::transfer::Transfer;
+use crate::bugs::Bug;
 use crate::core::Now;
 use crate::members::{NodeIndex, Text};
 
@@ -28,7 +30,6 @@ pub(super) struct Leader {
     /// The entry that began the term: before it is committed the leader does not know what is.
     pub(super) first_index: u64,
     heartbeat_at_ns: u64,
-    check_at_ns: u64,
     pub(super) rounds: Rounds,
     pub(super) change: Option<Change>,
     pub(super) transfer: Option<Transfer>,
@@ -65,7 +66,7 @@ impl Leader {
     pub(super) fn wake_at_ns(&self) -> u64 {
         let transfer_ns = self.transfer.as_ref().map_or(u64::MAX, |transfer| transfer.deadline_ns);
         let change_ns = self.change.as_ref().map_or(u64::MAX, |change| change.deadline_ns);
-        self.heartbeat_at_ns.min(self.check_at_ns).min(transfer_ns).min(change_ns)
+        self.heartbeat_at_ns.min(transfer_ns).min(change_ns)
     }
 
     pub(super) fn matched(&self, member: &Text) -> u64 {
@@ -113,7 +114,6 @@ impl RaftCore {
             progress: BTreeMap::new(),
             first_index: self.log.last_index() + 1,
             heartbeat_at_ns: step.now.mono_ns.saturating_add(self.heartbeat_ns()),
-            check_at_ns: step.now.mono_ns.saturating_add(self.election_ns()),
             rounds: Rounds::default(),
             change: None,
             transfer: None,
@@ -272,18 +272,37 @@ impl RaftCore {
         }
     }
 
+    /// Who must agree, to elections and to entries: the latest configuration in the log.
+    pub(super) fn quorums(&self) -> Membership {
+        let (_, membership) = self.configs.latest();
+        if self.has(Bug::R31) {
+            membership.leave()
+        } else {
+            membership.clone()
+        }
+    }
+
     /// Whether everything up to an index is committed because a quorum holds it: only if the entry there is of the present term, for one
     /// of a former term may still be overwritten (Ongaro and Ousterhout 2014, §5.4.2, Figure 8).
     fn is_committed_by_counting(&self, index: u64) -> bool {
-        index > self.commit && self.log.term_at(index) == Some(self.hard.term)
+        index > self.commit && (self.log.term_at(index) == Some(self.hard.term) || self.has(Bug::R04))
     }
 
     /// Commits what a quorum holds durably. This node counts like the others, by what its own disk holds.
     pub(super) fn commit_what_is_counted(&mut self, step: &mut Step<'_>) {
         let Some(leader) = self.leading() else { return };
-        let (own, durable_index) = (self.member(), self.disk.durable_index);
+        let own = self.member();
+        let durable_index = if self.has(Bug::R03) {
+            self.log.last_index()
+        } else {
+            self.disk.durable_index
+        };
         let reached = |member: &Text| if member == own { durable_index } else { leader.matched(member) };
-        let index = self.configs.latest().1.quorum_index(reached);
+        let index = match self.quorums() {
+            _ if self.has(Bug::R36) => durable_index,
+            quorums if self.has(Bug::R09) => quorums.index_reached_by(|voters| majority(voters) - 1, reached),
+            quorums => quorums.quorum_index(reached),
+        };
         if self.is_committed_by_counting(index) {
             self.advance_commit(step, index, "count");
         }
@@ -298,8 +317,13 @@ impl RaftCore {
 
     pub(super) fn on_heartbeat_reply(&mut self, step: &mut Step<'_>, from: &Text, round: u64) {
         self.hear(step.now, from);
+        let (last_round, last_index) = (self.leading().map_or(0, |leader| leader.rounds.last()), self.log.last_index());
+        let (is_any_round, is_matched) = (self.has(Bug::R19), self.has(Bug::R27));
         let Some(progress) = self.progress_mut(from) else { return };
-        progress.round = progress.round.max(round);
+        progress.round = progress.round.max(if is_any_round { last_round } else { round });
+        if is_matched {
+            progress.matched = last_index;
+        }
         self.settle_rounds(step);
     }
 
@@ -317,7 +341,7 @@ impl RaftCore {
             .collect();
         for (member, matched) in receivers {
             // Never more than it acknowledged: behind that its log may be another.
-            let commit = commit.min(matched);
+            let commit = if self.has(Bug::R13) { commit } else { commit.min(matched) };
             self.send(step, &member, RaftBody::Heartbeat { commit, round });
         }
     }
@@ -325,13 +349,13 @@ impl RaftCore {
     /// What a leader does when time passes.
     pub(super) fn keep_leading(&mut self, step: &mut Step<'_>) {
         let now_ns = step.now.mono_ns;
-        let Some(leader) = self.leading() else { return };
-        if now_ns >= leader.check_at_ns && !self.check_quorum(step) {
-            return;
-        }
         self.end_late_transfer(step);
         self.end_late_change(step);
         if self.leading().is_some_and(|leader| now_ns >= leader.heartbeat_at_ns) {
+            if !self.is_heard(step.now) {
+                // Behind a one-way cut a leader would else be useless for ever.
+                return self.become_follower(step, self.hard.term, None);
+            }
             self.send_heartbeats(step);
             self.settle_rounds(step);
             for member in self.peers() {
@@ -341,27 +365,15 @@ impl RaftCore {
         }
     }
 
-    /// Steps down if a quorum was not heard of for an election timeout: behind a one-way cut a leader would else be useless for ever.
-    fn check_quorum(&mut self, step: &mut Step<'_>) -> bool {
-        let (now_ns, election_ns) = (step.now.mono_ns, self.election_ns());
-        let own = self.member().clone();
-        let (_, membership) = self.configs.latest();
+    /// Check-quorum: whether a quorum was heard of within an election timeout.
+    fn is_heard(&self, now: Now) -> bool {
         let Some(leader) = self.leading() else { return false };
-        let is_heard = |member: &Text| {
-            *member == own
-                || leader
-                    .progress
-                    .get(member)
-                    .is_some_and(|progress| progress.heard_ns.saturating_add(election_ns) > now_ns)
+        let since_ns = now.mono_ns.saturating_sub(self.election_ns());
+        let is_heard = |member: &Text| match leader.progress.get(member) {
+            Some(progress) => progress.heard_ns > since_ns,
+            None => member == self.member(),
         };
-        if !membership.is_quorum(is_heard) {
-            self.become_follower(step, self.hard.term, None);
-            return false;
-        }
-        if let Some(leader) = self.leader_mut() {
-            leader.check_at_ns = now_ns.saturating_add(election_ns);
-        }
-        true
+        self.configs.latest().1.is_quorum(is_heard)
     }
 
     fn send_again_after_silence(&mut self, step: &mut Step<'_>, to: &Text) {

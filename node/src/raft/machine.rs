@@ -153,6 +153,21 @@ impl Machine {
         }
     }
 
+    /// Applies an entry as if every command were a new one: what sessions are there to prevent.
+    pub(super) fn apply_again(&mut self, entry: &Entry) -> Applied {
+        match entry.command() {
+            Command::Write {
+                session: Some(_),
+                operation,
+                ..
+            } => Applied {
+                answer: self.execute(entry.place(), operation),
+                effect: Some(true),
+            },
+            _ => self.apply(entry),
+        }
+    }
+
     /// A command of a session takes effect at most once.
     fn apply_once(&mut self, entry: &Entry, session: u64, sequence: u64, operation: &Operation) -> Applied {
         match self.sessions.look_up(entry.index(), session, sequence) {

@@ -53,12 +53,24 @@ impl Membership {
             .all(|voters| voters.iter().filter(|voter| agrees(voter)).count() >= majority(voters))
     }
 
+    /// Whether those who agree are half of the voters, rounded down: what a quorum is not.
+    pub fn is_half(&self, agrees: impl Fn(&Text) -> bool) -> bool {
+        self.halves()
+            .all(|voters| voters.iter().filter(|voter| agrees(voter)).count() >= majority(voters) - 1)
+    }
+
     /// The highest index that a quorum has reached.
     pub fn quorum_index(&self, reached: impl Fn(&Text) -> u64) -> u64 {
+        self.index_reached_by(|voters| majority(voters), reached)
+    }
+
+    /// The highest index that so many of the voters have reached; in a joint configuration, of both.
+    pub(super) fn index_reached_by(&self, count: impl Fn(&BTreeSet<Text>) -> usize, reached: impl Fn(&Text) -> u64) -> u64 {
         let of_half = |voters: &BTreeSet<Text>| {
             let mut indexes: Vec<u64> = voters.iter().map(&reached).collect();
             indexes.sort_unstable_by(|left, right| right.cmp(left));
-            indexes.get(majority(voters) - 1).copied().unwrap_or(0)
+            let place = count(voters).checked_sub(1);
+            place.and_then(|place| indexes.get(place)).copied().unwrap_or(0)
         };
         self.halves().map(of_half).min().unwrap_or(0)
     }
@@ -87,7 +99,7 @@ impl Membership {
 }
 
 /// More than half. Of nobody: one, so that an unknown configuration has no quorum.
-fn majority(voters: &BTreeSet<Text>) -> usize {
+pub(super) fn majority(voters: &BTreeSet<Text>) -> usize {
     voters.len() / 2 + 1
 }
 

@@ -92,6 +92,18 @@ pub enum RaftBody {
         /// The byte that is wanted next.
         next: u64,
     },
+    /// What is committed, and do you still lead?
+    AskIndex {
+        /// Comes back with the answer.
+        id: u64,
+    },
+    /// This was committed when the question arrived or later, and a majority confirmed the leader since.
+    Index {
+        /// The question.
+        id: u64,
+        /// The index.
+        index: u64,
+    },
     /// Stand for election at once (Ongaro 2014, §3.10).
     TimeoutNow {},
     /// A member whose data are new asks whether anybody knows older ones.
@@ -134,6 +146,8 @@ impl RaftBody {
             RaftBody::HeartbeatReply { .. } => "heartbeat_reply",
             RaftBody::Snapshot(_) => "snapshot",
             RaftBody::SnapshotReply { .. } => "snapshot_reply",
+            RaftBody::AskIndex { .. } => "ask_index",
+            RaftBody::Index { .. } => "index",
             RaftBody::TimeoutNow {} => "timeout_now",
             RaftBody::Introduce {} => "introduce",
             RaftBody::Known {} => "known",
@@ -145,7 +159,7 @@ impl RaftBody {
     pub fn is_from_a_leader(&self) -> bool {
         matches!(
             self,
-            RaftBody::Append { .. } | RaftBody::Heartbeat { .. } | RaftBody::Snapshot(_) | RaftBody::TimeoutNow {}
+            RaftBody::Append { .. } | RaftBody::Heartbeat { .. } | RaftBody::Snapshot(_) | RaftBody::Index { .. } | RaftBody::TimeoutNow {}
         )
     }
 }

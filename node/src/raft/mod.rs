@@ -8,7 +8,7 @@
 //! | `disk.rs` | what is durable, and what has to wait for it |
 //! | `apply.rs` | committed entries: the state machine, answers |
 //! | `clients.rs` | requests, their limits and deadlines, what a leader says when it steps down |
-//! | `reads.rs` | read index, lease, local |
+//! | `reads.rs`, `forward.rs` | read index, lease, local; reads at nodes that do not lead |
 //! | `change.rs`, `membership.rs` | joint changes of the members, learners first |
 //! | `transfer.rs` | handing the leadership over |
 //! | `snapshot.rs` | taking, sending in parts, installing |
@@ -28,6 +28,7 @@ mod disk;
 mod election;
 mod entry;
 mod follower;
+mod forward;
 mod hash;
 mod identity;
 mod leader;

@@ -8,6 +8,7 @@ use super::machine::Machine;
 use super::membership::{Configs, Membership};
 use super::message::{RaftBody, SnapshotPart};
 use super::record::{self, Record, encode, first_part};
+use crate::bugs::Bug;
 use crate::members::Text;
 use crate::trace::{Place, RaftEvent};
 
@@ -107,9 +108,10 @@ impl Delivery {
 impl RaftCore {
     /// Sums up what is applied.
     pub(super) fn take_snapshot(&mut self, step: &mut Step<'_>) {
-        let Some(term_at) = self.log.term_at(self.applied) else { return };
+        let last_index = self.applied + u64::from(self.has(Bug::R22) && self.log.last_index() > self.applied);
+        let Some(term_at) = self.log.term_at(last_index) else { return };
         self.snapshot = Snapshot {
-            last: (self.applied, term_at),
+            last: (last_index, term_at),
             membership: self.configs.at(self.applied).clone(),
             data: self.machine.encode().into(),
         };
@@ -137,10 +139,7 @@ impl RaftCore {
                 birth: *birth,
             })
         }));
-        records.push(encode(&Record::Hard {
-            term: self.hard.term,
-            vote: self.hard.vote.clone(),
-        }));
+        records.push(encode(&self.hard_record()));
         let Snapshot { last, membership, data } = &self.snapshot;
         records.push(encode(&Record::Snapshot {
             last: *last,
@@ -190,7 +189,7 @@ impl RaftCore {
     }
 
     pub(super) fn on_snapshot(&mut self, step: &mut Step<'_>, from: &Text, part: SnapshotPart) {
-        if part.last.0 <= self.commit {
+        if part.last.0 <= self.commit && !self.has(Bug::R25) {
             // Everything in it is here: what is committed here is the leader's too.
             let last = (self.commit, self.log.term_at(self.commit).unwrap_or(0));
             return self.send_after_all(step, from, RaftBody::Appended { last });
@@ -221,8 +220,10 @@ impl RaftCore {
             return;
         };
         let last = incoming.last;
-        self.machine = machine;
-        let keeps_suffix = self.log.holds(last);
+        if !self.has(Bug::R24) {
+            self.machine = machine;
+        }
+        let keeps_suffix = self.log.holds(last) || (self.has(Bug::R23) && self.log.last_index() > last.0);
         if keeps_suffix {
             self.log.compact(last.0);
         } else {

@@ -2,6 +2,7 @@
 
 use super::core::{RaftCore, Step};
 use super::message::RaftBody;
+use crate::bugs::Bug;
 use crate::core::ClientRef;
 use crate::members::Text;
 use crate::message::Outcome;
@@ -42,10 +43,11 @@ impl RaftCore {
         }
         // The target needs an election timeout at most, or will not make it.
         let deadline_ns = step.now.mono_ns.saturating_add(self.election_ns());
+        let is_revoked = !self.has(Bug::R18);
         if let Some(leader) = self.leader_mut() {
             // From now on followers may vote although they hear of this leader, and a message on its way cannot be called back: no lease
             // holds any more in this term.
-            leader.rounds.is_lease_revoked = true;
+            leader.rounds.is_lease_revoked = is_revoked;
             leader.transfer = Some(Transfer {
                 client,
                 to: to.clone(),

@@ -12,7 +12,7 @@ use crate::members::Text;
 pub type Place = (u64, u64);
 
 /// A 64-bit hash, printed as 16 hex digits: numbers above 2^53 are not exact for every JSON reader.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Hash64(pub u64);
 
 impl Serialize for Hash64 {
@@ -27,7 +27,7 @@ impl Serialize for Hash64 {
 }
 
 /// Who asked for a command, as far as the request said so.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Origin {
     /// The client's name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub struct Origin {
 }
 
 /// What happened at a Raft node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RaftEvent {
     /// The node begins to serve with what it found on its disk. Its log follows at once, as `append` events, and one `fsync`.

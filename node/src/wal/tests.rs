@@ -305,3 +305,56 @@ fn works_on_a_real_file() {
     let (_, recovered) = Wal::recover(FileStorage::open(&path).unwrap(), &path, &mut |_| Ok(())).unwrap();
     assert_eq!(recovered.batches, 2);
 }
+
+#[test]
+fn a_replaced_log_holds_the_new_records_and_goes_on_behind_them() {
+    let (bytes, _) = three_batches();
+    let disk = TestDisk::holding(&bytes);
+    let (mut wal, ..) = recover(&disk).unwrap();
+    wal.replace(&[b"new".to_vec(), b"records".to_vec()]).unwrap();
+    wal.commit(&mut batch(&[b"next"])).unwrap();
+    let (_, recovered, found) = recover(&disk).unwrap();
+    assert_eq!(found, [&b"new"[..], b"records", b"next"]);
+    assert_eq!((recovered.batches, recovered.bytes_cut), (2, 0));
+}
+
+#[test]
+fn a_large_replacement_is_cut_into_batches_that_a_reader_believes() {
+    let disk = TestDisk::default();
+    let (mut wal, ..) = recover(&disk).unwrap();
+    let records: Vec<Vec<u8>> = (0..10_u8).map(|byte| vec![byte; 2 << 20]).collect();
+    wal.replace(&records).unwrap();
+    let (_, recovered, found) = recover(&disk).unwrap();
+    assert!(found == records && (2..=4).contains(&recovered.batches), "{recovered:?}");
+}
+
+#[test]
+fn a_log_whose_replacement_failed_takes_nothing_more() {
+    let disk = TestDisk::default();
+    let (mut wal, ..) = recover(&disk).unwrap();
+    disk.state.lock().unwrap().fail_append = true;
+    assert!(wal.replace(&[b"a".to_vec()]).is_err());
+    disk.state.lock().unwrap().fail_append = false;
+    assert!(wal.commit(&mut batch(&[b"b"])).is_err());
+    assert!(wal.replace(&[b"a".to_vec()]).is_err());
+}
+
+#[test]
+fn a_real_file_is_replaced_under_its_name_whatever_a_crash_left_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(super::FILE);
+    std::fs::write(folder.path().join("wal.new"), b"half a replacement").unwrap();
+    let open = || super::FileStorage::open(&path).unwrap();
+    let (mut wal, _) = Wal::recover(open(), &path, &mut |_| Ok(())).unwrap();
+    wal.commit(&mut batch(&[b"old"])).unwrap();
+    wal.replace(&[b"new".to_vec()]).unwrap();
+    wal.commit(&mut batch(&[b"next"])).unwrap();
+    let mut found = Found::new();
+    Wal::recover(open(), &path, &mut |record| {
+        found.push(record.to_vec());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(found, [&b"new"[..], b"next"]);
+    assert!(!folder.path().join("wal.new").exists());
+}

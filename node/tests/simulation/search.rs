@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::zones::{Kind, NEVER, Operation};
+use crate::history::{Kind, NEVER, Operation};
 
 /// What was reached: which operations have taken effect, and what the register holds.
 type State = (BTreeSet<usize>, Option<u64>);
@@ -77,7 +77,7 @@ fn closure(history: &[Operation], running: &BTreeSet<usize>, from: BTreeSet<Stat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zones;
+    use crate::{history, zones};
 
     fn history(operations: &[(u64, u64, Kind)]) -> Vec<Operation> {
         operations
@@ -130,7 +130,7 @@ mod tests {
                 operations.push((start, end, kind));
             }
             let history = history(&operations);
-            let by_zones = zones::violation(&history).is_some();
+            let by_zones = zones::violation(&history::for_zones(&history).unwrap()).is_some();
             assert_eq!(violation(&history).is_some(), by_zones, "{history:?}");
             broken += u64::from(by_zones);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use squall_node::vector::Vector;
 
-use crate::zones::{Kind, NEVER, Operation};
+use crate::history::{Kind, NEVER, Operation};
 
 /// Why the history breaks the rule, or `None`. `vectors` says what each value's write had seen.
 pub(crate) fn violation(history: &[Operation], vectors: &BTreeMap<u64, Vector>) -> Option<String> {

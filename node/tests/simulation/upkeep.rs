@@ -15,7 +15,7 @@ pub(crate) const NOTHING: Upkeep = Upkeep {
 };
 
 const DELETING: Setting = Setting {
-    deletes_percent: 15,
+    deletes_per_mille: 150,
     ..SOUND
 };
 

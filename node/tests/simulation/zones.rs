@@ -20,10 +20,6 @@ pub(crate) enum Kind {
     Write(u64),
     /// `None` is the initial value.
     Read(Option<u64>),
-    /// Writes the initial value again: then values are not unique, and `search` decides.
-    Delete,
-    /// All values that were there at a time: `siblings` decides.
-    ReadSet(Vec<u64>),
 }
 
 /// A value's write and its reads: they happen together, before or after those of every other value.
@@ -54,7 +50,6 @@ pub(crate) fn violation(history: &[Operation]) -> Option<String> {
         match kind {
             Kind::Write(value) => clusters.entry(Some(*value)).or_default().write = Some((*start, *end)),
             Kind::Read(value) => clusters.entry(*value).or_default().reads.push((*start, *end)),
-            Kind::Delete | Kind::ReadSet(_) => return Some(format!("{kind:?} is nothing for zones")),
         }
     }
     let mut forward = Vec::new();

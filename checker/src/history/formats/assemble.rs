@@ -16,7 +16,7 @@ use super::keys::name_of;
 use super::{Format, ReadOptions};
 use crate::history::error::{ReadError, ReadErrorKind};
 use crate::history::event::{Event, EventType, Process};
-use crate::history::line::{Actor, Line, Text};
+use crate::history::line::{Actor, Json, Line, Text};
 use crate::history::operation::MISMATCH;
 use crate::history::pairing::Pairing;
 use crate::history::values::DEPTH_MAX;
@@ -165,16 +165,19 @@ impl Rules {
             }
             (Some(value), _) => self.value(f, value),
         };
-        let raw = |json| serde_json::from_str::<&RawValue>(json).map_err(|_| ReadErrorKind::ValueTooDeep { limit: DEPTH_MAX });
+        let checked = |json| match serde_json::from_str::<&RawValue>(json) {
+            Ok(json) => Ok(json.get()),
+            Err(_) => Err(ReadErrorKind::ValueTooDeep { limit: DEPTH_MAX }),
+        };
         let line = Line {
             time: time_ns,
             kind,
             process: Actor::Client(process),
             f: Text(Cow::Borrowed(f)),
             key: key.map(Text),
-            value: Some(raw(&json)?),
+            value: Some(Json::Text(checked(&json)?)),
             node: entry.node.as_deref().map(|node| Text(Cow::Borrowed(node))),
-            error: error.as_deref().map(raw).transpose()?,
+            error: error.as_deref().map(checked).transpose()?,
         };
         if kind == EventType::Invoke && f == "cas" && value.and_then(Form::as_pair).is_none() {
             return Err(ReadErrorKind::Operation("the value of a `cas` is a pair, `[expected new]`".into()));

@@ -2,9 +2,13 @@
 
 use super::Format;
 use super::jepsen_log::LOGGER;
+use crate::history::binary::MAGIC;
 
 /// The format of a file that begins so. What looks like nothing else is taken for our own, whose reader says what is wrong.
 pub fn detect(head: &[u8]) -> Format {
+    if head.starts_with(&MAGIC) {
+        return Format::Binary;
+    }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let text = skip_blank(text);
     match text.first() {

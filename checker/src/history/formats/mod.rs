@@ -3,6 +3,7 @@
 //! ```text
 //! format            file                 looks like
 //! Squall            history::read        {"time":10,"type":"invoke","process":3,"f":"write","key":"k","value":17}
+//! Binary            history::binary      the bytes 89 53 51 48
 //! OperationLines    operation_lines      {"proc":3,"f":"read","key":"17","arg":null,"res":42,"inv":1000,"ret":2500}
 //! Edn               edn, assemble        {:process 0, :type :invoke, :f :read, :value nil}
 //! PorcupineKv       edn, assemble        {:process 9, :type :invoke, :f :append, :key "0", :value "x 9 0 y"}
@@ -20,25 +21,32 @@ pub mod export;
 mod independent;
 mod jepsen_log;
 mod keys;
-mod operation_lines;
+pub(in crate::history) mod operation_lines;
 #[cfg(test)]
 mod tests;
 
-use std::io::{BufRead, Cursor, Read};
+use std::io::{BufReader, Cursor, Read};
 
 pub use self::detect::detect;
 pub use self::independent::Independent;
 use super::History;
+use super::binary;
+pub use super::chunks::Chunking;
 use super::error::{ReadError, ReadErrorKind};
 
 /// How much of a file is looked at before its format is known.
 const HEAD_BYTES: u64 = 64 << 10;
+
+/// How much of a file that is not read in chunks is read at once.
+const READ_BYTES: usize = 1 << 20;
 
 /// The formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Our own JSON lines: two lines per operation.
     Squall,
+    /// Our own history as bytes.
+    Binary,
     /// One JSON line per operation, as `histgen` writes them.
     OperationLines,
     /// Jepsen's EDN.
@@ -51,8 +59,9 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 5] = [
+    pub const ALL: [Format; 6] = [
         Format::Squall,
+        Format::Binary,
         Format::OperationLines,
         Format::Edn,
         Format::PorcupineKv,
@@ -63,6 +72,7 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Format::Squall => "squall",
+            Format::Binary => "sqh",
             Format::OperationLines => "operations",
             Format::Edn => "edn",
             Format::PorcupineKv => "porcupine-kv",
@@ -74,6 +84,7 @@ impl Format {
     pub fn describe(self) -> &'static str {
         match self {
             Format::Squall => "Squall's JSON lines",
+            Format::Binary => "Squall's binary history",
             Format::OperationLines => "one operation per JSON line",
             Format::Edn => "Jepsen's EDN",
             Format::PorcupineKv => "Porcupine's key-value operations",
@@ -103,6 +114,8 @@ pub struct ReadOptions {
     /// What a register holds before any write, in EDN and in logs; nil if it is `None`. It is read as `null`, which is what the checkers
     /// start from; where it is not nil, a read of nil says nothing (Knossos' rule).
     pub initial: Option<EdnValue>,
+    /// How lines of JSON are read. It cannot be seen in what is read.
+    pub chunking: Chunking,
 }
 
 /// A history, and what its reader should tell the user.
@@ -121,7 +134,7 @@ pub struct Import {
 /// # Errors
 /// With line, and column and operation where the format has them: if the source cannot be read, if something is not of the format, or if
 /// the operations contradict each other.
-pub fn read(mut source: impl BufRead, options: &ReadOptions) -> Result<Import, ReadError> {
+pub fn read(mut source: impl Read + Send, options: &ReadOptions) -> Result<Import, ReadError> {
     let mut head = Vec::new();
     source.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(|error| ReadError {
         line: 1,
@@ -133,10 +146,11 @@ pub fn read(mut source: impl BufRead, options: &ReadOptions) -> Result<Import, R
     let source = Cursor::new(head).chain(source);
     let ordered = |(entries, lines)| assemble::history(entries, lines, format, options);
     let (history, notes) = match format {
-        Format::Squall => (History::read(source)?, Vec::new()),
-        Format::OperationLines => (operation_lines::read(source)?, Vec::new()),
-        Format::Edn | Format::PorcupineKv => edn::operations::entries(source).and_then(ordered)?,
-        Format::JepsenLog => jepsen_log::entries(source).and_then(ordered)?,
+        Format::Squall => (History::read_chunked(source, options.chunking)?, Vec::new()),
+        Format::Binary => (binary::read(source)?, Vec::new()),
+        Format::OperationLines => (operation_lines::read(source, options.chunking)?, Vec::new()),
+        Format::Edn | Format::PorcupineKv => edn::operations::entries(BufReader::with_capacity(READ_BYTES, source)).and_then(ordered)?,
+        Format::JepsenLog => jepsen_log::entries(BufReader::with_capacity(READ_BYTES, source)).and_then(ordered)?,
     };
     Ok(Import { history, format, notes })
 }

@@ -5,7 +5,7 @@
 //! nanoseconds. Lines should be ordered by `inv`; those that are not are read all the same.
 //!
 //! A line costs about as much as its bytes: [`row`] reads the spelling above by hand, and only a line spelled otherwise (white space,
-//! another order of fields, values that are no small integers) is given to serde. The file is read in chunks of a mebibyte.
+//! another order of fields, values that are no small integers) is given to serde.
 
 mod processes;
 mod row;
@@ -13,7 +13,8 @@ mod row;
 use std::io::Read;
 
 use self::processes::Processes;
-use self::row::{Row, Scalar, SlowRow};
+use self::row::{Row, SlowRow};
+use super::super::chunks::{self, Chunking, LineReader};
 use super::super::error::{ReadError, ReadErrorKind};
 use super::super::operation::{Function, KeyId, MISMATCH, NEVER_NS, Operation, Outcome, SmallId};
 use super::super::pairing::{self, TIME_NS_MAX};
@@ -22,9 +23,6 @@ use super::super::values::{DEPTH_MAX, TooDeep, ValueId};
 use super::super::{CutLine, History};
 use crate::escape::visible;
 
-/// Bytes read at once.
-const CHUNK_BYTES: usize = 1 << 20;
-
 /// Longest message about a line in characters: it may quote the line.
 const ERROR_CHARS_MAX: usize = 200;
 
@@ -32,72 +30,38 @@ const ERROR_CHARS_MAX: usize = 200;
 ///
 /// # Errors
 /// With the line, if the source cannot be read, if a line is no operation, or if a process does two things at a time.
-pub(super) fn read(mut source: impl Read) -> Result<History, ReadError> {
+pub(super) fn read(source: impl Read + Send, chunking: Chunking) -> Result<History, ReadError> {
     let mut rows = Rows::default();
-    let mut buffer = vec![0; CHUNK_BYTES];
-    // What of the buffer is filled, and from where it is unread.
-    let (mut filled, mut begin) = (0, 0);
-    loop {
-        begin += rows.take_whole_lines(&buffer[begin..filled])?;
-        buffer.copy_within(begin..filled, 0);
-        (filled, begin) = (filled - begin, 0);
-        if filled == buffer.len() {
-            if filled > LINE_BYTES_MAX {
-                return Err(rows.error_at_next(ReadErrorKind::LineTooLong { limit: LINE_BYTES_MAX }));
-            }
-            buffer.resize(2 * filled, 0);
-        }
-        let count = match source.read(&mut buffer[filled..]) {
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(rows.error_at_next(error.into())),
-        };
-        if count == 0 {
-            rows.take_last_line(&buffer[..filled])?;
-            return rows.finish();
-        }
-        filled += count;
-    }
+    chunks::read(source, &mut rows, chunking)?;
+    rows.finish()
 }
 
 #[derive(Default)]
-struct Rows {
+pub(in crate::history) struct Rows {
     history: History,
     processes: Processes,
     mismatch: Option<SmallId>,
     last_key: Option<KeyId>,
 }
 
-impl Rows {
-    /// Takes every line that ends within `bytes` and returns how many bytes they are.
-    fn take_whole_lines(&mut self, bytes: &[u8]) -> Result<usize, ReadError> {
-        let mut rest = bytes;
-        loop {
-            if let Some((row, after)) = Row::parse(rest) {
-                self.history.lines += 1;
-                self.take_row(&row)?;
-                rest = after;
-                continue;
-            }
-            let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
-                return Ok(bytes.len() - rest.len());
-            };
-            let (line, after) = rest.split_at(end + 1);
-            self.take_any_line(line)?;
-            rest = after;
-        }
+impl LineReader for Rows {
+    type Row = Row;
+
+    const LINE_BYTES_USUAL: usize = 90;
+
+    fn parse(piece: &[u8], begin: usize) -> Option<(Row, usize)> {
+        Row::parse(piece, begin)
     }
 
-    /// A last line without an end may have been cut.
-    fn take_last_line(&mut self, line: &[u8]) -> Result<(), ReadError> {
-        if line.is_empty() {
-            return Ok(());
+    fn take_rows(&mut self, piece: &[u8], rows: &[Row]) -> Result<(), ReadError> {
+        for row in rows {
+            self.history.lines += 1;
+            self.take_row(piece, row)?;
         }
-        self.take_any_line(line)
+        Ok(())
     }
 
-    /// Takes a line of any spelling.
-    fn take_any_line(&mut self, line: &[u8]) -> Result<(), ReadError> {
+    fn take_line(&mut self, line: &[u8]) -> Result<(), ReadError> {
         self.history.lines += 1;
         if line.len() > LINE_BYTES_MAX {
             return Err(self.error(ReadErrorKind::LineTooLong { limit: LINE_BYTES_MAX }));
@@ -131,27 +95,38 @@ impl Rows {
         }
     }
 
-    fn take_row(&mut self, row: &Row<'_>) -> Result<(), ReadError> {
-        let key = match self.last_key {
-            Some(key) if self.history.keys.get(key.index()) == Some(row.key) => Some(key),
-            _ => self.key(row.key)?,
-        };
-        self.last_key = key;
-        let argument = self.scalar(row.arg);
-        let result = self.scalar(row.res);
-        let cas_done = match row.res {
-            Scalar::True => Some(true),
-            Scalar::False => Some(false),
-            _ => None,
-        };
-        self.push(
-            row.process,
-            row.f,
-            key,
-            argument,
-            (result, cas_done),
-            (row.invoked_ns, row.returned_ns),
-        )
+    fn error_at_next(&self, kind: ReadErrorKind) -> ReadError {
+        ReadError {
+            line: self.history.lines + 1,
+            ..self.error(kind)
+        }
+    }
+}
+
+impl Rows {
+    fn take_row(&mut self, piece: &[u8], row: &Row) -> Result<(), ReadError> {
+        let key = row.key.of(piece);
+        let last = self.last_key.and_then(|last| self.history.keys.get(last.index()));
+        if last.map(str::as_bytes) != Some(key) {
+            self.last_key = self.key(row.key.text(piece))?;
+        }
+        let line = u32::try_from(self.history.lines).map_err(|_| self.error(TOO_MANY_LINES))?;
+        let mut operation = row.operation;
+        operation.key = self.last_key;
+        operation.invoke_line = line;
+        operation.complete_line = if operation.returned_ns == NEVER_NS { 0 } else { line };
+        if operation.f == Function::Cas {
+            operation.argument = self.history.values.pair_of(operation.argument, operation.observed);
+            operation.observed = if operation.outcome == Outcome::Ok {
+                operation.argument
+            } else {
+                ValueId::NONE
+            };
+            if operation.outcome == Outcome::Fail {
+                operation.error_kind = Some(self.mismatch());
+            }
+        }
+        self.add(operation)
     }
 
     fn take_slow_row(&mut self, row: &SlowRow<'_>) -> Result<(), ReadError> {
@@ -164,7 +139,9 @@ impl Rows {
             None => Ok(ValueId::NULL),
             Some(json) => self.history.values.intern(json.get()),
         };
-        let values = value(row.arg).and_then(|argument| Ok((argument, value(row.res)?)));
+        // Whether a `cas` was done is no value of the register.
+        let res = row.res.filter(|_| f != Function::Cas);
+        let values = value(row.arg).and_then(|argument| Ok((argument, value(res)?)));
         let (argument, result) = values.map_err(|TooDeep| self.error(ReadErrorKind::ValueTooDeep { limit: DEPTH_MAX }))?;
         let cas_done = match row.res.map(|res| res.get()) {
             Some("true") => Some(true),
@@ -217,6 +194,10 @@ impl Rows {
         } else if returned_ns.is_some() {
             operation.observed = if f == Function::Write { argument } else { result };
         }
+        self.add(operation)
+    }
+
+    fn add(&mut self, operation: Operation) -> Result<(), ReadError> {
         self.processes.take(&self.history, &operation).map_err(|kind| self.error(kind))?;
         self.history.operations.push(operation);
         Ok(())
@@ -234,11 +215,7 @@ impl Rows {
             (_, Some(true)) => operation.observed = operation.argument,
             (_, Some(false)) => {
                 operation.outcome = Outcome::Fail;
-                let history = &mut self.history;
-                let mismatch = self.mismatch.get_or_insert_with(|| {
-                    SmallId::new(history.error_kinds.intern(MISMATCH)).expect("it is the only kind of error these files have")
-                });
-                operation.error_kind = Some(*mismatch);
+                operation.error_kind = Some(self.mismatch());
             }
             (_, None) => {
                 return Err(self.error(ReadErrorKind::Row("a `cas` that returned says `true` or `false` in `res`".into())));
@@ -256,16 +233,14 @@ impl Rows {
         })
     }
 
-    fn scalar(&mut self, scalar: Scalar) -> ValueId {
-        match scalar {
-            // What is true or false is what became of a `cas`, which is no value of the register.
-            Scalar::Null | Scalar::True | Scalar::False => ValueId::NULL,
-            Scalar::Integer(value) => value,
-            Scalar::Pair(first, second) => self.history.values.pair_of(first, second),
-        }
+    fn mismatch(&mut self) -> SmallId {
+        let kinds = &mut self.history.error_kinds;
+        *self
+            .mismatch
+            .get_or_insert_with(|| SmallId::new(kinds.intern(MISMATCH)).expect("it is the only kind of error these files have"))
     }
 
-    fn finish(mut self) -> Result<History, ReadError> {
+    pub(in crate::history) fn finish(mut self) -> Result<History, ReadError> {
         self.processes
             .finish(&self.history)
             .map_err(|(line, kind)| ReadError { line, ..self.error(kind) })?;
@@ -280,13 +255,6 @@ impl Rows {
             column: None,
             operation: None,
             kind,
-        }
-    }
-
-    fn error_at_next(&self, kind: ReadErrorKind) -> ReadError {
-        ReadError {
-            line: self.history.lines + 1,
-            ..self.error(kind)
         }
     }
 }

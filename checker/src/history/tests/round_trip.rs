@@ -99,6 +99,8 @@ fn operations_come_back_as_they_were_written() {
             LineValue::Null => Value::Null,
             LineValue::Number(number) => json!(number),
             LineValue::Text(text) => json!(text),
+            LineValue::Pair(expected, new) => json!([expected, new]),
+            LineValue::List(items) => json!(items),
         };
         assert_eq!(serde_json::from_str::<Value>(&history.value(operation.argument)).unwrap(), expected);
         assert_eq!(operation.observed().is_some(), outcome == Outcome::Ok);

@@ -52,6 +52,7 @@ pub(super) fn decide(problem: &Problem<SetOp>) -> Fast {
     let mut elements: Vec<Element<'_>> = Vec::new();
     let mut by_value: FxHashMap<&Value, usize> = FxHashMap::default();
     let mut reads: Vec<(&BTreeSet<Value>, u32)> = Vec::new();
+    let mut twice: Option<(&Value, u32)> = None;
     for (number, item) in (0..).zip(&problem.items) {
         match problem.op(number) {
             SetOp::Add(value) => {
@@ -73,15 +74,18 @@ pub(super) fn decide(problem: &Problem<SetOp>) -> Fast {
                 }
             }
             SetOp::Read(seen) if item.is_required() => reads.push((seen, number)),
-            SetOp::Twice(value) if item.is_required() => {
-                return Fast::Refuted {
-                    items: vec![number],
-                    values: vec![value.clone()],
-                };
-            }
+            SetOp::Twice(value) if item.is_required() => twice = twice.or(Some((value, number))),
             SetOp::Read(_) | SetOp::Twice(_) => {}
             SetOp::Remove(_) | SetOp::Contains(..) => return Fast::Open,
         }
+    }
+    if let Some((value, read)) = twice {
+        // The additions explain nothing, but a value counts with all its operations or not at all.
+        let adds = by_value.get(value).map_or(&[][..], |&element| &elements[element].adds);
+        return Fast::Refuted {
+            items: [adds, &[read]].concat(),
+            values: vec![value.clone()],
+        };
     }
     reads.sort_by_key(|(seen, number)| (seen.len(), *number));
     let levels = match levels(&reads, &by_value, &mut elements) {

@@ -16,7 +16,7 @@
 
 pub mod verify;
 
-mod budget;
+mod claim;
 mod fast;
 mod fast_counter;
 mod fast_queue;
@@ -24,84 +24,35 @@ mod fast_set;
 mod parts;
 mod pending;
 mod problem;
+mod proof;
 mod refusal;
 mod search;
 mod space;
 #[cfg(test)]
 mod tests;
 
-pub use self::budget::{Budget, End};
+pub use self::claim::Claim;
+pub(super) use self::problem::{interval, meaning};
+pub(super) use self::proof::claims_and_windows;
+pub use self::proof::{ModelProof, WindowProof};
 pub use self::refusal::{Confirmed, Refusal};
+pub use super::Options;
+use super::objects::ObjectResult;
+use super::shared::judged;
 
-use self::budget::Meter;
+use rustc_hash::FxHashSet;
+
 use self::fast::{Algorithm, Fast};
 use self::parts::Part;
 use self::problem::{NEVER, Problem};
 use self::search::{Outcome, Progress, search};
+use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::KeyId;
+use crate::linearizability::budget::{Ended, Meter};
+pub use crate::model::ModelChoice;
 use crate::model::{CasRegister, Counter, Kv, Model, Mutex, Queue, Register, Set, Value};
 use crate::verdict::Verdict;
-
-/// The models that come with the checker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum ModelChoice {
-    /// [`Register`].
-    #[default]
-    Register,
-    /// [`CasRegister`].
-    CasRegister,
-    /// [`Kv`].
-    Kv,
-    /// [`Counter`].
-    Counter,
-    /// [`Set`].
-    Set,
-    /// [`Queue`].
-    Queue,
-    /// [`Mutex`].
-    Mutex,
-}
-
-impl ModelChoice {
-    /// All of them.
-    pub const ALL: [ModelChoice; 7] = [
-        ModelChoice::Register,
-        ModelChoice::CasRegister,
-        ModelChoice::Kv,
-        ModelChoice::Counter,
-        ModelChoice::Set,
-        ModelChoice::Queue,
-        ModelChoice::Mutex,
-    ];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            ModelChoice::Register => Register.name(),
-            ModelChoice::CasRegister => CasRegister.name(),
-            ModelChoice::Kv => Kv.name(),
-            ModelChoice::Counter => Counter.name(),
-            ModelChoice::Set => Set.name(),
-            ModelChoice::Queue => Queue.name(),
-            ModelChoice::Mutex => Mutex.name(),
-        }
-    }
-
-    /// The model with this name.
-    pub fn named(name: &str) -> Option<ModelChoice> {
-        ModelChoice::ALL.into_iter().find(|choice| choice.name() == name)
-    }
-}
-
-/// How to check.
-#[derive(Clone, Copy, Default)]
-pub struct Options<'a> {
-    /// The limit for each object.
-    pub budget: Budget,
-    /// Asked within the search whether to stop. A wall clock belongs here: with it, output depends on the machine.
-    pub stop: Option<&'a (dyn Fn() -> bool + Sync)>,
-}
 
 /// What was found out about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,11 +97,13 @@ pub struct Undecided {
     /// What ended the search, lower case, without a full stop.
     pub reason: String,
     /// The limit, if one ended it.
-    pub end: Option<End>,
+    pub end: Option<Ended>,
     /// An order of everything that returned before `proved_ns`: that much is linearizable.
     pub prefix: Vec<usize>,
     /// Up to when it is proved, in nanoseconds.
     pub proved_ns: u64,
+    /// The operation that returned then and could not be placed yet, and the first invocation among those that were open with it.
+    pub window: Option<(usize, u64)>,
     /// Most operations that were open at once, those of unknown outcome left out.
     pub concurrency: usize,
     /// How many operations are of unknown outcome and say something.
@@ -159,6 +112,11 @@ pub struct Undecided {
 
 /// Judges every object of a history, in the order of their first operations.
 pub fn check_model(history: &History, choice: ModelChoice, options: &Options<'_>) -> Vec<ModelResult> {
+    check_model_over(history, choice, options, 1)
+}
+
+/// [`check_model`] on several threads, which the results do not show.
+pub fn check_model_over(history: &History, choice: ModelChoice, options: &Options<'_>, threads: usize) -> Vec<ModelResult> {
     let aspects = Algorithm {
         name: "aspects",
         decide: fast_queue::decide,
@@ -172,45 +130,98 @@ pub fn check_model(history: &History, choice: ModelChoice, options: &Options<'_>
         decide: fast_counter::decide,
     };
     match choice {
-        ModelChoice::Register => check_with(history, &Register, None, options),
-        ModelChoice::CasRegister => check_with(history, &CasRegister, None, options),
-        ModelChoice::Kv => check_with(history, &Kv, None, options),
-        ModelChoice::Counter => check_with(history, &Counter, Some(bounds), options),
-        ModelChoice::Set => check_with(history, &Set, Some(chain), options),
-        ModelChoice::Queue => check_with(history, &Queue, Some(aspects), options),
-        ModelChoice::Mutex => check_with(history, &Mutex, None, options),
+        ModelChoice::Register => check_with(history, &Register, None, options, threads),
+        ModelChoice::CasRegister => check_with(history, &CasRegister, None, options, threads),
+        ModelChoice::Kv => check_with(history, &Kv, None, options, threads),
+        ModelChoice::Counter => check_with(history, &Counter, Some(bounds), options, threads),
+        ModelChoice::Set => check_with(history, &Set, Some(chain), options, threads),
+        ModelChoice::Queue => check_with(history, &Queue, Some(aspects), options, threads),
+        ModelChoice::Mutex => check_with(history, &Mutex, None, options, threads),
     }
 }
 
 /// Judges every object of a history by a model of one's own, by the general search.
-pub fn check_model_of<M: Model>(history: &History, model: &M, options: &Options<'_>) -> Vec<ModelResult> {
-    check_with(history, model, None, options)
+pub fn check_model_of<M: Model<Op: Send + Sync> + Sync>(history: &History, model: &M, options: &Options<'_>) -> Vec<ModelResult> {
+    check_with(history, model, None, options, 1)
 }
 
-fn check_with<M: Model>(history: &History, model: &M, fast: Option<Algorithm<M::Op>>, options: &Options<'_>) -> Vec<ModelResult> {
-    let parts = parts::split(history, model);
-    let checked = parts.into_iter().map(|part| {
-        let (key, name, places) = (part.key, part.name.clone(), part.places.clone());
-        let (algorithm, answer) = check_part(history, model, part, fast.as_ref(), options);
-        ModelResult {
-            key,
-            name,
-            places,
-            algorithm,
-            answer,
+/// Judges the store of `kv`: keys that no transaction touches are registers, which have algorithms of their own.
+pub(super) fn check_kv(history: &History, options: &Options<'_>, threads: usize) -> Vec<ObjectResult> {
+    let spans = |places: &[u32]| {
+        places
+            .iter()
+            .any(|&place| history.function(&history.operations[place as usize]) == "txn")
+    };
+    let parts = parts::split(history, &Kv);
+    // Without a key there may be transactions beside them, of other keys.
+    let is_register = |part: &Part<_>| part.key.is_some() && part.foreign.is_none() && !spans(&part.places);
+    let judge = |part: &Part<_>, options: &Options<'_>| {
+        if is_register(part) {
+            ObjectResult::Register(super::check_key(history, part.key, &part.places, options))
+        } else {
+            ObjectResult::Other(result_of(history, &Kv, part, None, options))
         }
-    });
-    checked.collect()
+    };
+    let is_short = |result: &ObjectResult, bytes| match result {
+        ObjectResult::Register(result) => super::objects::is_short(result, bytes),
+        ObjectResult::Other(result) => is_short(result, bytes),
+    };
+    judged(&parts, threads, options, weight, judge, is_short)
 }
+
+fn check_with<M: Model<Op: Send + Sync> + Sync>(
+    history: &History,
+    model: &M,
+    fast: Option<Algorithm<M::Op>>,
+    options: &Options<'_>,
+    threads: usize,
+) -> Vec<ModelResult> {
+    let parts = parts::split(history, model);
+    let judge = |part: &Part<M::Op>, options: &Options<'_>| result_of(history, model, part, fast.as_ref(), options);
+    judged(&parts, threads, options, weight, judge, is_short)
+}
+
+fn weight<Op>(part: &Part<Op>) -> u64 {
+    part.items.len() as u64
+}
+
+/// Whether an object is unknown for want of these bytes.
+fn is_short(result: &ModelResult, bytes: u64) -> bool {
+    matches!(&result.answer, Answer::Unknown(undecided) if undecided.end == Some(Ended::Bytes(bytes)))
+}
+
+fn result_of<M: Model>(
+    history: &History,
+    model: &M,
+    part: &Part<M::Op>,
+    fast: Option<&Algorithm<M::Op>>,
+    options: &Options<'_>,
+) -> ModelResult {
+    let (key, name, places) = (part.key, part.name.clone(), part.places.clone());
+    let (algorithm, answer) = check_part(history, model, part, fast, options);
+    let result = ModelResult {
+        key,
+        name,
+        places,
+        algorithm,
+        answer,
+    };
+    #[cfg(test)]
+    tests::proved::prove(history, model, &result);
+    result
+}
+
+/// Longest name of a function in a reason, in characters.
+const FUNCTION_CHARS_MAX: usize = 40;
 
 fn check_part<M: Model>(
     history: &History,
     model: &M,
-    part: Part<M::Op>,
+    part: &Part<M::Op>,
     fast: Option<&Algorithm<M::Op>>,
     options: &Options<'_>,
 ) -> (&'static str, Answer) {
-    let problem = Problem::of(part.items);
+    let problem = Problem::of(&part.items);
     let check = Check {
         history,
         model,
@@ -219,16 +230,20 @@ fn check_part<M: Model>(
     };
     if let Some(foreign) = part.foreign {
         let line = history.operations[foreign as usize].invoke_line();
-        let reason = format!("line {line} has an operation that a {} does not know", model.name());
+        let f = visible(history.function(&history.operations[foreign as usize]), FUNCTION_CHARS_MAX);
+        let reason = format!(
+            "`{f}` on line {line} is no operation of a {}, by its name or by its value",
+            model.name()
+        );
         return ("search", check.undecided(reason, None, Progress::default()));
     }
-    let mut meter = Meter::new(options.budget, options.stop);
+    let meter = Meter::of(options.budget, options.stop);
     if let Some(algorithm) = fast
-        && let Some(answer) = check.fast(algorithm, &mut meter)
+        && let Some(answer) = check.fast(algorithm, &meter)
     {
         return (algorithm.name, answer);
     }
-    ("search", check.search(&mut meter))
+    ("search", check.search(&meter))
 }
 
 struct Check<'a, M: Model> {
@@ -253,7 +268,7 @@ struct RefutedCut {
 const CUT_OPERATIONS_MAX: usize = 1 << 18;
 
 impl<M: Model> Check<'_, M> {
-    fn fast(&self, algorithm: &Algorithm<M::Op>, meter: &mut Meter<'_>) -> Option<Answer> {
+    fn fast(&self, algorithm: &Algorithm<M::Op>, meter: &Meter<'_>) -> Option<Answer> {
         let (items, values) = match (algorithm.decide)(self.problem) {
             Fast::Open => return None,
             Fast::Order(order) => return self.valid(&order),
@@ -319,7 +334,7 @@ impl<M: Model> Check<'_, M> {
         })
     }
 
-    fn search(&self, meter: &mut Meter<'_>) -> Answer {
+    fn search(&self, meter: &Meter<'_>) -> Answer {
         match search(self.model, self.problem, 1, meter) {
             Outcome::Order(order) => self.valid(&order).unwrap_or_else(|| {
                 let reason = "the order that the search found does not replay: the model's steps are not a function of state and operation";
@@ -334,7 +349,7 @@ impl<M: Model> Check<'_, M> {
                     None => self.undecided("two searches disagree: their hashes collided".into(), None, Progress::default()),
                 }
             }
-            Outcome::Ended(end, progress) => self.undecided(ended(end), Some(end), progress),
+            Outcome::Ended(end, progress) => self.undecided(end.to_string(), Some(end), progress),
         }
     }
 
@@ -344,7 +359,7 @@ impl<M: Model> Check<'_, M> {
         Some(Answer::Valid(order))
     }
 
-    fn undecided(&self, reason: String, end: Option<End>, progress: Progress) -> Answer {
+    fn undecided(&self, reason: String, end: Option<Ended>, progress: Progress) -> Answer {
         let items = &self.problem.items;
         let first = progress.first.map(|first| items[first as usize].returned_ns);
         Answer::Unknown(Undecided {
@@ -352,23 +367,28 @@ impl<M: Model> Check<'_, M> {
             end,
             prefix: progress.order.iter().map(|&item| self.place(item)).collect(),
             proved_ns: first.and_then(|first| u64::try_from(first).ok()).unwrap_or_default(),
+            window: progress
+                .first
+                .map(|first| (self.place(first), self.open_since(&progress.order, first))),
             concurrency: concurrency(self.problem),
             unknown: items.iter().filter(|item| !item.is_required()).count(),
         })
     }
 
+    /// The first invocation among the operations that were open and not placed when `first` returned.
+    fn open_since(&self, placed: &[u32], first: u32) -> u64 {
+        let placed: FxHashSet<u32> = placed.iter().copied().collect();
+        let until_ns = self.problem.items[first as usize].returned_ns;
+        let open = (0..)
+            .zip(&self.problem.items)
+            .filter(|(number, item)| item.is_required() && item.invoked_ns <= until_ns && !placed.contains(number));
+        let since = open.map(|(_, item)| item.invoked_ns).min();
+        since.and_then(|since_ns| u64::try_from(since_ns).ok()).unwrap_or_default()
+    }
+
     fn place(&self, item: u32) -> usize {
         self.problem.items[item as usize].place as usize
     }
-}
-
-fn ended(end: End) -> String {
-    let what = match end {
-        End::Configurations => "the budget of configurations ended",
-        End::Bytes => "the budget of memory ended",
-        End::Stopped => "stopped",
-    };
-    what.into()
 }
 
 fn concurrency<Op>(problem: &Problem<Op>) -> usize {

@@ -32,7 +32,16 @@ pub(super) fn split<M: Model>(history: &History, model: &M) -> Vec<Part<M::Op>> 
         let op = meaning(model, &call);
         let node = match (&op, model.touches(&call)) {
             // What says nothing joins nothing.
-            (Ok(None) | Err(_), _) => nodes.object(operation),
+            (Ok(None), _) => nodes.object(operation),
+            // What nobody knows may have changed all of its object, and without a key any object.
+            (Err(_), touches) => {
+                nodes.touches_any |= operation.key.is_none() || touches == Touches::Any;
+                nodes.whole(operation)
+            }
+            (_, Touches::Any) => {
+                nodes.touches_any = true;
+                nodes.whole(operation)
+            }
             (_, Touches::Key) => nodes.whole(operation),
             (_, Touches::Member(value)) => nodes.member(operation, value),
             (_, Touches::Keys(names)) => nodes.joined(history, operation, &names),
@@ -78,6 +87,9 @@ pub(super) fn split<M: Model>(history: &History, model: &M) -> Vec<Part<M::Op>> 
     parts
 }
 
+/// Keys that a part's name spells out.
+const NAMES_MAX: usize = 10;
+
 fn name<Op>(parts: &mut [Part<Op>], places: &FxHashMap<u32, usize>, nodes: &mut Nodes, history: &History) {
     let mut names: Vec<Vec<String>> = vec![Vec::new(); parts.len()];
     let named: Vec<(String, u32)> = nodes.names(history);
@@ -94,7 +106,10 @@ fn name<Op>(parts: &mut [Part<Op>], places: &FxHashMap<u32, usize>, nodes: &mut 
         }
     }
     for (part, names) in parts.iter_mut().zip(names) {
-        part.name = names.join(", ");
+        part.name = match names.len().checked_sub(NAMES_MAX) {
+            None | Some(0) => names.join(", "),
+            Some(more) => format!("{}, … {more} more", names[..NAMES_MAX].join(", ")),
+        };
     }
 }
 
@@ -104,6 +119,8 @@ struct Nodes {
     /// Whether an operation touches the whole object, by object.
     read_whole: Vec<bool>,
     touched: Vec<bool>,
+    /// Whether an operation may touch anything, which makes one object of all.
+    touches_any: bool,
     members: BTreeMap<(Value, u32), u32>,
     named: BTreeMap<String, u32>,
 }
@@ -115,6 +132,7 @@ impl Nodes {
             parents: (0..objects as u32).collect(),
             read_whole: vec![false; objects],
             touched: vec![false; objects],
+            touches_any: false,
             members: BTreeMap::new(),
             named: BTreeMap::new(),
         }
@@ -165,6 +183,9 @@ impl Nodes {
     }
 
     fn join_members(&mut self) {
+        if self.touches_any {
+            (1..self.parents.len() as u32).for_each(|node| self.unite(0, node));
+        }
         for ((_, object), node) in self.members.clone() {
             if self.read_whole[object as usize] {
                 self.unite(object, node);

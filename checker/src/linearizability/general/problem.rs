@@ -37,7 +37,7 @@ pub(super) struct Problem<Op> {
 }
 
 /// What an operation is to a model; `None` if it tells nothing.
-pub(super) fn meaning<M: Model>(model: &M, call: &Call<'_>) -> Result<Option<M::Op>, Foreign> {
+pub(in crate::linearizability) fn meaning<M: Model>(model: &M, call: &Call<'_>) -> Result<Option<M::Op>, Foreign> {
     match call.outcome {
         Outcome::Fail => Ok(model.failed(call)),
         Outcome::Unknown => Ok(model.read(call)?.filter(|op| !model.observes(op))),
@@ -46,7 +46,7 @@ pub(super) fn meaning<M: Model>(model: &M, call: &Call<'_>) -> Result<Option<M::
 }
 
 /// The interval of an operation. A definite failure that tells something was executed between its two times, like an `ok`.
-pub(super) fn interval(history: &History, operation: &Operation) -> (i64, i64) {
+pub(in crate::linearizability) fn interval(history: &History, operation: &Operation) -> (i64, i64) {
     let finite = |time_ns: u64| i64::try_from(time_ns).unwrap_or(NEVER - 1).min(NEVER - 1);
     let returned_ns = match operation.returned_ns() {
         Some(returned_ns) if operation.outcome != Outcome::Unknown => finite(returned_ns.saturating_add(history.clock_error_ns())),
@@ -56,19 +56,20 @@ pub(super) fn interval(history: &History, operation: &Operation) -> (i64, i64) {
 }
 
 impl<Op: Clone + Eq + std::hash::Hash> Problem<Op> {
-    pub(super) fn of(mut items: Vec<(Item, Op)>) -> Problem<Op> {
-        items.sort_by_key(|(item, _)| (item.invoked_ns, item.place));
-        let mut classes: FxHashMap<Op, u32> = FxHashMap::default();
+    pub(super) fn of(items: &[(Item, Op)]) -> Problem<Op> {
+        let mut order: Vec<&(Item, Op)> = items.iter().collect();
+        order.sort_by_key(|(item, _)| (item.invoked_ns, item.place));
+        let mut classes: FxHashMap<&Op, u32> = FxHashMap::default();
         let mut ops = Vec::new();
-        let items = items
+        let items = order
             .into_iter()
             .map(|(item, op)| {
-                let class = *classes.entry(op).or_insert_with_key(|op| {
+                let class = *classes.entry(op).or_insert_with_key(|&op| {
                     ops.push(op.clone());
                     // A file has fewer than 2^32 lines.
                     (ops.len() - 1) as u32
                 });
-                Item { class, ..item }
+                Item { class, ..*item }
             })
             .collect();
         Problem { items, ops }
@@ -94,13 +95,13 @@ impl<Op: Clone + Eq + std::hash::Hash> Problem<Op> {
                 };
                 (Item { returned_ns, ..*item }, self.op(number).clone())
             });
-        Problem::of(items.collect())
+        Problem::of(&items.collect::<Vec<_>>())
     }
 
     /// Only some items, and of their values only some.
     pub(super) fn project<M: Model<Op = Op>>(&self, model: &M, item: &dyn Fn(u32) -> bool, value: &dyn Fn(&Value) -> bool) -> Problem<Op> {
         let kept = (0..self.items.len() as u32).filter(|&number| item(number));
         let items = kept.filter_map(|number| Some((self.items[number as usize], model.project(self.op(number), value)?)));
-        Problem::of(items.collect())
+        Problem::of(&items.collect::<Vec<_>>())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::budget::Meter;
 use super::problem::{NEVER, Problem};
 use super::search::{Outcome, search};
 use super::verify;
+use crate::linearizability::budget::Meter;
 use crate::model::{Model, Value};
 
 /// The proof that an object is not linearizable.
@@ -56,16 +56,16 @@ pub(super) fn explain<M: Model>(
     prefix: Vec<u32>,
     stuck: u32,
     start: Option<(&[u32], &[Value])>,
-    meter: &mut Meter<'_>,
+    meter: &Meter<'_>,
 ) -> Option<Refusal> {
     let place = |item: u32| problem.items[item as usize].place as usize;
     let mut window = Window::of(model, problem, stuck, start);
-    let mut shrinking = meter.part(SHRINK_WORK_MAX);
+    let shrinking = meter.part(SHRINK_WORK_MAX);
     let allowed = shrinking.left();
-    let (window_problem, mut confirmed) = match window.is_refused(&mut shrinking) {
+    let (window_problem, mut confirmed) = match window.is_refused(&shrinking) {
         Some(false) => return None,
         Some(true) => {
-            window.shrink(&mut shrinking);
+            window.shrink(&shrinking);
             (window.problem(), Confirmed::BySecondSearch)
         }
         None => (window.problem(), Confirmed::Not),
@@ -153,12 +153,12 @@ impl<'a, M: Model> Window<'a, M> {
         self.has_values.then_some(values)
     }
 
-    fn is_refused(&self, meter: &mut Meter<'_>) -> Option<bool> {
+    fn is_refused(&self, meter: &Meter<'_>) -> Option<bool> {
         refused(self.model, &self.problem(), meter)
     }
 
     /// Leaves out units by halves, quarters and so on down to one by one, as long as what is left has no order (Zeller's delta debugging).
-    fn shrink(&mut self, meter: &mut Meter<'_>) {
+    fn shrink(&mut self, meter: &Meter<'_>) {
         let mut size = self.units.len().div_ceil(2);
         while size > 0 {
             let mut begin = 0;
@@ -181,7 +181,7 @@ impl<'a, M: Model> Window<'a, M> {
 }
 
 /// Whether there is no order; `None` if the budget ended.
-fn refused<M: Model>(model: &M, problem: &Problem<M::Op>, meter: &mut Meter<'_>) -> Option<bool> {
+fn refused<M: Model>(model: &M, problem: &Problem<M::Op>, meter: &Meter<'_>) -> Option<bool> {
     // Building the problem is work too.
     meter.take(problem.items.len() as u64);
     match search(model, problem, SALT, meter) {

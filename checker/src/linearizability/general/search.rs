@@ -17,10 +17,10 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::budget::{End, Meter};
 use super::pending::Pending;
 use super::problem::Problem;
 use super::space::Space;
+use crate::linearizability::budget::{Ended, Meter};
 use crate::model::Model;
 
 /// What a search found.
@@ -31,7 +31,7 @@ pub(super) enum Outcome {
     /// There is none.
     Stuck(Progress),
     /// The budget ended first.
-    Ended(End, Progress),
+    Ended(Ended, Progress),
 }
 
 /// How far a search came.
@@ -51,7 +51,7 @@ struct Frame {
 }
 
 /// Searches for an order. `salt` chooses the numbers of the hash.
-pub(super) fn search<M: Model>(model: &M, problem: &Problem<M::Op>, salt: u64, meter: &mut Meter<'_>) -> Outcome {
+pub(super) fn search<M: Model>(model: &M, problem: &Problem<M::Op>, salt: u64, meter: &Meter<'_>) -> Outcome {
     let mut search = Search {
         model,
         problem,
@@ -89,14 +89,14 @@ struct Search<'a, M: Model> {
 }
 
 impl<M: Model> Search<'_, M> {
-    fn run(&mut self, meter: &mut Meter<'_>) -> Outcome {
+    fn run(&mut self, meter: &Meter<'_>) -> Outcome {
         let mut from = 0;
         loop {
             if self.pending.is_done() {
                 return Outcome::Order(self.frames.iter().map(|frame| frame.item).collect());
             }
             let first = self.pending.candidates(&mut self.candidates);
-            if let Err(end) = meter.spend(self.bytes()) {
+            if let Err(end) = meter.hold(self.bytes() as usize).and_then(|()| meter.spend(0)) {
                 self.note(first);
                 return Outcome::Ended(end, std::mem::take(&mut self.best));
             }

@@ -1,6 +1,10 @@
 //! The verifier: replays an order for any model, and tries every order of a small window. It shares nothing with the search but what an
 //! operation means to the model and when it was.
 
+pub(super) mod claims;
+
+pub use self::claims::claim;
+
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
@@ -13,6 +17,12 @@ use crate::model::{Call, Model, Value};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Rejection(&'static str);
+
+/// A window is too large to try every order of it.
+pub(super) const TOO_LARGE: Rejection = Rejection("the window is too large to try every order");
+
+/// Configurations that trying every order of a window may take: seconds.
+pub(super) const WINDOW_MAX: usize = 1_000_000;
 
 fn require(holds: bool, otherwise: &'static str) -> Result<(), Rejection> {
     if holds { Ok(()) } else { Err(Rejection(otherwise)) }
@@ -45,7 +55,7 @@ pub fn valid<M: Model>(history: &History, model: &M, places: &[u32], order: &[us
             returned_ns >= latest_invocation_ns,
             "an operation stands after one that began after its return",
         )?;
-        state = model.step(&state, &op).ok_or(Rejection("the model does not allow a step"))?;
+        require(model.advance(&mut state, &op), "the model does not allow a step")?;
     }
     let all = left.values().all(|(_, (_, returned_ns))| *returned_ns == NEVER);
     require(all, "the order leaves out an operation that happened")
@@ -59,6 +69,8 @@ pub fn invalid<M: Model>(history: &History, model: &M, places: &[u32], refusal: 
     let own: HashSet<usize> = places.iter().map(|&place| place as usize).collect();
     let kept = |value: &Value| refusal.values.as_ref().is_none_or(|values| values.binary_search(value).is_ok());
     let mut items = Vec::new();
+    let distinct: HashSet<&usize> = refusal.window.iter().collect();
+    require(distinct.len() == refusal.window.len(), "the window names an operation twice")?;
     for &place in &refusal.window {
         let operation = history.operations.get(place).filter(|_| own.contains(&place));
         let operation = operation.ok_or(Rejection("the window names an operation of another object"))?;
@@ -71,7 +83,7 @@ pub fn invalid<M: Model>(history: &History, model: &M, places: &[u32], refusal: 
         items.push((op, invoked_ns, if by_then { returned_ns } else { NEVER }));
     }
     // Only observers and whole values may be missing.
-    for place in own.iter().filter(|place| !refusal.window.contains(place)) {
+    for place in own.iter().filter(|place| !distinct.contains(place)) {
         let operation = history
             .operations
             .get(*place)
@@ -86,7 +98,7 @@ pub fn invalid<M: Model>(history: &History, model: &M, places: &[u32], refusal: 
     match try_all(model, &items, configurations) {
         Some(false) => Ok(()),
         Some(true) => Err(Rejection("the window has a linearization")),
-        None => Err(Rejection("the window is too large to try every order")),
+        None => Err(TOO_LARGE),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Zones against brute force on small random histories, and every proof replayed.
+//! Zones and the frontier against brute force on small random histories.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -29,13 +29,6 @@ fn check_one(history: History, tally: &mut Tally) {
         Verdict::Valid => {
             tally.valid += 1;
             assert!(linearizable, "wrongly valid: {:#?}", history.operations);
-            let order = linearization(&history, result.key).expect("a valid key has an order");
-            assert_eq!(
-                verify::valid(&history, result.key, &order),
-                Ok(()),
-                "{order:?} of {:#?}",
-                history.operations
-            );
         }
         Verdict::Invalid => {
             tally.invalid += 1;
@@ -45,12 +38,6 @@ fn check_one(history: History, tally: &mut Tally) {
                 result.certificate, history.operations
             );
             let certificate = result.certificate.clone().expect("an invalid key has a certificate");
-            assert_eq!(
-                verify::invalid(&history, result.key, &certificate),
-                Ok(()),
-                "{certificate:?} of {:#?}",
-                history.operations
-            );
             assert_eq!(linearization(&history, result.key), None);
             let has_cas = !history.values.is_empty();
             if !has_cas && result.algorithm == "zones" {
@@ -163,14 +150,12 @@ fn never_answers_wrongly_where_values_repeat() {
 }
 
 #[test]
-fn an_atomic_register_is_valid_at_any_size_and_its_order_replays() {
+fn an_atomic_register_is_valid_at_any_size() {
     let mut chance = ChaCha8Rng::seed_from_u64(4);
     for round in 0..300 {
         let history = of_operations(atomic(&mut chance, 200 + round, 1 + round % 12, Values::Unique));
         let result = &check(&history)[0];
         assert_eq!(result.verdict, Verdict::Valid, "{:?}", result.certificate);
-        let order = linearization(&history, result.key).unwrap();
-        assert_eq!(verify::valid(&history, result.key, &order), Ok(()));
     }
 }
 

@@ -1,9 +1,15 @@
-//! The check against a brute-force search, against planted faults, and case by case.
+//! The check against a brute-force search, against planted faults, against itself, and case by case.
 
 mod cases;
+#[path = "../../../tests/common/certain.rs"]
+mod certain;
+mod differential;
 mod fuzz;
 mod oracle;
 mod planted;
 mod proofs;
+pub(super) mod proved;
 pub(crate) mod random;
+#[path = "../../../tests/common/simulate.rs"]
+mod simulate;
 mod witness;

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use crate::history::History;
+use crate::history::formats::{ReadOptions, read};
 use crate::history::testing::of_notation;
 use crate::linearizability::{Witness, check, first_violation};
 use crate::verdict::Verdict;
@@ -192,4 +193,14 @@ fn the_same_history_gives_the_same_bytes() {
         let again = witness(&of_notation(notation));
         assert_eq!((again.text(), again.history_lines()), (once.text(), once.history_lines()));
     }
+}
+
+#[test]
+fn the_witness_of_a_file_whose_lines_are_not_in_order_can_be_read_again() {
+    // Found by the hostile files: its completion stood before its invocation, as in the file, where the indices say otherwise.
+    let file = b"{:index 1, :process 0, :type :ok, :f :read, :value 7}\n{:index 0, :process 0, :type :invoke, :f :read, :value nil}\n";
+    let history = read(&file[..], &ReadOptions::default()).unwrap().history;
+    let lines = witness(&history).history_lines();
+    let again = History::read(lines.as_slice()).unwrap();
+    assert_eq!(check(&again)[0].verdict, Verdict::Invalid);
 }

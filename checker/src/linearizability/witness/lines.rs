@@ -16,7 +16,7 @@ struct Line<'a> {
     #[serde(rename = "type")]
     kind: EventType,
     process: u64,
-    f: &'static str,
+    f: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     value: Option<&'a RawValue>,
@@ -44,8 +44,9 @@ struct ClockHeader {
 }
 
 impl Witness {
-    /// What stands in `witness.jsonl`: the operations' events in the order of the file they came from. An operation of unknown outcome is
-    /// left open, which means the same. A header is there only where clocks differ.
+    /// What stands in `witness.jsonl`: the operations' events in the order of time, and at equal times operation by operation, so that a
+    /// process never has two open. The order of the file's own lines would not do: an EDN file may be sorted by anything. An operation of
+    /// unknown outcome is left open, which means the same. A header is there only where clocks differ.
     pub fn history_lines(&self) -> Vec<u8> {
         let mut out = Vec::new();
         if self.clock_error_ns > 0 {
@@ -61,9 +62,9 @@ impl Witness {
                 },
             );
         }
-        let mut events: Vec<(u64, &WitnessOperation, EventType)> = Vec::new();
-        for operation in &self.operations {
-            events.push((operation.invoke_line, operation, EventType::Invoke));
+        let mut events: Vec<(u64, usize, bool, u64, EventType)> = Vec::new();
+        for (place, operation) in self.operations.iter().enumerate() {
+            events.push((operation.invoked_ns, place, false, operation.invoke_line, EventType::Invoke));
             let completion = match operation.outcome {
                 // What it stands for happened, even if it failed itself.
                 _ if operation.stands_for_write.is_some() => Some(EventType::Ok),
@@ -71,11 +72,17 @@ impl Witness {
                 Outcome::Fail => Some(EventType::Fail),
                 Outcome::Unknown => None,
             };
-            events.extend(operation.complete_line.zip(completion).map(|(line, kind)| (line, operation, kind)));
+            let returned_ns = operation.returned_ns.unwrap_or(operation.invoked_ns);
+            events.extend(
+                operation
+                    .complete_line
+                    .zip(completion)
+                    .map(|(line, kind)| (returned_ns, place, true, line, kind)),
+            );
         }
-        events.sort_by_key(|(line, ..)| *line);
-        for (index, (line, operation, kind)) in events.into_iter().enumerate() {
-            self.push_event(&mut out, index, line, operation, kind);
+        events.sort_by_key(|&(time_ns, place, completes, ..)| (time_ns, place, completes));
+        for (index, (_, place, _, line, kind)) in events.into_iter().enumerate() {
+            self.push_event(&mut out, index, line, &self.operations[place], kind);
         }
         out
     }
@@ -87,7 +94,7 @@ impl Witness {
         };
         if let Some(held) = &operation.stands_for_write {
             let write = WitnessOperation {
-                f: "write",
+                f: "write".to_owned(),
                 value: held.clone(),
                 stands_for_write: None,
                 ..operation.clone()
@@ -95,12 +102,17 @@ impl Witness {
             return self.push_event(out, index, line, &write, kind);
         }
         let says_value = operation.f != "read" || kind == EventType::Ok;
-        let value: Option<&RawValue> = serde_json::from_str(&operation.value).ok().filter(|_| says_value);
+        let value = match &operation.asked {
+            Some(asked) if kind == EventType::Invoke => asked,
+            _ => &operation.value,
+        };
+        let says_value = says_value || operation.asked.is_some();
+        let value: Option<&RawValue> = serde_json::from_str(value).ok().filter(|_| says_value);
         let seen: Option<&RawValue> = operation.seen.as_deref().and_then(|seen| serde_json::from_str(seen).ok());
         let error_kind = operation.error_kind.as_deref();
         let error = (operation.f == "cas" && kind == EventType::Fail && (seen.is_some() || error_kind.is_some()))
             .then_some(Error { kind: error_kind, seen });
-        let (f, process) = (operation.f, operation.process);
+        let (f, process) = (operation.f.as_str(), operation.process);
         push(
             out,
             &Line {
@@ -109,7 +121,7 @@ impl Witness {
                 kind,
                 process,
                 f,
-                key: self.key.as_deref(),
+                key: operation.key.as_deref(),
                 value,
                 node: operation.node.as_deref(),
                 error,

@@ -1,6 +1,6 @@
 //! The witness as text: the sentence, then one row per operation.
 
-use super::{Outcome, SHOWN_CHARS_MAX, Witness, WitnessOperation, seconds};
+use super::{Outcome, SHOWN_CHARS_MAX, Witness, WitnessOperation, described, seconds};
 use crate::escape::visible;
 
 /// More compare-and-sets than these between the operations that matter are shown as one line.
@@ -59,7 +59,8 @@ impl Witness {
             .returned_ns
             .map_or_else(|| "unknown".to_owned(), |time_ns| seconds(time_ns, self.digits));
         let value = visible(&operation.value, SHOWN_CHARS_MAX);
-        let shown = match (operation.f, operation.outcome) {
+        let shown = match (operation.f.as_str(), operation.outcome) {
+            _ if operation.asked.is_some() => described::operation(operation),
             ("read", _) => format!("read -> {value}"),
             ("cas", Outcome::Fail) => match &operation.seen {
                 Some(seen) => format!("cas {value} (failed, saw {})", visible(seen, SHOWN_CHARS_MAX)),
@@ -72,7 +73,11 @@ impl Witness {
         [
             seconds(operation.invoked_ns, self.digits),
             returned,
-            operation.process.to_string(),
+            if operation.folded == 0 {
+                operation.process.to_string()
+            } else {
+                "-".to_owned()
+            },
             operation
                 .node
                 .as_deref()

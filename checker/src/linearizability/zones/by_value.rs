@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::value_index::ValueIndex;
 use super::{Best, Certificate, Cluster, Meaning, NAME_CHARS_MAX, Place, Times};
 use crate::escape::visible;
 use crate::history::operation::{Function, Outcome};
@@ -13,9 +14,8 @@ pub(super) struct Repeated;
 /// The clusters of one key, by value.
 pub(super) struct ByValue {
     pub(super) clusters: Vec<Cluster>,
-    /// Never iterated: its order is nobody's.
-    pub(super) cluster_of: FxHashMap<ValueId, u32>,
-    /// Writes that certainly did not happen.
+    pub(super) cluster_of: ValueIndex,
+    /// Writes that certainly did not happen. Never iterated: its order is nobody's.
     refused: FxHashMap<ValueId, Place>,
     /// The clusters that a compare-and-set writes, in the order of the file, with the value it expects.
     pub(super) cas: Vec<(u32, ValueId)>,
@@ -43,7 +43,7 @@ impl ByValue {
         let history = times.history();
         let mut by_value = ByValue {
             clusters: vec![Cluster::of_write(times, Place::INITIAL)],
-            cluster_of: FxHashMap::from_iter([(ValueId::NULL, 0)]),
+            cluster_of: ValueIndex::for_operations(places.len()),
             refused: FxHashMap::default(),
             cas: Vec::new(),
             failed: Vec::new(),
@@ -54,6 +54,7 @@ impl ByValue {
             read_repeated: false,
             further: Vec::new(),
         };
+        by_value.cluster_of.get_or_insert(ValueId::NULL, 0);
         for &place in places {
             let operation = &history.operations[place as usize];
             match Meaning::of(history, operation) {
@@ -101,7 +102,7 @@ impl ByValue {
     /// The new cluster, unless the value has one already.
     fn add_write(&mut self, times: &Times<'_>, write: Place, value: ValueId) -> Option<u32> {
         let new = self.clusters.len() as u32;
-        let known = *self.cluster_of.entry(value).or_insert(new);
+        let known = self.cluster_of.get_or_insert(value, new);
         if known == new {
             self.clusters.push(Cluster::of_write(times, write));
             return Some(new);
@@ -115,7 +116,7 @@ impl ByValue {
     }
 
     pub(super) fn add_read(&mut self, times: &Times<'_>, read: Place, value: ValueId, best: &mut Best) {
-        let Some(&known) = self.cluster_of.get(&value) else {
+        let Some(known) = self.cluster_of.get(value) else {
             best.offer(times, self.unwritten(read, value));
             return;
         };
@@ -151,8 +152,8 @@ impl ByValue {
     /// Whether something was set aside that may decide.
     pub(super) fn is_undecided(&self) -> bool {
         let expects_repeated = |(_, expected): &(Place, ValueId)| {
-            let cluster = self.cluster_of.get(expected);
-            cluster.is_some_and(|&cluster| self.clusters[cluster as usize].repeated)
+            let cluster = self.cluster_of.get(*expected);
+            cluster.is_some_and(|cluster| self.clusters[cluster as usize].repeated)
         };
         self.read_repeated || self.failed.iter().any(expects_repeated)
     }
@@ -164,7 +165,7 @@ impl ByValue {
     pub(super) fn failed_certainly(&self, times: &Times<'_>, best: &mut Best) -> Vec<Place> {
         let mut open = Vec::new();
         for &(cas, expected) in &self.failed {
-            let Some(&place) = self.cluster_of.get(&expected) else {
+            let Some(place) = self.cluster_of.get(expected) else {
                 open.push(cas);
                 continue;
             };

@@ -6,11 +6,19 @@ mod rules;
 mod upkeep;
 
 use self::notation::{Settings, traces};
-use super::{NodeTraces, Violation};
+use super::{Conditions, NodeTraces, Violation};
 
 /// The rules that `traces` break, all nodes having ended.
 fn broken(traces: &NodeTraces) -> Vec<Violation> {
-    traces.check(0, true)
+    traces.check(&settled())
+}
+
+/// All nodes have ended, and the history began with the clock.
+fn settled() -> Conditions {
+    Conditions {
+        settled: true,
+        ..Conditions::default()
+    }
 }
 
 /// The names of the rules that traces in short form break.

@@ -4,7 +4,7 @@ use std::io;
 
 use super::notation::{SOUND, texts};
 use crate::history::read::LINE_BYTES_MAX;
-use crate::trace::NodeTraces;
+use crate::trace::{Conditions, NodeTraces};
 
 const STORY: &str = "
     n1 put k 1@n1 17
@@ -139,5 +139,13 @@ fn hostile_numbers_do_no_harm() {
         .replace(r#""lamport":1"#, r#""lamport":18446744073709551615"#);
     let traces = read(hostile.as_bytes());
     assert_eq!(traces.errors().count(), 0);
-    assert_eq!(traces.check(u64::MAX, true).len(), 0);
+    assert_eq!(
+        traces
+            .check(&Conditions {
+                origin_ns: u64::MAX,
+                ..super::settled()
+            })
+            .len(),
+        0
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::notation::{SOUND, Settings, WEAK, texts, traces};
 use super::{broken, check};
-use crate::trace::NodeTraces;
+use crate::trace::{Conditions, NodeTraces};
 
 /// A put on n1, durable on n1 and n2, and a get of it by n3 that writes it back.
 const GOOD: &str = "
@@ -387,8 +387,10 @@ fn of_nodes_that_still_ran_a_missing_event_means_nothing() {
         n1 put k 2@n1 18
         n1 put k 1@n1 17";
     let traces = traces(SOUND, story);
-    assert_eq!(traces.check(0, true).len(), 2);
-    let [violation] = &traces.check(0, false)[..] else { panic!() };
+    assert_eq!(broken(&traces).len(), 2);
+    let [violation] = &traces.check(&Conditions::default())[..] else {
+        panic!()
+    };
     assert_eq!(violation.rule, "trace K2");
 }
 

@@ -3,6 +3,7 @@
 
 use squall_checker::history::History;
 use squall_checker::history::operation::{Operation, Outcome};
+use squall_checker::linearizability::Heart;
 
 use super::arrange::{Effect, Item, order};
 use super::words::{duration, value};
@@ -16,6 +17,21 @@ pub(super) struct Conflict {
     pub(super) sentence: String,
     /// From the end of one operation to the begin of another, in nanoseconds, if that is what forbids it.
     pub(super) zone_ns: Option<(u64, u64)>,
+}
+
+/// The conflict as the judge tells it; `None` if its operation is not drawn.
+pub(super) fn told(heart: &Heart, operations: &[&Operation]) -> Option<Conflict> {
+    let impossible = operations.iter().position(|operation| operation.invoke_line() == heart.line)?;
+    let sentence = match heart.gap {
+        Some((from_ns, to_ns, when)) => format!("{} {} {when}", heart.words, duration(to_ns - from_ns)),
+        None => heart.words.clone(),
+    };
+    let zone_ns = heart.gap.map(|(from_ns, to_ns, _)| (from_ns, to_ns));
+    Some(Conflict {
+        impossible,
+        sentence,
+        zone_ns,
+    })
 }
 
 /// The conflict of a witness's operations; `None` if leaving out a single read does not end it.

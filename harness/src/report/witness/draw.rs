@@ -15,7 +15,12 @@ const TIMES_APART_PX: f64 = 72.0;
 
 /// The picture as an `<svg>` without style; `name` says what it shows to who cannot see it.
 pub(super) fn svg(scene: &Scene<'_>, layout: &Layout, name: &str) -> Element {
-    let class = if layout.width > 1_000.0 { "wide" } else { "narrow" };
+    // On a narrow screen: how far it may be scaled down before it is scrolled.
+    let class = match layout.width {
+        ..=700.0 => "natural",
+        ..=1_000.0 => "narrow",
+        _ => "wide",
+    };
     let (width, height) = (layout.width.round(), layout.height.round());
     let canvas = Canvas { scene, layout };
     element("svg")
@@ -380,9 +385,9 @@ fn title(shown: &Shown<'_>, row: &str) -> String {
         |time_ns| format!("returned {}", moment(time_ns, 9)),
     );
     let after = shown
-        .after
+        .full
         .as_deref()
-        .map_or_else(String::new, |after| format!(", value {}", long(after)));
+        .map_or_else(String::new, |value| format!(", value {}", long(value)));
     let lines = operation.complete_line().map_or_else(String::new, |line| format!(", {line}"));
     format!(
         "{}, {row}: invoked {}, {returned}{after}; lines {}{lines} of the history",

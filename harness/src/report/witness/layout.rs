@@ -125,7 +125,11 @@ fn gutter(scene: &Scene<'_>) -> f64 {
 
 /// What stands before the ribbon.
 pub(super) fn ribbon_name(scene: &Scene<'_>) -> String {
-    format!("value of {}", scene.key)
+    if scene.has_value {
+        format!("value of {}", scene.key)
+    } else {
+        scene.key.clone()
+    }
 }
 
 impl Layout {

@@ -2,11 +2,13 @@
 //!
 //! A pure function: no clock, no file, no font. What it draws is bounded (some twenty operations beside the witness, twelve rows), so
 //! that its size does not depend on the history's. [`scene`] chooses, [`arrange`] and [`conflict`] explain, [`layout`] measures, [`draw`]
-//! draws, [`page`] tells. It asks the witness only which operations it is made of: whatever proved it gets its picture.
+//! draws, [`page`] tells. It asks the witness which operations it is made of, and of what is no register what its heart is: whatever proved it
+//! gets its picture.
 
 mod arrange;
 mod conflict;
 mod draw;
+mod labels;
 mod layout;
 mod page;
 mod scene;

@@ -19,7 +19,7 @@ use crate::report::words::{count, plural};
 pub(super) static STYLE: LazyLock<String> = LazyLock::new(|| css(&format!("{PICTURE}{PAGE}")));
 
 /// SHA-256 of [`STYLE`], base64. A test compares; it also says the right one.
-pub(super) const STYLE_HASH: &str = "jlNsg3qk1bvzq6KdsG0v0jGWnEpPdrIf/Pzg34/7fq4=";
+pub(super) const STYLE_HASH: &str = "C14dLBNj4rM04tW0kyGt2WznRwc60MA5BSngcMOK4lA=";
 
 /// The whole page.
 pub(super) fn page(history: &History, witness: &Witness, scene: &Scene<'_>, layout: &Layout, picture: Element) -> String {
@@ -61,10 +61,10 @@ pub(super) fn page(history: &History, witness: &Witness, scene: &Scene<'_>, layo
 }
 
 fn key_name(witness: &Witness) -> String {
-    witness
-        .key
-        .as_deref()
-        .map_or_else(|| "the register".to_owned(), |key| format!("key {}", long(key)))
+    match witness.subject() {
+        (noun, Some(name)) => format!("{noun} {}", long(name)),
+        (noun, None) => format!("the {noun}"),
+    }
 }
 
 /// `key k3` as the beginning of what is said.
@@ -103,7 +103,7 @@ fn legend(scene: &Scene<'_>) -> Element {
         (has(Part::Impossible), "✕ no place left for this one"),
         (zone, "shaded: the gap that forbids any order"),
         (has(Part::Proof), "blue: needed for the proof"),
-        (has(Part::Context), "grey: what else happened to the key"),
+        (has(Part::Context), "grey: what else happened to it"),
         (open, "dashed ▸ outcome unknown: may act at any later time"),
         (refused, "dotted ■ refused: certainly did not happen"),
         (!scene.faults.is_empty(), "tinted: a fault in force"),
@@ -119,7 +119,7 @@ fn notes(layout: &Layout) -> Vec<Element> {
     let mut text = "Order and simultaneity are exact; lengths are not, the axis gives the times.".to_owned();
     if layout.hidden > 0 {
         text += &format!(
-            " {} of this key in the same stretch of time {} not drawn.",
+            " {} of this object in the same stretch of time {} not drawn.",
             plural(layout.hidden, "operation"),
             if layout.hidden == 1 { "is" } else { "are" }
         );
@@ -171,7 +171,7 @@ fn table(history: &History, scene: &Scene<'_>) -> Element {
             } else {
                 shown.label.clone()
             },
-            shown.after.as_deref().map_or_else(|| "-".to_owned(), long),
+            shown.full.as_deref().map_or_else(|| "-".to_owned(), long),
             lines,
         ];
         let row = element("tr").with_all(cells.map(|cell| element("td").text(&cell)));

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use squall_checker::history::History;
-use squall_checker::history::operation::{Function, Operation, Outcome};
+use squall_checker::history::operation::{Operation, Outcome};
 use squall_checker::judge::timeline::{Injection, Timeline};
 use squall_checker::linearizability::Witness;
 
-use super::arrange::{Effect, Item, order, pair};
-use super::conflict::{Conflict, conflict};
+use super::arrange::{Effect, Item, order};
+use super::conflict::{Conflict, conflict, told};
+use super::labels::{full, general, label};
 use super::words::{long, value};
 use crate::report::numbers_text;
 
@@ -43,6 +44,8 @@ pub(super) struct Shown<'a> {
     pub(super) label: String,
     /// The value the register has after it.
     pub(super) after: Option<String>,
+    /// The value it is about, with all its characters.
+    pub(super) full: Option<String>,
     /// Whether it writes.
     pub(super) writes: bool,
 }
@@ -61,8 +64,10 @@ pub(super) struct Fault {
 /// Everything the picture is drawn from.
 #[derive(Debug, Clone)]
 pub(super) struct Scene<'a> {
-    /// `k3`, or `the register`.
+    /// `k3`, or `the register`; `queue q`.
     pub(super) key: String,
+    /// Whether the ribbon shows what it holds: of a register, one value.
+    pub(super) has_value: bool,
     /// Row names, in the order of their first operation.
     pub(super) rows: Vec<String>,
     pub(super) shown: Vec<Shown<'a>>,
@@ -105,11 +110,16 @@ impl<'a> Candidates<'a> {
         let proof: Vec<&Operation> = witness
             .operations
             .iter()
+            // What stands for many is told in the text alone.
+            .filter(|operation| operation.folded == 0)
             .take(PROOF_MAX)
             .map(|operation| at_line(operation.invoke_line))
             .collect::<Option<_>>()?;
         let key = proof.first()?.key;
-        let conflict = conflict(history, &proof);
+        let conflict = match &witness.heart {
+            Some(heart) => told(heart, &proof),
+            None => conflict(history, &proof),
+        };
         let focus_ns = focus_ns(&proof, conflict.as_ref());
         let lines: Vec<u64> = proof.iter().map(|operation| operation.invoke_line()).collect();
         // The best so far, nearest last to go; ties by line, so that the choice is the same everywhere.
@@ -152,7 +162,12 @@ impl<'a> Candidates<'a> {
             .zip(impossible)
             .map(|(conflict, impossible)| Conflict { impossible, ..conflict });
         Scene {
-            key: self.witness.key.as_deref().map_or_else(|| "the register".to_owned(), value),
+            key: match self.witness.subject() {
+                ("key", Some(name)) => value(name),
+                (noun, Some(name)) => format!("{noun} {}", value(name)),
+                (noun, None) => format!("the {noun}"),
+            },
+            has_value: self.witness.heart.is_none(),
             rows,
             order,
             orders_context,
@@ -184,6 +199,7 @@ impl<'a> Candidates<'a> {
         }
         chosen.sort_by_key(|(operation, _)| (operation.invoked_ns, operation.invoke_line()));
         processes.clear();
+        let is_register = self.witness.heart.is_none();
         let shown: Vec<Shown<'_>> = chosen
             .into_iter()
             .map(|(operation, part)| {
@@ -194,12 +210,25 @@ impl<'a> Candidates<'a> {
                         processes.push(operation.process);
                         processes.len() - 1
                     });
+                if !is_register {
+                    let seen = self.seen_by(operation);
+                    return Shown {
+                        operation,
+                        part,
+                        row,
+                        label: general(self.history, operation, seen),
+                        after: None,
+                        full: full(self.history, operation, seen),
+                        writes: false,
+                    };
+                }
                 let effect = Effect::of(self.history, operation);
                 Shown {
                     operation,
                     part,
                     row,
                     label: label(self.history, operation, part),
+                    full: effect.as_ref().map(|effect| effect.after().to_owned()),
                     after: effect.as_ref().map(|effect| effect.after().to_owned()),
                     writes: effect.as_ref().is_some_and(|effect| effect.leaves().is_some()),
                 }
@@ -213,9 +242,16 @@ impl<'a> Candidates<'a> {
         (shown, rows)
     }
 
+    /// What the witness keeps of what an operation saw.
+    fn seen_by(&self, operation: &Operation) -> Option<&str> {
+        let line = operation.invoke_line();
+        let of_witness = self.witness.operations.iter().find(|of| of.invoke_line == line && of.folded == 0);
+        of_witness.filter(|of| of.outcome == Outcome::Ok).map(|of| of.value.as_str())
+    }
+
     /// An order of everything shown but the impossible operation; where the context has none, of the witness alone.
     fn order(&self, shown: &[Shown<'_>]) -> (Vec<usize>, bool) {
-        if self.conflict.is_none() {
+        if self.conflict.is_none() || self.witness.heart.is_some() {
             return (Vec::new(), false);
         }
         let error_ns = self.history.clock_error_ns();
@@ -284,28 +320,6 @@ fn focus_ns(proof: &[&Operation], conflict: Option<&Conflict>) -> (u64, u64) {
 fn distance_ns(operation: &Operation, (from_ns, to_ns): (u64, u64)) -> u64 {
     let end_ns = operation.returned_ns().unwrap_or(operation.invoked_ns);
     from_ns.saturating_sub(end_ns).max(operation.invoked_ns.saturating_sub(to_ns))
-}
-
-fn label(history: &History, operation: &Operation, part: Part) -> String {
-    let argument = || value(&history.value(operation.argument));
-    let text = match operation.f {
-        Function::Write => format!("write {}", argument()),
-        Function::Read => match operation.observed() {
-            Some(seen) if part == Part::Context => format!("read {}", value(&history.value(seen))),
-            Some(seen) => format!("read → {}", value(&history.value(seen))),
-            None => "read".to_owned(),
-        },
-        Function::Cas => match pair(&history.value(operation.argument)) {
-            Some((expected, new)) => format!("cas {}→{}", value(&expected), value(&new)),
-            None => "cas".to_owned(),
-        },
-        Function::Other(_) => format!("{} {}", value(history.function(operation)), argument()),
-    };
-    match operation.outcome {
-        Outcome::Ok => text,
-        Outcome::Fail => format!("{text}, refused"),
-        Outcome::Unknown => format!("{text}, unknown"),
-    }
 }
 
 /// `process 31 at n2`; the node only if all its operations here went there.

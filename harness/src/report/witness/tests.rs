@@ -1,5 +1,6 @@
 //! The picture, as a reader and as an attacker sees it.
 
+mod models;
 mod story;
 
 use base64::Engine;

@@ -202,35 +202,6 @@ fn what_could_not_be_sent_did_not_happen() {
     }
 }
 
-#[test]
-fn pauses_grow_to_a_quarter_of_a_second_and_differ_between_clients() {
-    let (_folder, recorder) = recorder();
-    let pauses = |number: u32| {
-        let settings = Settings {
-            retry: Retry::None,
-            operation_timeout: Duration::from_secs(1),
-            seed: 7,
-        };
-        let mut driver = Driver::new(Box::<Scripted>::default(), recorder.pen(), Seat { number, of: 10 }, settings);
-        assert_eq!(driver.pause(), None, "nothing was missed yet");
-        (1..=100)
-            .map(|misses| {
-                driver.misses = misses;
-                driver.pause().expect("a node was missed")
-            })
-            .collect::<Vec<_>>()
-    };
-    let first = pauses(0);
-    assert!(
-        first[0] <= Duration::from_millis(5) && first[2] <= Duration::from_millis(20),
-        "{first:?}"
-    );
-    assert!(first.iter().all(|pause| *pause <= Duration::from_millis(250)));
-    assert!(first.iter().any(|pause| *pause > Duration::from_millis(150)));
-    assert_eq!(first, pauses(0));
-    assert_ne!(first, pauses(1));
-}
-
 /// Stops a client after a moment; it must end within `bound`.
 fn check_stop(client: Scripted, steps: Vec<Step>, bound: Duration) {
     let (_folder, recorder) = recorder();

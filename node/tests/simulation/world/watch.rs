@@ -1,29 +1,92 @@
-//! What must hold in every setting and at every moment, sound or not: a version names one value; a replica never goes back; what a reply
-//! shows is on the disk; an acknowledged put is on W disks; a definitely failed put is on none.
+//! What must hold in every setting, sound or not: a version names one value; a replica never goes back; an acknowledged put was
+//! acknowledged by W; a definitely failed put is nowhere; and what a node showed or acknowledged as durable survives its crash.
 
-use squall_node::members::NodeIndex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use squall_node::core::Core;
+use squall_node::members::{NodeIndex, Text};
+use squall_node::quorum::{QuorumConfig, QuorumCore};
+use squall_node::sim::{Cluster, SimDisk};
 use squall_node::trace::TraceEvent;
+use squall_node::vector::Vector;
 use squall_node::version::Version;
+use squall_node::wal::Wal;
 
-use super::World;
+pub(super) struct Watch {
+    config: QuorumConfig,
+    /// Events of each node that were looked at.
+    seen: Vec<usize>,
+    values: BTreeMap<Version, Text>,
+    /// The newest version each node said, or was said, to hold durably, per key.
+    held: BTreeMap<(Text, Text), Version>,
+    /// The version each node told of last, per key.
+    told: BTreeMap<(Text, Text), Version>,
+    /// How often nodes did what, by the names of the trace.
+    counts: BTreeMap<&'static str, u64>,
+    /// The vectors of the values written.
+    vectors: BTreeMap<u64, Vector>,
+}
 
-impl World {
-    /// What must hold in every setting, at every moment.
-    pub(super) fn watch(&mut self, at: NodeIndex, event: &TraceEvent) {
+/// What of a record in the log matters here.
+#[derive(serde::Deserialize)]
+struct OnDisk {
+    reap: Option<Reaped>,
+}
+
+#[derive(serde::Deserialize)]
+struct Reaped {
+    key: Text,
+    version: Version,
+}
+
+impl Watch {
+    pub(super) fn new(config: &QuorumConfig) -> Watch {
+        Watch {
+            seen: vec![0; config.members.count()],
+            config: config.clone(),
+            values: BTreeMap::new(),
+            held: BTreeMap::new(),
+            told: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            vectors: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at what nodes told since the last look: assignments first, for a version is told before any replica holds it.
+    pub(super) fn look(&mut self, cluster: &Cluster<QuorumCore>, definitely_failed: &BTreeSet<String>) {
+        let mut fresh = Vec::new();
+        for at in cluster.nodes() {
+            let entries = cluster.trace(at).entries();
+            let seen = std::mem::replace(&mut self.seen[usize::from(at.0)], entries.len());
+            fresh.extend(entries[seen..].iter().map(|entry| (cluster.trace(at).node(), &entry.event)));
+        }
+        fresh.iter().for_each(|(_, event)| self.assigned(event));
+        fresh.iter().for_each(|(node, event)| self.held(node, event, definitely_failed));
+    }
+
+    fn assigned(&mut self, event: &TraceEvent) {
         self.count(event);
+        if let TraceEvent::Assign {
+            version,
+            value_id,
+            vector,
+            ..
+        } = event
+        {
+            if let Ok(value) = value_id.parse() {
+                self.vectors.insert(value, vector.clone());
+            }
+            let before = self.values.insert(version.clone(), value_id.clone());
+            assert_eq!(before, None, "version {version} was given twice");
+        }
+    }
+
+    fn held(&mut self, node: &Text, event: &TraceEvent, definitely_failed: &BTreeSet<String>) {
         match event {
             TraceEvent::Reap { key, version, replayed } => {
-                let held = self.node(at).newest.remove(key.as_ref());
-                assert!(*replayed || held.as_ref() == Some(version), "{at:?} reaped what it did not hold");
-            }
-            TraceEvent::Assign {
-                version, value_id, vector, ..
-            } => {
-                if let Ok(value) = value_id.parse() {
-                    self.record.vectors.insert(value, vector.clone());
-                }
-                let before = self.values.insert(version.clone(), value_id.to_string());
-                assert_eq!(before, None, "version {version} was given twice");
+                let told = self.told.remove(&(node.clone(), key.clone()));
+                assert!(*replayed || told.as_ref() == Some(version), "{node} reaped what it did not hold");
             }
             TraceEvent::Put {
                 key,
@@ -32,27 +95,20 @@ impl World {
                 vector,
                 ..
             } => {
-                assert_eq!(
-                    self.values.get(version).map(String::as_str),
-                    Some(value_id.as_ref()),
-                    "version {version} names two values"
-                );
+                assert_eq!(self.values.get(version), Some(value_id), "version {version} names two values");
                 assert!(
-                    !self.forbidden.contains(value_id.as_ref()),
+                    !definitely_failed.contains(value_id.as_ref()),
                     "{value_id} is on a disk though its put failed definitely"
                 );
-                let newest = &mut self.node(at).newest;
-                assert!(
-                    // Of concurrent siblings the one with the smaller version may come later.
-                    !vector.is_empty() || newest.get(key.as_ref()).is_none_or(|held| held <= version),
-                    "{at:?} went back on {key} to {version}"
-                );
-                newest.insert(key.to_string(), version.clone());
+                let before = self.told.insert((node.clone(), key.clone()), version.clone());
+                // Of concurrent siblings the one with the smaller version may come later.
+                let is_forward = !vector.is_empty() || before.is_none_or(|told| told <= *version);
+                assert!(is_forward, "{node} went back on {key} to {version}");
+                self.promise(node, key, version);
             }
             TraceEvent::Get { key, replies, .. } => {
-                for (node, version) in replies.iter().filter_map(|reply| Some((&reply.node, reply.version.as_ref()?))) {
-                    self.assert_on_disk(node, key, version);
-                }
+                let shown = replies.iter().filter_map(|reply| Some((&reply.node, reply.version.as_ref()?)));
+                shown.for_each(|(node, version)| self.promise(node, key, version));
             }
             TraceEvent::Done {
                 f,
@@ -62,12 +118,17 @@ impl World {
                 acks,
                 ..
             } => {
-                acks.iter().for_each(|node| self.assert_on_disk(node, key, version));
-                let needed = if *f == "get" { 1 } else { self.setting.w };
+                let needed = if *f == "get" { 1 } else { self.config.w };
                 assert!(acks.len() >= needed, "{f} of {key} ended with {acks:?}");
+                acks.iter().for_each(|node| self.promise(node, key, version));
             }
             _ => {}
         }
+    }
+
+    /// How often nodes did what, and the vectors of the values written.
+    pub(super) fn into_figures(self) -> (BTreeMap<&'static str, u64>, BTreeMap<u64, Vector>) {
+        (self.counts, self.vectors)
     }
 
     fn count(&mut self, event: &TraceEvent) {
@@ -79,24 +140,40 @@ impl World {
             TraceEvent::Get { replies, .. } if replies.iter().any(|reply| !reply.siblings.is_empty()) => "siblings",
             _ => return,
         };
-        *self.record.events.entry(name).or_default() += 1;
+        *self.counts.entry(name).or_default() += 1;
     }
 
-    /// The node's disk holds this version of the key or a newer one, whatever happened to the node since.
-    fn assert_on_disk(&self, node: &str, key: &str, version: &Version) {
-        let at = self.config.members.index(node).unwrap();
-        let reaped = self.nodes[usize::from(at.0)].disk.reaped.get(key);
-        if reaped.is_some_and(|reaped| reaped >= version) {
-            return; // It was there when the reply left.
+    /// From now on somebody relies on this version, or a newer one, being on the node's disk.
+    fn promise(&mut self, node: &Text, key: &Text, version: &Version) {
+        let held = self.held.entry((node.clone(), key.clone())).or_insert_with(|| version.clone());
+        if *held < *version {
+            *held = version.clone();
         }
-        let held = self.nodes[usize::from(at.0)]
-            .disk
-            .content
-            .durable(key)
-            .map(|stored| &stored.version);
-        assert!(
-            held.is_some_and(|held| held >= version),
-            "{node} showed {key} {version}, its disk holds {held:?}"
-        );
+    }
+
+    /// A node crashed: everything that anybody relies on is on its disk.
+    pub(super) fn survived(&self, disk: &SimDisk, killed: NodeIndex) {
+        let mut content = QuorumCore::new(self.config.clone(), u64::MAX);
+        let mut reaped: BTreeMap<Text, Version> = BTreeMap::new();
+        let load = &mut |record: &[u8]| {
+            let OnDisk { reap } = serde_json::from_slice(record).unwrap();
+            if let Some(Reaped { key, version }) = reap {
+                let newest = reaped.entry(key).or_insert_with(|| version.clone());
+                *newest = newest.clone().max(version);
+            }
+            content.load(record)
+        };
+        Wal::recover(disk.clone(), Path::new("watch"), load).unwrap();
+        let name = self.config.members.name(killed);
+        for ((_, key), version) in self.held.iter().filter(|((node, _), _)| node == name) {
+            if reaped.get(key).is_some_and(|reaped| reaped >= version) {
+                continue; // It was there when it was promised.
+            }
+            let held = content.durable(key).map(|stored| &stored.version);
+            assert!(
+                held.is_some_and(|held| held >= version),
+                "{name} promised {key} {version}, its disk holds {held:?}"
+            );
+        }
     }
 }

@@ -3,30 +3,19 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::history::cursor::{Cursor, Span};
 use crate::history::line::Text;
-use crate::history::operation::Function;
+use crate::history::operation::{Function, NEVER_NS, Operation, Outcome};
+use crate::history::pairing::TIME_NS_MAX;
 use crate::history::values::ValueId;
 
-/// A line of the usual spelling.
+/// A line of the usual spelling with which nothing is wrong in itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Row<'a> {
-    pub(super) process: u64,
-    pub(super) f: Function,
-    pub(super) key: &'a str,
-    pub(super) arg: Scalar,
-    pub(super) res: Scalar,
-    pub(super) invoked_ns: u64,
-    pub(super) returned_ns: Option<u64>,
-}
-
-/// A value of the usual spelling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scalar {
-    Null,
-    True,
-    False,
-    Integer(ValueId),
-    Pair(ValueId, ValueId),
+pub(in crate::history) struct Row {
+    /// The operation but for its key and lines. The two values of a `cas` stand as its argument and what it observed: they are made a pair
+    /// when the line is taken up, since pairs are numbered in the order of the file.
+    pub(super) operation: Operation,
+    pub(super) key: Span,
 }
 
 /// A line of any spelling.
@@ -49,14 +38,15 @@ pub(super) struct SlowRow<'a> {
     pub(super) returned_ns: Option<u64>,
 }
 
-impl<'a> Row<'a> {
-    /// The line at the begin of `bytes` and what comes after its end; `None` unless it is spelled as usual and ends within them.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<(Row<'a>, &'a [u8])> {
-        let mut cursor = Cursor(bytes);
+impl Row {
+    /// The line that begins at `begin` of `piece` and where the one after it begins; `None` unless it is spelled as usual and ends there.
+    #[inline]
+    pub(super) fn parse(piece: &[u8], begin: usize) -> Option<(Row, usize)> {
+        let mut cursor = Cursor::new(piece, begin);
         cursor.literal(b"{\"proc\":")?;
         let process = cursor.number()?;
         cursor.literal(b",\"f\":\"")?;
-        let f = match cursor.0.first()? {
+        let f = match cursor.peek()? {
             b'r' => cursor.literal(b"read\"").map(|()| Function::Read)?,
             b'w' => cursor.literal(b"write\"").map(|()| Function::Write)?,
             _ => cursor.literal(b"cas\"").map(|()| Function::Cas)?,
@@ -64,103 +54,80 @@ impl<'a> Row<'a> {
         cursor.literal(b",\"key\":\"")?;
         let key = cursor.text()?;
         cursor.literal(b",\"arg\":")?;
-        let arg = cursor.scalar()?;
+        let (argument, expected) = arg(&mut cursor, f)?;
         cursor.literal(b",\"res\":")?;
-        let res = cursor.scalar()?;
+        let (result, done) = res(&mut cursor, f)?;
         cursor.literal(b",\"inv\":")?;
         let invoked_ns = cursor.number()?;
         cursor.literal(b",\"ret\":")?;
-        let returned_ns = if cursor.0.first()? == &b'n' {
+        let returned_ns = if cursor.peek()? == b'n' {
             cursor.literal(b"null").map(|()| None)?
         } else {
             Some(cursor.number()?)
         };
         cursor.literal(b"}\n")?;
-        // A read that saw `true` saw a value; only serde's way interns it.
-        if f != Function::Cas && [arg, res].iter().any(|scalar| matches!(scalar, Scalar::True | Scalar::False)) {
+        let latest_ns = returned_ns.unwrap_or(invoked_ns);
+        if latest_ns < invoked_ns || latest_ns > TIME_NS_MAX {
             return None;
         }
-        let row = Row {
-            process,
-            f,
-            key,
-            arg,
-            res,
-            invoked_ns,
-            returned_ns,
+        let outcome = match (returned_ns, f, done) {
+            (None, ..) => Outcome::Unknown,
+            (Some(_), Function::Cas, None) => return None,
+            (Some(_), _, Some(false)) => Outcome::Fail,
+            (Some(_), ..) => Outcome::Ok,
         };
-        Some((row, cursor.0))
+        let (argument, observed) = match (f, outcome) {
+            (Function::Cas, _) => (expected, argument),
+            (Function::Read, Outcome::Unknown) => (ValueId::NULL, ValueId::NONE),
+            (Function::Read, _) => (ValueId::NULL, result),
+            (_, Outcome::Unknown) => (argument, ValueId::NONE),
+            _ => (argument, argument),
+        };
+        let operation = Operation {
+            process,
+            invoked_ns,
+            returned_ns: returned_ns.unwrap_or(NEVER_NS),
+            argument,
+            observed,
+            key: None,
+            invoke_line: 0,
+            complete_line: 0,
+            f,
+            node: None,
+            error_kind: None,
+            outcome,
+        };
+        Some((Row { operation, key }, cursor.place()))
     }
 }
 
-/// What is left of the line. Every method answers `None` for whatever it does not expect.
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    #[inline]
-    fn literal<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
-        let (head, tail) = self.0.split_first_chunk::<N>()?;
-        if head != expected {
-            return None;
+/// What a write writes; what a `cas` writes and what it expects.
+#[inline]
+fn arg(cursor: &mut Cursor<'_>, f: Function) -> Option<(ValueId, ValueId)> {
+    match cursor.peek()? {
+        b'[' if f == Function::Cas => {
+            cursor.literal(b"[")?;
+            let expected = cursor.integer()?;
+            cursor.literal(b",")?;
+            let new = cursor.integer()?;
+            cursor.literal(b"]")?;
+            Some((new, expected))
         }
-        self.0 = tail;
-        Some(())
+        _ if f == Function::Cas => None,
+        b'n' => cursor.literal(b"null").map(|()| (ValueId::NULL, ValueId::NONE)),
+        _ => Some((cursor.integer()?, ValueId::NONE)),
     }
+}
 
-    /// Up to 18 digits, which fit 63 bits with room to spare, without a leading zero.
-    #[inline]
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        let mut length = 0;
-        for &byte in self.0.iter().take(19) {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            number = number * 10 + u64::from(digit);
-            length += 1;
-        }
-        if length == 0 || length == 19 || (length > 1 && self.0[0] == b'0') {
-            return None;
-        }
-        self.0 = &self.0[length..];
-        Some(number)
-    }
-
-    #[inline]
-    fn integer(&mut self) -> Option<ValueId> {
-        let negative = self.0.first()? == &b'-';
-        if negative {
-            self.0 = &self.0[1..];
-        }
-        let number = i64::try_from(self.number()?).ok()?;
-        ValueId::of_integer(if negative { -number } else { number })
-    }
-
-    #[inline]
-    fn text(&mut self) -> Option<&'a str> {
-        let end = self.0.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20)?;
-        let (text, tail) = self.0.split_at(end);
-        self.0 = tail.strip_prefix(b"\"")?;
-        std::str::from_utf8(text).ok()
-    }
-
-    #[inline]
-    fn scalar(&mut self) -> Option<Scalar> {
-        Some(match self.0.first()? {
-            b'n' => self.literal(b"null").map(|()| Scalar::Null)?,
-            b't' => self.literal(b"true").map(|()| Scalar::True)?,
-            b'f' => self.literal(b"false").map(|()| Scalar::False)?,
-            b'[' => {
-                self.literal(b"[")?;
-                let first = self.integer()?;
-                self.literal(b",")?;
-                let second = self.integer()?;
-                self.literal(b"]")?;
-                Scalar::Pair(first, second)
-            }
-            _ => Scalar::Integer(self.integer()?),
-        })
+/// What a read saw, or whether a `cas` was done.
+#[inline]
+fn res(cursor: &mut Cursor<'_>, f: Function) -> Option<(ValueId, Option<bool>)> {
+    match cursor.peek()? {
+        b'n' => cursor.literal(b"null").map(|()| (ValueId::NULL, None)),
+        // A read that saw `true` saw a value; only serde's way interns it.
+        b't' if f == Function::Cas => cursor.literal(b"true").map(|()| (ValueId::NULL, Some(true))),
+        b'f' if f == Function::Cas => cursor.literal(b"false").map(|()| (ValueId::NULL, Some(false))),
+        _ => Some((cursor.integer()?, None)),
     }
 }
 
@@ -174,16 +141,18 @@ mod tests {
 
     #[test]
     fn reads_the_usual_spelling_by_hand() {
-        let line = b"{\"proc\":3,\"f\":\"cas\",\"key\":\"17\",\"arg\":[-1,2],\"res\":true,\"inv\":1000,\"ret\":2500}\nrest";
-        let (row, rest) = Row::parse(line).unwrap();
-        assert_eq!(rest, b"rest");
-        assert_eq!(row.arg, Scalar::Pair(integer(-1), integer(2)));
-        assert_eq!((row.process, row.f, row.key, row.res), (3, Function::Cas, "17", Scalar::True));
-        assert_eq!((row.invoked_ns, row.returned_ns), (1000, Some(2500)));
+        let line = b"...{\"proc\":3,\"f\":\"cas\",\"key\":\"17\",\"arg\":[-1,2],\"res\":true,\"inv\":1000,\"ret\":2500}\nrest";
+        let (row, end) = Row::parse(line, 3).unwrap();
+        assert_eq!(&line[end..], b"rest");
+        assert_eq!(row.key.text(line), "17");
+        let operation = row.operation;
+        assert_eq!((operation.argument, operation.observed), (integer(-1), integer(2)));
+        assert_eq!((operation.process, operation.f, operation.outcome), (3, Function::Cas, Outcome::Ok));
+        assert_eq!((operation.invoked_ns, operation.returned_ns()), (1000, Some(2500)));
     }
 
     #[test]
-    fn leaves_every_other_spelling_to_serde() {
+    fn leaves_every_other_spelling_and_everything_wrong_to_serde() {
         for line in [
             "{\"proc\": 3,\"f\":\"read\",\"key\":\"17\",\"arg\":null,\"res\":1,\"inv\":1,\"ret\":2}\n",
             "{\"proc\":3,\"f\":\"read\",\"key\":\"1\\u0037\",\"arg\":null,\"res\":1,\"inv\":1,\"ret\":2}\n",
@@ -191,10 +160,14 @@ mod tests {
             "{\"proc\":3,\"f\":\"read\",\"key\":\"17\",\"arg\":null,\"res\":true,\"inv\":1,\"ret\":2}\n",
             "{\"proc\":3,\"f\":\"read\",\"key\":\"17\",\"arg\":null,\"res\":1.5,\"inv\":1,\"ret\":2}\n",
             "{\"proc\":3,\"f\":\"read\",\"key\":\"17\",\"arg\":null,\"res\":9999999999999999999,\"inv\":1,\"ret\":2}\n",
+            "{\"proc\":3,\"f\":\"read\",\"key\":\"17\",\"arg\":null,\"res\":1,\"inv\":3,\"ret\":2}\n",
+            "{\"proc\":3,\"f\":\"write\",\"key\":\"17\",\"arg\":[1,2],\"res\":null,\"inv\":1,\"ret\":2}\n",
+            "{\"proc\":3,\"f\":\"cas\",\"key\":\"17\",\"arg\":[1,2],\"res\":null,\"inv\":1,\"ret\":2}\n",
+            "{\"proc\":3,\"f\":\"cas\",\"key\":\"17\",\"arg\":1,\"res\":true,\"inv\":1,\"ret\":2}\n",
             "{\"proc\":3,\"f\":\"read\",\"key\":\"17\",\"arg\":null,\"res\":1,\"inv\":1,\"ret\":2}",
             "",
         ] {
-            assert_eq!(Row::parse(line.as_bytes()), None, "{line}");
+            assert_eq!(Row::parse(line.as_bytes(), 0), None, "{line}");
         }
     }
 }

@@ -4,7 +4,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::history::formats::export::{ExportOptions, write_edn};
-use crate::history::formats::{EdnValue, Format, Independent, ReadOptions, read};
+use crate::history::formats::{Chunking, EdnValue, Format, Independent, ReadOptions, read};
 
 /// Reads `bytes` as every format and as what they look like. It must neither panic nor hang, and an error is about a line that exists.
 fn whatever_the_bytes(bytes: &[u8]) {
@@ -16,6 +16,7 @@ fn whatever_the_bytes(bytes: &[u8]) {
                 format,
                 independent,
                 initial: EdnValue::parse("0"),
+                chunking: Chunking { threads: 1, bytes: 64 },
             };
             match read(bytes, &options) {
                 Ok(import) => {

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use insta::assert_snapshot;
 
 use super::{import, refused, told};
-use crate::history::formats::{Format, ReadOptions, detect, operation_lines, read};
+use crate::history::formats::{Chunking, Format, ReadOptions, detect, operation_lines, read};
 use crate::history::operation::MISMATCH;
 
 const USUAL: &str = r#"{"proc":0,"f":"read","key":"17","arg":null,"res":null,"inv":10,"ret":20}
@@ -80,7 +80,7 @@ fn a_file_is_the_same_in_any_chunks() {
             Ok(count)
         }
     }
-    let history = operation_lines::read(Drops(USUAL.as_bytes(), 0)).unwrap();
+    let history = operation_lines::read(Drops(USUAL.as_bytes(), 0), Chunking::default()).unwrap();
     assert_eq!(history.operations, import(USUAL).history.operations);
 }
 
@@ -121,7 +121,7 @@ fn a_process_does_one_thing_at_a_time() {
 #[test]
 fn a_line_past_the_bound_is_refused_before_it_is_stored() {
     let endless = io::repeat(b' ').take(64 << 20);
-    let error = operation_lines::read(endless).unwrap_err();
+    let error = operation_lines::read(endless, Chunking::default()).unwrap_err();
     assert_eq!(error.to_string(), "line 1: the line is longer than 16777216 bytes");
 }
 

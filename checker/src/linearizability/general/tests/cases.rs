@@ -1,7 +1,8 @@
 //! Named cases: what is easy to get wrong, by model.
 
 use crate::history::History;
-use crate::linearizability::general::{Answer, Budget, Confirmed, End, ModelChoice, ModelResult, Options, check_model};
+use crate::linearizability::general::{Answer, Confirmed, ModelChoice, ModelResult, check_model};
+use crate::linearizability::{Budget, Ended, ObjectResult, Options, check_objects};
 use crate::verdict::Verdict;
 
 /// Rows `process f value invoked returned seen`; a dash as return is an unknown outcome, `fail` as seen a definite failure.
@@ -85,6 +86,14 @@ fn a_counter_past_64_bits_is_added_up() {
 }
 
 #[test]
+fn an_answer_with_a_value_twice_is_refuted_with_that_value_s_additions() {
+    // Found by the million: the window named the read alone, and the verifier missed the addition.
+    let result = check(ModelChoice::Set, "0 add 2 0 5 2\n1 read null 6 7 [2,2]", Verdict::Invalid);
+    let Answer::Invalid(refusal) = result.answer else { unreachable!() };
+    assert_eq!(refusal.window, [0, 1]);
+}
+
+#[test]
 fn a_definite_failure_did_not_happen() {
     check(ModelChoice::Set, "0 add 1 0 1 fail\n1 read null 2 3 [1]", Verdict::Invalid);
     check(ModelChoice::Set, "0 add 1 0 1 fail\n1 read null 2 3 []", Verdict::Valid);
@@ -161,7 +170,10 @@ fn a_drain_is_not_judged() {
     let Answer::Unknown(undecided) = result.answer else {
         unreachable!()
     };
-    assert_eq!(undecided.reason, "line 3 has an operation that a queue does not know");
+    assert_eq!(
+        undecided.reason,
+        "`drain` on line 3 is no operation of a queue, by its name or by its value"
+    );
 }
 
 #[test]
@@ -210,14 +222,14 @@ fn a_budget_ends_the_search_at_the_same_configuration_every_time() {
                 configurations: 1_000,
                 ..Budget::default()
             },
-            End::Configurations,
+            Ended::Configurations(1_000),
         ),
         (
             Budget {
                 bytes: 100_000,
                 ..Budget::default()
             },
-            End::Bytes,
+            Ended::Bytes(100_000),
         ),
     ] {
         let options = Options { budget, stop: None };
@@ -242,13 +254,84 @@ fn a_stop_ends_the_search_and_says_so() {
     let Answer::Unknown(undecided) = &results[0].answer else {
         panic!("{results:?}")
     };
-    assert_eq!((undecided.reason.as_str(), undecided.end), ("stopped", Some(End::Stopped)));
+    assert_eq!(
+        (undecided.reason.as_str(), undecided.end),
+        ("the check was stopped", Some(Ended::Stopped))
+    );
+}
+
+/// The verdicts of all objects, and the first reason.
+fn judged(model: ModelChoice, lines: &str) -> (Vec<Verdict>, String) {
+    let history = History::read(lines.as_bytes()).unwrap();
+    let objects = check_objects(&history, model, &Options::default());
+    let reason = objects.iter().find_map(|object| object.reason(&history)).unwrap_or_default();
+    (objects.iter().map(ObjectResult::verdict).collect(), reason)
 }
 
 #[test]
-fn every_model_has_a_name_that_finds_it() {
-    for choice in ModelChoice::ALL {
-        assert_eq!(ModelChoice::named(choice.name()), Some(choice));
+fn what_nobody_knows_may_have_changed_all_of_its_object() {
+    // `clear` explains why 5 is gone, though every element would be judged alone without it.
+    let lines = r#"{"time":0,"type":"invoke","process":0,"f":"add","key":"s","value":5}
+{"time":1,"type":"ok","process":0,"f":"add","key":"s","value":5}
+{"time":2,"type":"invoke","process":0,"f":"clear","key":"s","value":null}
+{"time":3,"type":"ok","process":0,"f":"clear","key":"s","value":null}
+{"time":4,"type":"invoke","process":0,"f":"contains","key":"s","value":5}
+{"time":5,"type":"ok","process":0,"f":"contains","key":"s","value":false}
+{"time":6,"type":"invoke","process":0,"f":"add","key":"t","value":5}
+{"time":7,"type":"ok","process":0,"f":"add","key":"t","value":5}"#;
+    let (verdicts, reason) = judged(ModelChoice::Set, lines);
+    assert_eq!(verdicts, [Verdict::Unknown, Verdict::Valid]);
+    assert_eq!(reason, "`clear` on line 3 is no operation of a set, by its name or by its value");
+}
+
+#[test]
+fn what_nobody_knows_and_names_no_key_may_have_changed_anything() {
+    let lines = r#"{"time":2,"type":"invoke","process":0,"f":"txn","value":[["append","x",1]]}
+{"time":3,"type":"ok","process":0,"f":"txn","value":[["append","x",1]]}
+{"time":4,"type":"invoke","process":0,"f":"read","key":"x","value":null}
+{"time":5,"type":"ok","process":0,"f":"read","key":"x","value":[1]}"#;
+    let (verdicts, reason) = judged(ModelChoice::Kv, lines);
+    assert_eq!(
+        (verdicts, reason.contains("`txn` on line 1")),
+        (vec![Verdict::Unknown], true),
+        "{reason}"
+    );
+    for model in [ModelChoice::Register, ModelChoice::CasRegister] {
+        let (verdicts, reason) = judged(model, lines);
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Unknown), "{verdicts:?}");
+        assert!(reason.contains("`txn` on line 1"), "{reason}");
     }
-    assert_eq!(ModelChoice::named("stack"), None);
+}
+
+#[test]
+fn a_plain_register_does_not_judge_a_compare_and_set() {
+    let lines = r#"{"time":2,"type":"invoke","process":0,"f":"cas","key":"x","value":[null,1]}
+{"time":3,"type":"ok","process":0,"f":"cas","key":"x","value":[null,1]}"#;
+    let (verdicts, reason) = judged(ModelChoice::Register, lines);
+    assert_eq!(verdicts, [Verdict::Unknown]);
+    assert_eq!(reason, "`cas` on line 1 is no operation of a register, but one of a cas-register");
+    assert_eq!(judged(ModelChoice::CasRegister, lines).0, [Verdict::Valid]);
+}
+
+#[test]
+fn keys_that_no_transaction_spans_are_judged_as_registers() {
+    let lines = r#"{"time":2,"type":"invoke","process":0,"f":"txn","value":[["w","x",1],["w","y",2]]}
+{"time":3,"type":"ok","process":0,"f":"txn","value":[["w","x",1],["w","y",2]]}
+{"time":4,"type":"invoke","process":0,"f":"write","key":"z","value":7}
+{"time":5,"type":"ok","process":0,"f":"write","key":"z","value":7}
+{"time":6,"type":"invoke","process":0,"f":"read","key":"y","value":null}
+{"time":7,"type":"ok","process":0,"f":"read","key":"y","value":1}"#;
+    let history = History::read(lines.as_bytes()).unwrap();
+    let objects = check_objects(&history, ModelChoice::Kv, &Options::default());
+    let said: Vec<_> = objects
+        .iter()
+        .map(|object| (object.name(&history).unwrap().into_owned(), object.algorithm(), object.verdict()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("y, x".to_owned(), "search", Verdict::Invalid),
+            ("z".to_owned(), "zones", Verdict::Valid)
+        ]
+    );
 }

@@ -1,43 +1,17 @@
-//! Small random histories of every model against brute force, and every proof verified.
+//! Small random histories of every model against brute force.
 
 use std::collections::BTreeMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::claims;
 use super::oracle::{Done, is_linearizable, written};
 use super::random::{Shape, atomic, disturb, initial};
 use crate::history::History;
 use crate::history::testing::of_written;
-use crate::linearizability::general::{Answer, Confirmed, ModelChoice, ModelResult, Options, check_model, verify};
-use crate::model::{CasRegister, Counter, Kv, Model, Mutex, Queue, Register, Set};
+use crate::linearizability::general::{ModelChoice, Options, check_model};
 use crate::verdict::Verdict;
-
-/// Checks every result's proof with the verifier.
-#[track_caller]
-pub(super) fn verify_all(history: &History, choice: ModelChoice, results: &[ModelResult]) {
-    #[track_caller]
-    fn each<M: Model>(history: &History, model: &M, results: &[ModelResult]) {
-        for result in results {
-            match &result.answer {
-                Answer::Valid(order) => verify::valid(history, model, &result.places, order).unwrap(),
-                // Counters cannot leave additions out: the window of a large one is large.
-                Answer::Invalid(refusal) if refusal.window.len() > 20 && refusal.confirmed == Confirmed::BySecondSearch => {}
-                Answer::Invalid(refusal) => verify::invalid(history, model, &result.places, refusal, 1_000_000).unwrap(),
-                Answer::Unknown(undecided) => panic!("{undecided:?}"),
-            }
-        }
-    }
-    match choice {
-        ModelChoice::Register => each(history, &Register, results),
-        ModelChoice::CasRegister => each(history, &CasRegister, results),
-        ModelChoice::Kv => each(history, &Kv, results),
-        ModelChoice::Counter => each(history, &Counter, results),
-        ModelChoice::Set => each(history, &Set, results),
-        ModelChoice::Queue => each(history, &Queue, results),
-        ModelChoice::Mutex => each(history, &Mutex, results),
-    }
-}
 
 pub(super) fn history_of(operations: &[Done]) -> History {
     of_written(&operations.iter().map(written).collect::<Vec<_>>())
@@ -68,7 +42,7 @@ fn compare(model: ModelChoice, count: usize) -> BTreeMap<(&'static str, Verdict)
             Verdict::Invalid
         };
         assert_eq!(verdict, expected, "history {number} of {model:?}: {operations:#?}\n{results:#?}");
-        verify_all(&history, model, &results);
+        claims::are_true_and_stand_alone(&history, model, &results);
         for result in &results {
             *answers.entry((result.algorithm, result.answer.verdict())).or_insert(0) += 1;
         }

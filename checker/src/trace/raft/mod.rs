@@ -1,0 +1,298 @@
+//! The rules on traces of Raft nodes, T1 to T15, as machines that take one event at a time.
+//!
+//! Main decision: all nodes' events are taken in the order of their Lamport stamps, which is an order in which they can have happened, and
+//! every rule joins them by term and index: it asks for causes only, never whether two concurrent events came in one order or the other. So
+//! the same machines judge a run while it goes on ([`RaftRules::feed`], [`RaftRules::settle`]) and saved files. The decision not taken was a
+//! pass per rule over all events, as the quorum rules do: a Raft run has a hundred times the events, and must be judged in bounded memory.
+//!
+//! What is kept is state per live index, per term and per client, each with a stated bound. Two rules ask for time, T9 and T12; `commit`
+//! and `fresh` say why that is sound and `clocks` when it is not. What follows from a node's silence is reported only if its trace is whole.
+//!
+//! `scan`, `line` and `stream` make bytes into events; `node`, `log` and `slots` are what is known; `machine` calls the rules: `election`
+//! (T1, T2), `monotone` (T3), `matching` (T4, T5), `state` (T6), `completeness` (T7), `commit` (T8, T9), `once` (T10, T11), `fresh` (T12),
+//! `membership` (T13), `amplification` (T14), `progress` (T15).
+
+mod amplification;
+mod breach;
+mod clocks;
+mod commit;
+mod completeness;
+mod election;
+mod event;
+mod fresh;
+mod line;
+mod log;
+mod lost;
+mod machine;
+mod matching;
+mod membership;
+mod monotone;
+mod names;
+mod neighbours;
+mod node;
+mod once;
+mod progress;
+mod scan;
+mod scene;
+mod slots;
+mod state;
+mod stream;
+mod tell;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use self::breach::{Breach, Node, Nodes, Rule};
+use self::machine::Machine;
+use self::names::Names;
+use self::progress::Quiet;
+use self::stream::Stream;
+use super::error::TraceError;
+use super::{Conditions, Promise, Violation, seconds};
+
+/// Most nodes: a set of them is one number.
+const NODES_MAX: usize = 64;
+
+/// The rules on a cluster of Raft nodes, and all that they have seen.
+#[derive(Debug)]
+pub struct RaftRules {
+    /// By name.
+    streams: Vec<Stream>,
+    names: Names,
+    machine: Machine,
+}
+
+/// Why something could not be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// The node whose trace is the reason.
+    pub node: String,
+    /// One sentence, lower case, without a full stop.
+    pub reason: String,
+}
+
+impl RaftRules {
+    /// For nodes of these names, in any order. More than 64 are not judged: those past the 64th are left out.
+    pub fn new<'n>(nodes: impl IntoIterator<Item = &'n str>) -> RaftRules {
+        let mut names: Vec<String> = nodes.into_iter().map(str::to_owned).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(NODES_MAX);
+        RaftRules {
+            streams: names.iter().map(|_| Stream::default()).collect(),
+            names: Names::default(),
+            machine: Machine::of(&names),
+        }
+    }
+
+    /// Takes more bytes of a node's trace, cut anywhere. Nothing is judged yet. A node that is not known is passed over.
+    pub fn feed(&mut self, node: &str, bytes: &[u8]) {
+        if let Some(place) = self.place(node) {
+            self.streams[place].take(node, bytes, &mut self.names);
+        }
+    }
+
+    /// A node's trace could not be opened or read on.
+    pub fn fail(&mut self, node: &str, error: io::Error) {
+        if let Some(place) = self.place(node) {
+            self.streams[place].fail_io(error);
+        }
+    }
+
+    /// Judges, while the run goes on, every event that was stamped up to `drained_from_ns`: what the monotonic clock showed right before
+    /// the last round of draining **all** nodes' traces began. A node writes an event before anything of it leaves, so whatever an event
+    /// of that time depends on had been written then, and that round has read it.
+    pub fn settle(&mut self, drained_from_ns: u64) {
+        self.judge(|event| event.mono_ns <= drained_from_ns);
+    }
+
+    /// Judges what can be judged while files are read side by side: no unread event has a smaller stamp than its node's last one.
+    /// `is_open` says whether a node's file has more.
+    pub fn advance(&mut self, is_open: impl Fn(&str) -> bool) {
+        let nodes = self.machine.nodes.iter().zip(&self.streams);
+        let open = nodes.filter(|(state, stream)| stream.error.is_none() && is_open(&state.name));
+        let Some(bound) = open.map(|(_, stream)| stream.stamp).min() else {
+            return self.finish();
+        };
+        self.judge(|event| event.lamport <= bound);
+    }
+
+    /// Judges all that was fed.
+    pub fn finish(&mut self) {
+        self.judge(|_| true);
+    }
+
+    /// Takes events whose time has come, smallest stamp first.
+    fn judge(&mut self, is_due: impl Fn(&event::Event) -> bool) {
+        loop {
+            let due = |node: Node, stream: &Stream| {
+                let event = stream.events.front().filter(|event| is_due(event))?;
+                Some((event.lamport, node))
+            };
+            let mut fronts = self.streams.iter().enumerate().filter_map(|(node, stream)| due(node, stream));
+            let Some(mut first) = fronts.next() else { return };
+            let mut second = None;
+            for front in fronts {
+                if front < first {
+                    second = Some(first);
+                    first = front;
+                } else if second.is_none_or(|second| front < second) {
+                    second = Some(front);
+                }
+            }
+            let (_, node) = first;
+            let stream = &mut self.streams[node];
+            let is_next = |event: &event::Event| is_due(event) && second.is_none_or(|second| (event.lamport, node) <= second);
+            while stream.events.front().is_some_and(is_next) {
+                if let Some(event) = stream.events.pop_front() {
+                    self.machine.take(node, &event, &self.names);
+                }
+            }
+        }
+    }
+
+    fn place(&self, node: &str) -> Option<Node> {
+        self.machine.nodes.binary_search_by(|state| state.name.as_str().cmp(node)).ok()
+    }
+
+    /// Whether this node's trace holds a line.
+    pub fn has(&self, node: &str) -> bool {
+        self.place(node)
+            .is_some_and(|place| self.streams[place].has_begun() || self.streams[place].error.is_some())
+    }
+
+    /// How many events were judged.
+    pub fn n_events(&self) -> u64 {
+        self.machine.n_events
+    }
+
+    /// When nodes became leader, in nanoseconds of the monotonic clock: the last eight thousand times.
+    pub fn elections_ns(&self) -> impl Iterator<Item = u64> {
+        self.machine.progress.elections_ns()
+    }
+
+    /// The longest election timeout that a node was started with, in milliseconds.
+    pub fn election_ms(&self) -> Option<u64> {
+        let starts = self.machine.nodes.iter().filter_map(|node| node.start.as_ref());
+        starts.map(|start| start.election_ms).max()
+    }
+
+    /// Traces that could not be read to their end, by node.
+    pub fn errors(&self) -> impl Iterator<Item = (&str, &TraceError)> {
+        let nodes = self.machine.nodes.iter().zip(&self.streams);
+        nodes.filter_map(|(state, stream)| Some((state.name.as_str(), stream.error.as_ref()?)))
+    }
+
+    /// What could not be judged for want of lines or of clocks that agree, besides [`errors`](RaftRules::errors).
+    pub fn doubts(&self, conditions: &Conditions) -> Vec<Doubt> {
+        let mut doubts: Vec<Doubt> = Vec::new();
+        if conditions.settled {
+            doubts.extend((0..self.machine.nodes.len()).filter_map(|node| self.lost_tail(node)));
+        }
+        doubts.extend(self.machine.clocks.doubts().map(|(node, reason)| Doubt {
+            node: self.machine.nodes[node].name.clone(),
+            reason: format!("{reason}: no rule on time was asked of it"),
+        }));
+        doubts
+    }
+
+    /// What a reader must know of what was forgotten on the way.
+    pub fn notes(&self) -> Vec<String> {
+        let given_up = self.machine.slots.given_up;
+        let note = (given_up > 0).then(|| {
+            format!("a node stayed behind for so long that what it did up to index {given_up} was not compared with what others did there")
+        });
+        note.into_iter().collect()
+    }
+
+    fn lost_tail(&self, node: Node) -> Option<Doubt> {
+        if self.streams[node].error.is_some() {
+            return None;
+        }
+        let (incarnation, has_begun, at) = self.machine.lost.of_node(node)?;
+        let receiver = &self.machine.nodes[usize::from(at.node)].name;
+        let which = if has_begun { "lines at the end of" } else { "all lines of" };
+        let reason = format!(
+            "{which} incarnation {incarnation} are missing: {receiver}, line {}, received a message that no line says was sent",
+            at.line
+        );
+        let node = self.machine.nodes[node].name.clone();
+        Some(Doubt { node, reason })
+    }
+
+    /// The nodes from whose silence nothing follows.
+    fn not_whole(&self, conditions: &Conditions) -> Nodes {
+        if !conditions.settled {
+            return Nodes::MAX;
+        }
+        let is_cut = |node: &Node| self.streams[*node].error.is_some() || self.machine.lost.of_node(*node).is_some();
+        (0..self.streams.len())
+            .filter(is_cut)
+            .fold(0, |nodes, node| nodes | scene::bit(node))
+    }
+
+    /// Every rule that is broken, by its number; of each the first breach that can be relied on.
+    pub fn violations(&self, conditions: &Conditions) -> Vec<Violation> {
+        let not_whole = self.not_whole(conditions);
+        let untimed = self.machine.clocks.doubts().fold(0, |nodes, (node, _)| nodes | scene::bit(node));
+        let mut breaches: Vec<&Breach> = self.machine.breaches.all().iter().collect();
+        breaches.retain(|breach| breach.rests.absent & not_whole == 0 && breach.rests.timed & untimed == 0);
+        // Stable: of each rule the one found first.
+        breaches.sort_by_key(|breach| breach.rule);
+        let mut violations: Vec<Violation> = Vec::new();
+        for group in breaches.chunk_by(|one, other| one.rule == other.rule) {
+            let n_all = group.iter().map(|breach| breach.n_all).sum();
+            violations.push(self.violation(group[0], n_all, conditions.origin_ns));
+        }
+        violations.extend(self.liveness(conditions));
+        violations
+    }
+
+    fn violation(&self, breach: &Breach, n_all: u64, origin_ns: u64) -> Violation {
+        let nodes = &self.machine.nodes;
+        let rule = std::iter::once(breach.rule.sentence().to_owned());
+        let facts = breach.facts.iter().map(|fact| {
+            let node = &nodes[usize::from(fact.sight.node)].name;
+            format!(
+                "{node}, line {}, at {}: {}",
+                fact.sight.line,
+                seconds(fact.sight.mono_ns, origin_ns),
+                fact.text
+            )
+        });
+        let count = (n_all > 1).then(|| format!("the rule is broken {n_all} times in all; this is the first"));
+        Violation {
+            rule: breach.rule.id(),
+            promise: if breach.rule == Rule::Amplification {
+                Promise::Liveness
+            } else {
+                Promise::Safety
+            },
+            message: breach.message.clone(),
+            evidence: rule.chain(facts).chain(count).collect(),
+            neighbourhood: Some(neighbours::neighbourhood(breach, nodes, &self.names, origin_ns)),
+        }
+    }
+
+    fn liveness(&self, conditions: &Conditions) -> Option<Violation> {
+        let calm = conditions.calm.as_ref()?;
+        if self.not_whole(conditions) != 0 || self.machine.clocks.doubts().next().is_some() {
+            return None;
+        }
+        let quiet = Quiet {
+            from_ns: conditions.origin_ns.saturating_add(calm.from_ns),
+            until_ns: conditions.origin_ns.saturating_add(calm.until_ns),
+            live: calm.live.iter().filter_map(|node| self.place(node)).collect(),
+        };
+        let (message, evidence) = self.machine.progress.missed(&self.machine.nodes, &self.names, &quiet)?;
+        let rule = "liveness: after the last heal a leader is there soon, and every live voter has what was committed before";
+        Some(Violation {
+            rule: "trace T15",
+            promise: Promise::Liveness,
+            message,
+            evidence: std::iter::once(rule.to_owned()).chain(evidence).collect(),
+            neighbourhood: None,
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! The schedule of a plan, played on a simulated cluster. The counterpart of `run/nemesis.rs`: the same resolution, the same stages.
+//!
+//! A simulated fault cannot fail to bite, but the code that applies it can be wrong: its probe looks at the cluster, not at what was asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use squall_checker::history::mark::{FaultStage, Finding, Stage};
+use squall_nemeses::{Asks, Change, Fault, KeyRoles, Receipt, Resolved, Roles, State, World};
+use squall_node::members::NodeIndex;
+
+use super::play::{NS_PER_MS, Play, Timer, is_leader};
+use super::store::Store;
+
+/// The faults in force.
+#[derive(Debug, Default)]
+pub(super) struct Nemesis {
+    world: World,
+    /// What each injection in force came to, by its place in the schedule.
+    resolved: BTreeMap<usize, Resolved>,
+}
+
+impl Nemesis {
+    /// Whether any fault is in force.
+    pub(super) fn is_at_work(&self) -> bool {
+        !self.resolved.is_empty()
+    }
+}
+
+impl<S: Store> Play<'_, S> {
+    /// The injection at this place is due.
+    pub(super) fn inject(&mut self, place: usize) {
+        let injection = &self.plan.schedule[place];
+        let (id, fault) = (injection.id, &injection.fault);
+        let asked = serde_json::to_value(fault).expect("a fault has string keys");
+        self.stage(
+            fault,
+            FaultStage {
+                asked: Some(asked),
+                ..stage(id, Stage::Asked)
+            },
+        );
+        let resolved = match fault.resolve(&self.names, &self.state_now(), &self.find_roles(fault.asks())) {
+            Ok(resolved) => resolved,
+            Err(skipped) => {
+                return self.stage(
+                    fault,
+                    FaultStage {
+                        reason: Some(skipped.to_string()),
+                        ..stage(id, Stage::Skipped)
+                    },
+                );
+            }
+        };
+        let before = self.nemesis.world.desired();
+        self.nemesis.world.inject(id, resolved.state.clone());
+        let change = self.nemesis.world.desired().change_from(&before);
+        self.change(&change);
+        let receipt = Receipt {
+            resolved: resolved.clone(),
+            links: None,
+        };
+        self.stage(
+            fault,
+            FaultStage {
+                resolved: Some(serde_json::to_value(&receipt).expect("a receipt has string keys")),
+                ..stage(id, Stage::Applied)
+            },
+        );
+        self.nemesis.resolved.insert(place, resolved);
+        let does_something = change != Change::default() || matches!(fault, Fault::Partition { .. });
+        let probe = self.probe(does_something);
+        self.stage(
+            fault,
+            FaultStage {
+                probe: Some(probe),
+                ..stage(id, Stage::Probed)
+            },
+        );
+        self.call_at(self.cluster.now_ns() + injection.for_ms * NS_PER_MS, Timer::Heal(place));
+    }
+
+    /// The time of the injection at this place is over.
+    pub(super) fn heal(&mut self, place: usize) {
+        let injection = &self.plan.schedule[place];
+        let (id, fault) = (injection.id, &injection.fault);
+        self.stage(fault, stage(id, Stage::HealAsked));
+        let before = self.nemesis.world.desired();
+        self.nemesis.world.heal(id);
+        self.nemesis.resolved.remove(&place);
+        let change = self.nemesis.world.desired().change_from(&before);
+        self.change(&change);
+        let probe = self.probe(true);
+        self.stage(
+            fault,
+            FaultStage {
+                probe: Some(probe),
+                ..stage(id, Stage::Healed)
+            },
+        );
+    }
+
+    fn stage(&mut self, fault: &Fault, stage: FaultStage) {
+        self.book.fault(self.cluster.now_ns(), fault.kind(), &stage);
+    }
+
+    /// What is asked of the world, with the nodes that are down for other reasons.
+    fn state_now(&self) -> State {
+        let mut now = self.nemesis.world.desired();
+        let is_down = |name: &&String| !self.cluster.is_up(self.place_of(name));
+        now.down.extend(self.names.iter().filter(is_down).cloned());
+        now
+    }
+
+    /// What all nodes that answer say of who leads and who holds a key in use.
+    fn find_roles(&self, asks: Asks) -> Roles {
+        let leads = |at: &NodeIndex| is_leader(self.store, &self.cluster, *at);
+        let leader = self.cluster.nodes().find(leads).filter(|_| asks.leader);
+        let key = asks.key_pick.and_then(|pick| {
+            let keys: BTreeSet<&Arc<str>> = self.clients.iter().filter_map(|client| client.key.as_ref()).collect();
+            let place = (pick as usize).checked_rem(keys.len())?;
+            let key = keys.into_iter().nth(place)?;
+            Some(KeyRoles {
+                key: key.to_string(),
+                coordinator: None,
+                replicas: self.store.replicas(key)?,
+            })
+        });
+        Roles {
+            leader: leader.map(|at| self.store.members().name(at).to_string()),
+            key,
+        }
+    }
+
+    fn change(&mut self, change: &Change) {
+        if let Some(cuts) = &change.cuts {
+            let cuts = cuts.iter().map(|(from, to)| (self.place_of(from), self.place_of(to))).collect();
+            self.cluster.set_cuts(&cuts);
+        }
+        for name in &change.kill {
+            let at = self.place_of(name);
+            if self.cluster.is_up(at) {
+                self.cluster.kill(at);
+                self.reset_connections(at);
+                self.find(&Finding::Exit {
+                    node: name.clone(),
+                    expected: true,
+                    status: "killed, and its power lost".into(),
+                    log_tail: Vec::new(),
+                });
+            }
+        }
+        for name in &change.resume {
+            self.cluster.resume(self.place_of(name));
+        }
+        for name in &change.restart {
+            self.cluster.start(self.place_of(name));
+        }
+        for name in &change.pause {
+            self.cluster.pause(self.place_of(name));
+        }
+    }
+
+    /// Whether the cluster is as all faults in force together ask for: who runs, who is stopped, which links are cut.
+    fn probe(&self, does_something: bool) -> Value {
+        if !does_something {
+            return json!({"ok": false, "reason": "nothing changed"});
+        }
+        let wanted = self.nemesis.world.desired();
+        let unlike = self.names.iter().find(|name| {
+            let (at, is_down) = (self.place_of(name), wanted.down.contains(*name));
+            let is_paused = wanted.paused.contains(*name) && !is_down;
+            // One that exited by itself is a finding of its own.
+            (is_down && self.cluster.is_up(at)) || (self.cluster.is_up(at) && self.cluster.is_paused(at) != is_paused)
+        });
+        let links = self
+            .names
+            .iter()
+            .flat_map(|from| self.names.iter().map(move |to| (from.clone(), to.clone())));
+        let unlike_link = links.filter(|(from, to)| from != to).find(|pair| {
+            let is_cut = self.cluster.is_cut(self.place_of(&pair.0), self.place_of(&pair.1));
+            is_cut != wanted.cuts.contains(pair)
+        });
+        match (unlike, unlike_link) {
+            (None, None) => json!({"ok": true}),
+            (Some(node), _) => json!({"ok": false, "node": node}),
+            (_, Some(link)) => json!({"ok": false, "link": link}),
+        }
+    }
+
+    fn place_of(&self, name: &str) -> NodeIndex {
+        self.store.members().index(name).expect("a valid plan names members only")
+    }
+}
+
+/// A stage with nothing but its number.
+fn stage(id: u64, stage: Stage) -> FaultStage {
+    FaultStage {
+        id,
+        stage,
+        asked: None,
+        resolved: None,
+        probe: None,
+        reason: None,
+    }
+}
