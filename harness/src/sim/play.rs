@@ -131,7 +131,7 @@ fn header(plan: &Plan, system: &str) -> Header {
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: true,
-        extra: serde_json::Map::from_iter([("seats".into(), seats(plan).into())]),
+        extra: plan.system.header_extra(seats(plan), !plan.workload.options().retry.is_none()),
     }
 }
 

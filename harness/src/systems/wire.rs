@@ -30,6 +30,11 @@ pub(crate) enum Request<'a> {
         /// The value.
         value: &'a str,
     },
+    /// Takes the value of a key away.
+    Delete {
+        /// The key.
+        key: &'a str,
+    },
     /// Stores a value if the key holds an expected one.
     Cas {
         /// The key.
@@ -81,7 +86,12 @@ pub(crate) enum Reply {
         #[serde(default)]
         version: Value,
     },
-    /// To a put.
+    /// To a get, where concurrent values are kept side by side.
+    Siblings {
+        /// All of them; none if the key was never written.
+        values: Vec<Sibling>,
+    },
+    /// To a put or a delete.
     Stored {
         /// The version it got.
         #[serde(default)]
@@ -115,6 +125,16 @@ pub(crate) enum Reply {
     },
     /// To a question for status.
     Status(serde_json::Map<String, Value>),
+}
+
+/// One of several values of a key.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Sibling {
+    /// The value; `None` where the key was deleted.
+    pub(crate) value: Option<String>,
+    /// Its version.
+    #[serde(default)]
+    pub(crate) version: Value,
 }
 
 /// Why an operation did not succeed.
@@ -330,6 +350,7 @@ mod tests {
         let requests = [
             ("get", Request::Get { key: "k1" }),
             ("put", Request::Put { key: "k1", value: "17" }),
+            ("delete", Request::Delete { key: "k1" }),
             (
                 "put of text outside ASCII",
                 Request::Put {
@@ -441,6 +462,22 @@ mod tests {
                 version: Value::Null
             }
         );
+        assert!(matches!(
+            read("value of a deleted key"),
+            Reply::Value {
+                value: None,
+                version: Value::Array(_)
+            }
+        ));
+        let sibling = |value: Option<&str>, version: Value| Sibling {
+            value: value.map(String::from),
+            version,
+        };
+        let values = vec![
+            sibling(Some("17"), version.clone()),
+            sibling(None, serde_json::json!([6, "n2", 1, 4])),
+        ];
+        assert_eq!(read("siblings"), Reply::Siblings { values });
         assert_eq!(read("stored"), Reply::Stored { version });
         assert!(matches!(read("failed"), Reply::Failed(note) if note.kind == "no-quorum"));
         assert!(matches!(read("unknown"), Reply::Unknown(note) if note.kind == "timeout"));
