@@ -1,8 +1,8 @@
 //! Puts per second of the Raft store: three real node processes on loopback, their data on tmpfs, the trace on, and 64 clients that
 //! each wait for an answer, which comes after an fsync on a majority, before they ask again.
 //!
-//! `cargo bench -p squall-node --bench raft_puts`; seconds and clients may follow behind `--`. Prints one line; compare figures of one
-//! machine only.
+//! `cargo bench -p squall-node --bench raft_puts`; seconds and clients may follow behind `--`. Prints what was reached and the CPU time
+//! that a put took, which says what the machine can do even while others use it. Compare figures of one machine only.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on panics")]
 
@@ -53,6 +53,19 @@ fn start_nodes(folder: &Path) -> (Nodes, Vec<SocketAddr>) {
         command.stderr(Stdio::null()).spawn().unwrap()
     });
     (Nodes(nodes.collect()), addresses)
+}
+
+/// CPU time that a process has used, in us: user and system, the 14th and 15th field of its stat, in ticks of 10 ms (proc_pid_stat(5)).
+fn cpu_us(pid: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>().unwrap())
+        .sum();
+    ticks * 10_000
 }
 
 async fn ask(stream: &mut TcpStream, body: &str, buffer: &mut Vec<u8>) -> Value {
@@ -109,7 +122,7 @@ fn main() {
     let seconds = numbers.next().unwrap_or(5);
     let clients = usize::try_from(numbers.next().unwrap_or(64)).unwrap();
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    let (_nodes, addresses) = start_nodes(folder.path());
+    let (nodes, addresses) = start_nodes(folder.path());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (done, latencies) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
     runtime.block_on(LocalSet::new().run_until(async {
@@ -123,15 +136,22 @@ fn main() {
             task.await.unwrap();
         }
     }));
+    // Both counted from the start of the processes, the puts without the warm-up: a little too much per put.
+    let nodes_us: u64 = nodes.0.iter().map(|node| cpu_us(&node.id().to_string())).sum();
+    let clients_us = cpu_us("self");
+    let puts = done.get().max(1);
     let mut latencies = latencies.take();
     latencies.sort_unstable();
     let at = |part: usize| latencies[(latencies.len() - 1) * part / 1000];
     let line = format!(
-        "{} puts/s with {clients} clients over {seconds} s; latency in us: median {}, 99 % {}, 99.9 % {}\n",
+        "{} puts/s with {clients} clients over {seconds} s; latency in us: median {}, 99 % {}, 99.9 % {}; CPU per put in us: \
+         nodes {}, clients {}\n",
         done.get() / seconds,
         at(500),
         at(990),
-        at(999)
+        at(999),
+        nodes_us / puts,
+        clients_us / puts
     );
     std::io::stdout().write_all(line.as_bytes()).unwrap();
 }

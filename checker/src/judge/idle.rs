@@ -25,13 +25,13 @@ const FAULTS_MAX: usize = 1_000;
 /// What a fault does to the nodes, as `resolved` spells it out. A field that is not known here may do anything.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Effect {
+pub(super) struct Effect {
     #[serde(default)]
-    cuts: Vec<(String, String)>,
+    pub(super) cuts: Vec<(String, String)>,
     #[serde(default)]
-    down: Vec<String>,
+    pub(super) down: Vec<String>,
     #[serde(default)]
-    paused: Vec<String>,
+    pub(super) paused: Vec<String>,
 }
 
 /// One injection as an interval of nanoseconds with its effect.
@@ -93,12 +93,13 @@ fn longest_together_ns(header: &Header, faults: &[InForce<'_>]) -> u64 {
     spans.map(|span| span[1] - span[0]).max().unwrap_or(0)
 }
 
-fn effect(injection: &Injection) -> Option<Effect> {
+/// What a fault did, if that is spelled out.
+pub(super) fn effect(injection: &Injection) -> Option<Effect> {
     Effect::deserialize(injection.resolved.as_ref()?.get("resolved")?.get("state")?).ok()
 }
 
 /// Whether a majority is found that is up, unpaused and mutually connected. May miss one, never claims one that is not there.
-fn majority_together(nodes: &[String], effects: &[Effect]) -> bool {
+pub(super) fn majority_together(nodes: &[String], effects: &[Effect]) -> bool {
     let cuts: BTreeSet<(&str, &str)> = effects
         .iter()
         .flat_map(|effect| &effect.cuts)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::finding::{Class, RuleFinding};
 use crate::history::History;
-use crate::linearizability::{ObjectResult, Options, Witness, check_objects_over, first_violation_of};
+use crate::linearizability::{ObjectResult, Options, Witness, check_objects, first_violation_of};
 use crate::model::ModelChoice;
 use crate::verdict::Verdict;
 
@@ -18,10 +18,8 @@ const UNDECIDED_SHOWN_MAX: usize = 5;
 pub struct Judging<'a> {
     /// What the objects promise; `None` for what the header names or, without one, what the operations look like.
     pub model: Option<ModelChoice>,
-    /// What it may cost.
+    /// What it may cost, and on how many threads.
     pub options: Options<'a>,
-    /// How many threads it may take, which its results do not show; 0 counts as 1.
-    pub threads: usize,
 }
 
 /// Why a history was judged by its model.
@@ -52,7 +50,7 @@ impl Examination {
     /// Judges the objects of a history.
     pub fn of(history: &History, judging: &Judging<'_>) -> Examination {
         let (model, chosen) = chosen(history, judging.model);
-        let objects = check_objects_over(history, model, &judging.options, judging.threads);
+        let objects = check_objects(history, model, &judging.options);
         let mut algorithms = BTreeMap::new();
         for object in &objects {
             *algorithms.entry(object.algorithm()).or_insert(0) += 1;

@@ -10,6 +10,7 @@ mod heal;
 mod idle;
 mod linearizable;
 mod marks;
+mod rare;
 mod readiness;
 mod siblings;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use self::vacuity::{OPERATIONS_MIN, is_conclusive};
 use crate::history::History;
 use crate::linearizability::Witness;
 use crate::trace::NodeTraces;
+use crate::trace::raft::RaftRules;
 use crate::verdict::Verdict;
 
 /// What was at hand beside the history.
@@ -35,6 +37,16 @@ pub enum Traces<'a> {
     AtHand(&'a NodeTraces),
     /// Only the history.
     Missing,
+}
+
+impl<'a> Traces<'a> {
+    /// The rules on Raft traces, if there are any.
+    fn raft(self) -> Option<&'a RaftRules> {
+        match self {
+            Traces::AtHand(at_hand) => at_hand.raft(),
+            Traces::Missing => None,
+        }
+    }
 }
 
 /// What a history is worth, and why.
@@ -91,7 +103,7 @@ pub fn judge_with(history: &History, traces: Traces<'_>, judging: &Judging<'_>) 
         Some(header) => {
             findings.extend(ending::finding(&timeline, witness.is_some()));
             if ending::complete(&timeline) {
-                findings.extend(vacuity::of_run(header, history, &timeline));
+                findings.extend(vacuity::of_run(header, history, &timeline, traces.raft()));
             } else if ending::interrupted(&timeline) {
                 // What is missing may just not have come yet, but a prefix in which nothing concludes proves nothing either.
                 findings.extend(vacuity::of_nothing(history));

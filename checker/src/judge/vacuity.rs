@@ -1,6 +1,6 @@
 //! The rule that a run must have proved something.
 //!
-//! Source: ARCHITECTURE.md, "Verdicts", vacuity (a) to (e). A run whose faults did nothing, or whose clients did nothing, says nothing about the
+//! Source: ARCHITECTURE.md, "Verdicts", vacuity (a) to (g). A run whose faults did nothing, or whose clients did nothing, says nothing about the
 //! system, however green it looks (the field's tools report such runs as passed: openraft #1975). It is judged only where all phases ran:
 //! what is missing from a prefix may just not have come yet.
 
@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::RuleFinding;
 use super::idle;
+use super::rare;
 use super::timeline::{Injection, Timeline};
 use crate::history::History;
 use crate::history::mark::Header;
 use crate::history::operation::{Function, KeyId, Operation, Outcome};
+use crate::trace::raft::RaftRules;
 use crate::verdict::Verdict;
 
 const RULE: &str = "vacuity";
@@ -35,7 +37,7 @@ pub(super) fn of_nothing(history: &History) -> Vec<RuleFinding> {
 }
 
 /// For a complete run of ours: one finding for everything that proved nothing.
-pub(super) fn of_run(header: &Header, history: &History, timeline: &Timeline) -> Vec<RuleFinding> {
+pub(super) fn of_run(header: &Header, history: &History, timeline: &Timeline, raft: Option<&RaftRules>) -> Vec<RuleFinding> {
     let mut found = Vec::new();
     found.extend(too_few_operations(history, timeline));
     found.extend(unread_keys(history, timeline));
@@ -46,6 +48,8 @@ pub(super) fn of_run(header: &Header, history: &History, timeline: &Timeline) ->
     if idle::during_the_faults(header, history, timeline) {
         found.push("no operation during the faults, although they left a majority of the nodes together".into());
     }
+    found.extend(rare::no_election(header, timeline, raft));
+    found.extend(rare::no_success_after_a_retry(header, timeline));
     found
         .into_iter()
         .map(|message| RuleFinding::new(RULE, Verdict::Vacuous, message))

@@ -48,7 +48,7 @@ pub mod witness;
 pub use self::budget::{Budget, Ended, Stop};
 pub use self::certificate::{Certificate, Side};
 pub use self::object_proof::ObjectProof;
-pub use self::objects::{ObjectResult, check_objects, check_objects_over, first_violation_of};
+pub use self::objects::{ObjectResult, check_objects, first_violation_of};
 pub use self::proof::Proof;
 pub use self::replay::{Proved, Wrong, replay};
 pub use self::time::Place;
@@ -61,12 +61,24 @@ use crate::history::operation::KeyId;
 use crate::verdict::Verdict;
 
 /// How to judge.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// What one key, or one object of another model, may cost.
+    /// What one key may cost.
     pub budget: Budget,
+    /// How many keys may be judged at once, each on a thread of its own; the answer is the same for any number. 1 unless said otherwise.
+    pub threads: usize,
     /// Asked about every millisecond; once it says true, what is not decided by then is unknown.
     pub stop: Option<Stop<'a>>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options {
+            budget: Budget::default(),
+            threads: 1,
+            stop: None,
+        }
+    }
 }
 
 /// What was found out about one key.

@@ -20,28 +20,23 @@ pub enum ObjectResult {
     Other(ModelResult),
 }
 
-/// Judges every object of a history by a model, in the order of their first operations.
+/// Judges every object of a history by a model, in the order of their first operations. However many are judged at once, together they keep
+/// within the budget's memory.
 pub fn check_objects(history: &History, choice: ModelChoice, options: &Options<'_>) -> Vec<ObjectResult> {
-    check_objects_over(history, choice, options, 1)
-}
-
-/// [`check_objects`] on several threads, which the results do not show. However many objects are judged at once, together they keep within
-/// the budget's memory.
-pub fn check_objects_over(history: &History, choice: ModelChoice, options: &Options<'_>, threads: usize) -> Vec<ObjectResult> {
     let other = |results: Vec<ModelResult>| results.into_iter().map(ObjectResult::Other).collect();
     match choice {
-        ModelChoice::Register => without_cas(history, registers(history, options, threads)),
-        ModelChoice::CasRegister => registers(history, options, threads),
-        ModelChoice::Kv if history.functions.find("txn").is_none() => registers(history, options, threads),
-        ModelChoice::Kv => general::check_kv(history, options, threads),
+        ModelChoice::Register => without_cas(history, registers(history, options)),
+        ModelChoice::CasRegister => registers(history, options),
+        ModelChoice::Kv if history.functions.find("txn").is_none() => registers(history, options),
+        ModelChoice::Kv => general::check_kv(history, options),
         ModelChoice::Counter | ModelChoice::Set | ModelChoice::Queue | ModelChoice::Mutex => {
-            other(general::check_model_over(history, choice, options, threads))
+            other(general::check_model(history, choice, options))
         }
     }
 }
 
 /// Every key as a register of its own. What nobody knows and names no key may have changed any of them: then no key is known.
-fn registers(history: &History, options: &Options<'_>, threads: usize) -> Vec<ObjectResult> {
+fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
     let is_stranger =
         |operation: &&Operation| operation.key.is_none() && matches!(operation.f, Function::Other(_)) && operation.outcome != Outcome::Fail;
     let stranger = history.operations.iter().find(is_stranger);
@@ -56,7 +51,7 @@ fn registers(history: &History, options: &Options<'_>, threads: usize) -> Vec<Ob
     let keys: Vec<Option<KeyId>> = by_key.keys().collect();
     let judge = |key: &Option<KeyId>, options: &Options<'_>| check_key(history, *key, by_key.places(*key), options);
     let weight = |key: &Option<KeyId>| by_key.places(*key).len() as u64;
-    let results = judged(&keys, threads, options, weight, judge, is_short).into_iter();
+    let results = judged(&keys, options, weight, judge, is_short).into_iter();
     let results = results.map(|result| match stranger {
         Some(operation) if result.key.is_some() => unknown(result, doubt(operation)),
         _ => result,

@@ -14,7 +14,6 @@ const SHARES: usize = 8;
 /// because these bytes did not suffice.
 pub(super) fn judged<T: Sync, R: Send>(
     items: &[T],
-    threads: usize,
     options: &Options<'_>,
     weight: impl Fn(&T) -> u64,
     judge: impl Fn(&T, &Options<'_>) -> R + Sync,
@@ -28,7 +27,7 @@ pub(super) fn judged<T: Sync, R: Send>(
         budget: Budget { bytes, ..options.budget },
         ..*options
     };
-    let mut results = parallel::map(items, threads.min(SHARES), weight, |item| judge(item, &share));
+    let mut results = parallel::map(items, options.threads.min(SHARES), weight, |item| judge(item, &share));
     for (item, result) in items.iter().zip(&mut results) {
         if is_short(result, bytes) {
             *result = judge(item, options);
@@ -51,6 +50,7 @@ mod tests {
                 bytes: 800,
                 ..Budget::default()
             },
+            threads,
             stop: None,
         };
         let held = AtomicU64::new(0);
@@ -62,7 +62,6 @@ mod tests {
         };
         judged(
             &items,
-            threads,
             &options,
             |&need| need,
             judge,

@@ -7,10 +7,12 @@ use super::simulate::{Does, Flags, NEVER, NULL, Operation};
 /// Earlier operations that are looked at for a value that was overwritten.
 const LOOKED_BACK_MAX: usize = 200_000;
 
-/// The writes of each key that certainly happened, by their returns: of all writes up to each return, the two newest invocations with
-/// different values.
+/// A return, and of all writes of a key up to it the two newest invocations with different values.
+type Newest = (u64, [(u64, i64); 2]);
+
+/// The writes of each key that certainly happened, by their returns.
 pub(crate) struct Overwritten {
-    by_return: Vec<Vec<(u64, [(u64, i64); 2])>>,
+    by_return: Vec<Vec<Newest>>,
 }
 
 impl Overwritten {
@@ -38,7 +40,7 @@ impl Overwritten {
     }
 }
 
-fn newest_two(mut writes: Vec<(u64, u64, i64)>) -> Vec<(u64, [(u64, i64); 2])> {
+fn newest_two(mut writes: Vec<(u64, u64, i64)>) -> Vec<Newest> {
     writes.sort_unstable();
     let mut newest = [(0, NULL); 2];
     let with_newest = writes.into_iter().map(|(returned_ns, invoked_ns, value)| {

@@ -114,6 +114,7 @@ fn whatever_the_history(history: &History) {
             bytes: BYTES_MAX,
         },
         stop: Some(&stop),
+        ..Default::default()
     };
     let results = check_with(history, &options);
     assert_eq!(results, check_with(history, &options), "the same history, another answer");
@@ -144,6 +145,7 @@ fn whatever_the_history(history: &History) {
             bytes: BYTES_MAX,
         },
         stop: Some(&stop),
+        ..Default::default()
     };
     for model in ModelChoice::ALL {
         for result in check_model(history, model, &options) {

@@ -28,9 +28,12 @@ fn number_of(variable: &str, otherwise: u64) -> u64 {
     }
 }
 
+/// A way to judge a history, and to prove the answer.
+type Judge = fn(&History) -> Result<Judged, String>;
+
 /// Compares this share of all histories; every answer of `expected` must have come from one in a thousand at least.
 #[track_caller]
-fn compare(object: Object, per_mille: u64, judges: &[fn(&History) -> Result<Judged, String>], expected: &[(&'static str, Verdict)]) {
+fn compare(object: Object, per_mille: u64, judges: &[Judge], expected: &[(&'static str, Verdict)]) {
     let count = number_of("SQUALL_HISTORIES", HISTORIES) * per_mille / 1_000;
     let mut chance = ChaCha8Rng::seed_from_u64(number_of("SQUALL_SEED", 1));
     // A stream for each model, so that a change of one moves no other.

@@ -50,9 +50,9 @@ impl JudgeArgs {
                     bytes: self.budget.bytes,
                     ..Budget::default()
                 },
+                threads: std::thread::available_parallelism().map_or(1, usize::from),
                 stop: Some(stop),
             },
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
 }

@@ -111,7 +111,7 @@ impl<C: Core> Node<C> {
             Inbound::Request { client, header, body } => {
                 self.shared.lamport.borrow_mut().observe(header.lamport.unwrap_or(0));
                 match body {
-                    RequestBody::Status {} => self.reply(client.connection, client.request, Outcome::Status(self.status())),
+                    RequestBody::Status {} => self.reply(client.connection, client.request, Outcome::Status(Box::new(self.status()))),
                     body => self.step(Event::Request { client, header, body }),
                 }
             }

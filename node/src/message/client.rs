@@ -293,7 +293,7 @@ pub enum Outcome {
         nodes: Vec<Text>,
     },
     /// How the node is.
-    Status(Status),
+    Status(Box<Status>),
 }
 
 /// One of several values of a key.

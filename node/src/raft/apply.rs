@@ -1,6 +1,7 @@
 //! Committed entries: applied in order, answered where they were asked for, and summed up in snapshots.
 
-use super::core::{RaftCore, Step, origin_of_session};
+use super::core::{RaftCore, Step};
+use super::describe::origin_of_session;
 use super::entry::Command;
 use crate::bugs::Bug;
 use crate::trace::RaftEvent;

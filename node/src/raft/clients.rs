@@ -15,7 +15,7 @@ use crate::trace::{Hash64, Origin, RaftEvent};
 const OPEN_MAX: usize = 8192;
 
 /// Bytes of commands on their way at most.
-const OPEN_BYTES_MAX: usize = 64 << 20;
+const OPEN_BYTES_MAX: usize = 32 << 20;
 
 /// Commands in the log of this leader that are not answered.
 #[derive(Debug, Default)]

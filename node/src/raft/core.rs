@@ -1,12 +1,11 @@
 //! The Raft core: its state, and the way of an event through it.
 
-use std::collections::BTreeSet;
-
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::clients::Pending;
 use super::config::{RaftConfig, node_of};
+use super::describe::{received, sent};
 use super::disk::Disk;
 use super::election::Ballot;
 use super::identity::Acquaintance;
@@ -14,7 +13,7 @@ use super::leader::Leader;
 use super::log::RaftLog;
 use super::machine::Machine;
 use super::membership::{Configs, Membership};
-use super::message::{RaftBody, RaftMessage};
+use super::message::RaftMessage;
 use super::reads::OpenReads;
 use super::snapshot::{Incoming, Snapshot};
 use super::transfer::Handover;
@@ -23,7 +22,7 @@ use crate::core::{ClientRef, Core, CoreHealth, Effect, Event, Now, Stamp};
 use crate::members::{NodeIndex, Text};
 use crate::message::Outcome;
 use crate::status::Standing;
-use crate::trace::{Origin, Place, RaftEvent, TraceEvent};
+use crate::trace::{Place, RaftEvent, TraceEvent};
 
 pub(super) const NS_PER_MS: u64 = 1_000_000;
 
@@ -165,49 +164,12 @@ impl Core for RaftCore {
     }
 
     fn sent(&self, _to: NodeIndex, message: &RaftMessage, stamp: Stamp) -> Option<TraceEvent> {
-        let (mut prev, mut last, mut commit, mut ok) = (None, None, None, None);
-        match &message.body {
-            RaftBody::PreVote { last: place } | RaftBody::Vote { last: place, .. } => last = Some(*place),
-            RaftBody::PreVoteReply { granted } | RaftBody::VoteReply { granted } => ok = Some(*granted),
-            RaftBody::Append {
-                prev: before,
-                entries,
-                commit: index,
-            } => {
-                (prev, commit) = (Some(*before), Some(*index));
-                last = Some(entries.last().map_or(*before, |entry| entry.place()));
-            }
-            RaftBody::Appended { last: place } => (last, ok) = (Some(*place), Some(true)),
-            RaftBody::Rejected { .. } => ok = Some(false),
-            RaftBody::Heartbeat { commit: index, .. } => commit = Some(*index),
-            RaftBody::Snapshot(part) => last = Some(part.last),
-            RaftBody::SnapshotReply { .. } => ok = Some(true),
-            _ => {}
-        }
-        Some(TraceEvent::Raft(RaftEvent::Send {
-            to: message.to.clone(),
-            id: frame_id(message, stamp),
-            m: message.body.kind(),
-            term: message.term,
-            prev,
-            last,
-            commit,
-            ok,
-        }))
+        Some(TraceEvent::Raft(sent(message, stamp)))
     }
 
     fn received(&self, _from: NodeIndex, message: &RaftMessage, stamp: Stamp) -> Option<TraceEvent> {
-        Some(TraceEvent::Raft(RaftEvent::Receive {
-            from: message.from.clone(),
-            id: frame_id(message, stamp),
-            m: message.body.kind(),
-            term: message.term,
-        }))
+        Some(TraceEvent::Raft(received(message, stamp)))
     }
-}
-
-fn frame_id(message: &RaftMessage, stamp: Stamp) -> Text {
-    format!("{}/{}/{}", message.from, stamp.incarnation, stamp.lamport).into()
 }
 
 impl RaftCore {
@@ -327,48 +289,6 @@ impl RaftCore {
         self.reset_election_timer(step.now);
     }
 
-    /// Tells what was found on the disk: the life before may have died between an fsync and its line in the trace.
-    fn trace_start(&self, step: &mut Step<'_>, mono_offset_ns: i64) {
-        let (_, membership) = self.configs.latest();
-        let list = |members: &BTreeSet<Text>| members.iter().cloned().collect();
-        step.trace(RaftEvent::RaftStart {
-            member: self.member().clone(),
-            term: self.hard.term,
-            vote: self.hard.vote.clone(),
-            base: self.log.base(),
-            last: self.log.last(),
-            commit: self.commit,
-            applied: self.applied,
-            state_hash: self.machine.hash(),
-            members: list(&membership.everybody()),
-            voters: list(&membership.voters),
-            voters_old: membership.voters_old.as_ref().map(list),
-            learners: list(&membership.learners),
-            reads: self.config.reads.name(),
-            sessions: true,
-            election_ms: self.config.election_ms,
-            heartbeat_ms: self.config.heartbeat_ms,
-            snapshot_every: self.config.snapshot_every,
-            mono_offset_ns,
-        });
-        for entry in self.log.entries() {
-            step.trace(RaftEvent::Append {
-                index: entry.index(),
-                term: entry.term(),
-                digest: entry.digest(),
-                entry: entry.command().kind(),
-                origin: entry.command().origin(),
-                replayed: true,
-            });
-        }
-        let (upto, term_at) = self.log.last();
-        step.trace(RaftEvent::Fsync {
-            upto,
-            term_at,
-            replayed: true,
-        });
-    }
-
     /// Does what is due.
     fn keep_time(&mut self, step: &mut Step<'_>) {
         let now_ns = step.now.mono_ns;
@@ -395,110 +315,8 @@ impl RaftCore {
         }
     }
 
-    fn on_message(&mut self, step: &mut Step<'_>, from: NodeIndex, message: RaftMessage) {
-        if node_of(&self.config.nodes, &message.from) != Some(from) {
-            return;
-        }
-        let RaftMessage {
-            from,
-            to,
-            birth,
-            term,
-            body,
-            ..
-        } = message;
-        if self.is_about_identity(step, &from, birth, &body) || to != *self.member() {
-            return;
-        }
-        if term > self.hard.term && !self.rises(step, &from, term, &body) {
-            return;
-        }
-        if term < self.hard.term {
-            return self.answer_the_past(step, &from, &body);
-        }
-        if body.is_from_a_leader() && !self.follow(step, &from) {
-            return;
-        }
-        match body {
-            RaftBody::PreVote { last } => self.on_pre_vote(step, &from, term, last),
-            RaftBody::PreVoteReply { granted } => self.on_pre_vote_reply(step, from, term, granted),
-            RaftBody::Vote { last, transfer } => self.on_vote(step, &from, last, transfer),
-            RaftBody::VoteReply { granted } => self.on_vote_reply(step, from, granted),
-            RaftBody::Append { prev, entries, commit } => self.on_append(step, &from, prev, entries, commit),
-            RaftBody::Appended { last } => self.on_appended(step, &from, last),
-            RaftBody::Rejected {
-                prev,
-                conflict_term,
-                conflict_index,
-            } => self.on_rejected(step, &from, prev, conflict_term, conflict_index),
-            RaftBody::Heartbeat { commit, round } => self.on_heartbeat(step, &from, commit, round),
-            RaftBody::HeartbeatReply { round } => self.on_heartbeat_reply(step, &from, round),
-            RaftBody::Snapshot(part) => self.on_snapshot(step, &from, part),
-            RaftBody::SnapshotReply { index, next } => self.on_snapshot_reply(step, &from, index, next),
-            RaftBody::AskIndex { id } => self.on_ask_index(step, from, id),
-            RaftBody::Index { id, index } => self.on_index(step, id, index),
-            RaftBody::TimeoutNow {} => self.on_timeout_now(step),
-            RaftBody::Introduce {} | RaftBody::Known {} | RaftBody::Stranger { .. } => {}
-        }
-    }
-
-    /// A message of a higher term: whether it is to be handled, after taking that term over where it counts.
-    fn rises(&mut self, step: &mut Step<'_>, from: &Text, term: u64, body: &RaftBody) -> bool {
-        match body {
-            _ if self.has(Bug::R14) && self.leading().is_some() && !body.is_from_a_leader() => false,
-            // Nothing has begun yet.
-            RaftBody::PreVote { .. } | RaftBody::PreVoteReply { granted: true } => true,
-            RaftBody::Vote { transfer: false, .. } if self.is_loyal(step.now) => false,
-            _ => {
-                let leader = body.is_from_a_leader().then(|| from.clone());
-                self.become_follower(step, term, leader);
-                true
-            }
-        }
-    }
-
-    /// A message of a lower term: its sender is told of ours, so that a leader of the past steps down.
-    fn answer_the_past(&mut self, step: &mut Step<'_>, from: &Text, body: &RaftBody) {
-        match body {
-            RaftBody::PreVote { .. } => self.send(step, from, RaftBody::PreVoteReply { granted: false }),
-            RaftBody::Vote { .. } => self.send_after_hard(step, from, RaftBody::VoteReply { granted: false }),
-            _ if body.is_from_a_leader() => self.send_after_hard(step, from, RaftBody::HeartbeatReply { round: 0 }),
-            _ => {}
-        }
-    }
-
-    /// Takes a higher term over, or steps down in the present one.
-    pub(super) fn become_follower(&mut self, step: &mut Step<'_>, term: u64, leader: Option<Text>) {
-        if term > self.hard.term {
-            self.set_hard(step, term, None);
-        }
-        self.leader = None;
-        if let Role::Leader(leader) = std::mem::replace(&mut self.role, Role::Follower) {
-            self.set_role(step, Role::Follower);
-            self.abandon(step, *leader);
-        } else {
-            self.set_role(step, Role::Follower);
-        }
-        if let Some(leader) = leader {
-            self.set_leader(step, leader);
-        }
-        self.reset_election_timer(step.now);
-    }
-
-    pub(super) fn set_leader(&mut self, step: &mut Step<'_>, leader: Text) {
-        if self.leader.as_ref() != Some(&leader) {
-            self.leader = Some(leader);
-            self.end_handover(step);
-        }
-    }
-
     fn on_link(&mut self, step: &mut Step<'_>, peer: NodeIndex) {
         self.introduce_to(step, peer);
         self.send_again_to(step, peer);
     }
-}
-
-/// What stands in the trace for a command outside of any session: nothing is promised about its retries.
-pub(super) fn origin_of_session(origin: Origin) -> Origin {
-    if origin.session.is_some() { origin } else { Origin::default() }
 }

@@ -376,6 +376,13 @@ impl RaftCore {
         self.configs.latest().1.is_quorum(is_heard)
     }
 
+    /// How far the slowest member is of those that were heard of within an election timeout.
+    pub(super) fn slowest_heard(&self, now: Now) -> Option<u64> {
+        let since_ns = now.mono_ns.saturating_sub(self.election_ns());
+        let heard = self.leading()?.progress.values().filter(|progress| progress.heard_ns > since_ns);
+        heard.map(|progress| progress.matched).min()
+    }
+
     fn send_again_after_silence(&mut self, step: &mut Step<'_>, to: &Text) {
         let silence_ns = self.heartbeat_ns().saturating_mul(SILENT_HEARTBEATS);
         let Some(progress) = self.progress_mut(to) else { return };

@@ -61,7 +61,7 @@ impl Membership {
 
     /// The highest index that a quorum has reached.
     pub fn quorum_index(&self, reached: impl Fn(&Text) -> u64) -> u64 {
-        self.index_reached_by(|voters| majority(voters), reached)
+        self.index_reached_by(majority, reached)
     }
 
     /// The highest index that so many of the voters have reached; in a joint configuration, of both.

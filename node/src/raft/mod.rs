@@ -2,6 +2,7 @@
 //!
 //! | file | decides |
 //! |---|---|
+//! | `terms.rs` | what a message's term does, before its content is looked at |
 //! | `election.rs` | who may lead: pre-vote, votes, the up-to-date check, check-quorum's other half |
 //! | `leader.rs` | what is sent to whom, what is committed, when to step down |
 //! | `follower.rs` | what is taken into the log and what is cut off, fast back-up |
@@ -14,7 +15,7 @@
 //! | `snapshot.rs` | taking, sending in parts, installing |
 //! | `identity.rs` | that a member which lost its data does not come back under its old id |
 //! | `machine.rs`, `session.rs` | keys, values, and that a retry takes effect once |
-//! | `log.rs`, `entry.rs`, `record.rs`, `message.rs`, `hash.rs`, `config.rs` | data |
+//! | `log.rs`, `entry.rs`, `record.rs`, `message.rs`, `hash.rs`, `config.rs`, `describe.rs` | data, and how the trace names it |
 //!
 //! What is absent: no clock and no chance but the seed given at the start; no unordered map; no effect that waits inside the core for
 //! anything but an event.
@@ -24,6 +25,7 @@ mod change;
 mod clients;
 mod config;
 mod core;
+mod describe;
 mod disk;
 mod election;
 mod entry;
@@ -40,6 +42,7 @@ mod reads;
 mod record;
 mod session;
 mod snapshot;
+mod terms;
 mod transfer;
 
 pub use config::{RaftConfig, Reads};

@@ -2,20 +2,21 @@
 //!
 //! A few entries before the snapshot stay in the log, so that a follower that is a little behind needs no snapshot.
 
-use super::core::{RaftCore, Role, Step};
+use super::core::{RaftCore, Step};
 use super::entry::Command;
 use super::machine::Machine;
 use super::membership::{Configs, Membership};
 use super::message::{RaftBody, SnapshotPart};
 use super::record::{self, Record, encode, first_part};
 use crate::bugs::Bug;
+use crate::core::Now;
 use crate::members::Text;
 use crate::trace::{Place, RaftEvent};
 
 /// Bytes of a snapshot in one message, before its quotes are escaped: a frame takes more than six times as much.
 const PART_BYTES_MAX: usize = 128 << 10;
 
-/// The part of `--snapshot-every` that stays in the log.
+/// The part of `--snapshot-every` that stays in the log in any case.
 const KEPT_PART: u64 = 4;
 
 /// A state and its place.
@@ -120,10 +121,18 @@ impl RaftCore {
             term_at,
             state_hash: self.machine.hash(),
         });
-        let kept = self.config.snapshot_every / KEPT_PART;
-        self.log.compact(self.applied.saturating_sub(kept));
+        self.log.compact(self.compaction_index(step.now));
         self.configs.forget_before(self.applied);
         self.compact_disk(step);
+    }
+
+    /// Up to where the log is not needed any more. A leader keeps what a member lacks that answers, but no more than what led to the last
+    /// two snapshots: under load a member is always a little behind, and a snapshot each time would only add to it.
+    fn compaction_index(&self, now: Now) -> u64 {
+        let every = self.config.snapshot_every;
+        let enough = self.applied.saturating_sub(every / KEPT_PART);
+        let slowest = self.slowest_heard(now).unwrap_or(enough);
+        slowest.clamp(self.applied.saturating_sub(every).min(enough), enough)
     }
 
     /// Replaces the disk's log by what is still needed.
@@ -245,8 +254,6 @@ impl RaftCore {
         self.trace_config(step, "committed");
         self.compact_disk(step);
         self.disk.replaced(self.log.last(), !keeps_suffix);
-        if matches!(self.role, Role::Follower) {
-            self.send_after_all(step, from, RaftBody::Appended { last });
-        }
+        self.send_after_all(step, from, RaftBody::Appended { last });
     }
 }

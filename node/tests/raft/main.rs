@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod cluster;
+mod limits;
 mod script;
 mod storm;
 mod watch;

@@ -12,34 +12,23 @@
 //! | `cut n1>n2 …`, `heal`, `drop n1>n2 …` | a link that loses everything; links as at first; what is on its way now |
 //! | `skew n1 MS` | a wall clock that is set off |
 //! | `hold n1`, `sync n1 [N]` | a disk that makes nothing durable; N writes of it, or all and it goes on by itself |
-//! | `ask n1 get\|put\|cas\|append\|delete\|session\|change\|transfer … [client= seq= session=]` | a request |
+//! | `ask n1 get\|put\|cas\|append\|delete\|session\|change\|transfer … [client= seq= session= deadline=]` | a request; the text `x*9` is nine x |
 //! | `quiet`, `loud` | prints decisions only, or everything; heartbeats are never printed |
 //! | `show` | role, term, leader, commit and the terms of the log, per node |
+
+mod ask;
+mod print;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use squall_node::core::{ClientRef, Core, Effect, Event, Now, Stamp};
+use squall_node::core::{Core, Effect, Event, Now, Stamp};
 use squall_node::members::{Members, NodeIndex, Text};
-use squall_node::message::{RequestBody, RequestHeader};
 use squall_node::raft::{RaftConfig, RaftMessage, Reads};
-use squall_node::trace::{RaftEvent, TraceEvent};
+use squall_node::trace::TraceEvent;
 
 use crate::cluster::{Cluster, MS};
-
-/// Kinds of events that `quiet` prints.
-const DECISIONS: [&str; 9] = [
-    "raft_start",
-    "role",
-    "truncate",
-    "commit",
-    "config",
-    "snap_take",
-    "snap_install",
-    "ack",
-    "read",
-];
 
 /// Deliveries after which a script is not going to end.
 const DELIVERIES_MAX: u64 = 10_000;
@@ -350,119 +339,4 @@ impl World {
             self.step(at, Event::Durable { appended });
         }
     }
-
-    fn print_event(&mut self, at: NodeIndex, event: &RaftEvent) {
-        self.follow_log(at, event);
-        let Value::Object(members) = serde_json::to_value(event).unwrap() else {
-            panic!("an event is an object");
-        };
-        let kind = members["kind"].as_str().unwrap().to_owned();
-        let is_noise = kind == "health" || members.get("m").is_some_and(|m| m.as_str().unwrap().starts_with("heartbeat"));
-        if is_noise || self.is_quiet && !DECISIONS.contains(&kind.as_str()) {
-            return;
-        }
-        write!(self.output, "{} {kind}", self.cluster.book.name(at)).unwrap();
-        let hidden = |name: &str| {
-            let is_fixed = kind == "raft_start" && ["reads", "sessions", "snapshot_every", "mono_offset_ns", "members"].contains(&name);
-            let is_fixed = is_fixed || name.ends_with("_ms");
-            is_fixed || ["kind", "digest", "state_hash", "id", "begun_ns"].contains(&name)
-        };
-        for (name, value) in ordered(event).into_iter().filter(|(name, value)| !hidden(name) && !value.is_null()) {
-            let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-            write!(self.output, " {name}={}", value.replace('"', "")).unwrap();
-        }
-        self.output.push('\n');
-    }
-
-    /// What the traces say about the logs.
-    fn follow_log(&mut self, at: NodeIndex, event: &RaftEvent) {
-        let log = self.logs.entry(at).or_default();
-        match event {
-            RaftEvent::RaftStart { .. } => log.clear(),
-            RaftEvent::Append { index, term, .. } => {
-                log.insert(*index, *term);
-            }
-            RaftEvent::Truncate { from, .. } => {
-                log.split_off(from);
-            }
-            RaftEvent::SnapInstall { .. } => log.clear(),
-            _ => {}
-        }
-    }
-
-    fn show(&mut self) {
-        for at in self.cluster.book.indices() {
-            let name = self.cluster.book.name(at);
-            let Some(standing) = self.cluster.core(at).and_then(Core::standing) else {
-                writeln!(self.output, "{name} is down").unwrap();
-                continue;
-            };
-            let terms: Vec<String> = self.logs[&at].values().map(u64::to_string).collect();
-            writeln!(
-                self.output,
-                "{name} {} term {}, leader {}, commit {} of {}: {}",
-                standing.role,
-                standing.term,
-                standing.leader.as_deref().unwrap_or("-"),
-                standing.commit,
-                standing.last,
-                terms.join(" ")
-            )
-            .unwrap();
-        }
-    }
-
-    fn ask(&mut self, words: &Words<'_>) {
-        let at = self.index(words.plain[0]);
-        let text = |place: usize| Text::from(words.plain[place]);
-        let body = match words.plain[1] {
-            "get" => RequestBody::Get { key: text(2) },
-            "put" => RequestBody::Put {
-                key: text(2),
-                value: text(3),
-            },
-            "cas" => RequestBody::Cas {
-                key: text(2),
-                expect: Some(text(3)).filter(|expect| expect.as_ref() != "-"),
-                value: text(4),
-            },
-            "append" => RequestBody::Append {
-                key: text(2),
-                value: text(3),
-            },
-            "delete" => RequestBody::Delete { key: text(2) },
-            "session" => RequestBody::Session {},
-            "change" => RequestBody::Change {
-                add: words.list("add"),
-                remove: words.list("remove"),
-            },
-            "transfer" => RequestBody::Transfer { to: text(2) },
-            other => panic!("unknown request {other}"),
-        };
-        self.requests += 1;
-        let header = RequestHeader {
-            id: self.requests,
-            client: words.named.get("client").map(|client| Text::from(*client)),
-            seq: words.number("seq"),
-            session: words.number("session"),
-            ..RequestHeader::default()
-        };
-        let client = ClientRef {
-            connection: 1,
-            request: self.requests,
-        };
-        self.step(at, Event::Request { client, header, body });
-    }
-}
-
-/// The members of an event in the order in which the trace prints them.
-fn ordered(event: &RaftEvent) -> Vec<(String, Value)> {
-    let text = serde_json::to_string(event).unwrap();
-    let members: serde_json::Map<String, Value> = serde_json::from_str(&text).unwrap();
-    let mut places: Vec<(usize, String, Value)> = members
-        .into_iter()
-        .map(|(name, value)| (text.find(&format!("\"{name}\":")).unwrap(), name, value))
-        .collect();
-    places.sort_by_key(|(place, ..)| *place);
-    places.into_iter().map(|(_, name, value)| (name, value)).collect()
 }

@@ -155,9 +155,13 @@ impl<W: Write> Writer<'_, W> {
 
     fn error(&self, operation: &Operation) -> String {
         let kind = self.history.error_kind(operation);
+        let is_failed_cas = operation.f == Function::Cas && operation.outcome == Outcome::Fail;
         match (kind, operation.observed()) {
             (Some(MISMATCH), Some(seen)) => format!(", :error [:{MISMATCH} {}]", self.value(Function::Read, seen)),
+            (None, Some(seen)) if is_failed_cas => format!(", :error [:{MISMATCH} {}]", self.value(Function::Read, seen)),
             (Some(kind), _) => format!(", :error {}", name(kind)),
+            // With us it has compared; in EDN that must be said.
+            (None, None) if is_failed_cas => format!(", :error :{MISMATCH}"),
             (None, _) => String::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! Every rule both ways, and every combination of verdicts, on small histories made for it.
 
 mod merge;
+mod raft;
 mod rules;
 mod story;
 mod traces;

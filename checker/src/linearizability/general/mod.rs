@@ -112,11 +112,6 @@ pub struct Undecided {
 
 /// Judges every object of a history, in the order of their first operations.
 pub fn check_model(history: &History, choice: ModelChoice, options: &Options<'_>) -> Vec<ModelResult> {
-    check_model_over(history, choice, options, 1)
-}
-
-/// [`check_model`] on several threads, which the results do not show.
-pub fn check_model_over(history: &History, choice: ModelChoice, options: &Options<'_>, threads: usize) -> Vec<ModelResult> {
     let aspects = Algorithm {
         name: "aspects",
         decide: fast_queue::decide,
@@ -130,23 +125,23 @@ pub fn check_model_over(history: &History, choice: ModelChoice, options: &Option
         decide: fast_counter::decide,
     };
     match choice {
-        ModelChoice::Register => check_with(history, &Register, None, options, threads),
-        ModelChoice::CasRegister => check_with(history, &CasRegister, None, options, threads),
-        ModelChoice::Kv => check_with(history, &Kv, None, options, threads),
-        ModelChoice::Counter => check_with(history, &Counter, Some(bounds), options, threads),
-        ModelChoice::Set => check_with(history, &Set, Some(chain), options, threads),
-        ModelChoice::Queue => check_with(history, &Queue, Some(aspects), options, threads),
-        ModelChoice::Mutex => check_with(history, &Mutex, None, options, threads),
+        ModelChoice::Register => check_with(history, &Register, None, options),
+        ModelChoice::CasRegister => check_with(history, &CasRegister, None, options),
+        ModelChoice::Kv => check_with(history, &Kv, None, options),
+        ModelChoice::Counter => check_with(history, &Counter, Some(bounds), options),
+        ModelChoice::Set => check_with(history, &Set, Some(chain), options),
+        ModelChoice::Queue => check_with(history, &Queue, Some(aspects), options),
+        ModelChoice::Mutex => check_with(history, &Mutex, None, options),
     }
 }
 
 /// Judges every object of a history by a model of one's own, by the general search.
 pub fn check_model_of<M: Model<Op: Send + Sync> + Sync>(history: &History, model: &M, options: &Options<'_>) -> Vec<ModelResult> {
-    check_with(history, model, None, options, 1)
+    check_with(history, model, None, options)
 }
 
 /// Judges the store of `kv`: keys that no transaction touches are registers, which have algorithms of their own.
-pub(super) fn check_kv(history: &History, options: &Options<'_>, threads: usize) -> Vec<ObjectResult> {
+pub(super) fn check_kv(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
     let spans = |places: &[u32]| {
         places
             .iter()
@@ -166,7 +161,7 @@ pub(super) fn check_kv(history: &History, options: &Options<'_>, threads: usize)
         ObjectResult::Register(result) => super::objects::is_short(result, bytes),
         ObjectResult::Other(result) => is_short(result, bytes),
     };
-    judged(&parts, threads, options, weight, judge, is_short)
+    judged(&parts, options, weight, judge, is_short)
 }
 
 fn check_with<M: Model<Op: Send + Sync> + Sync>(
@@ -174,11 +169,10 @@ fn check_with<M: Model<Op: Send + Sync> + Sync>(
     model: &M,
     fast: Option<Algorithm<M::Op>>,
     options: &Options<'_>,
-    threads: usize,
 ) -> Vec<ModelResult> {
     let parts = parts::split(history, model);
     let judge = |part: &Part<M::Op>, options: &Options<'_>| result_of(history, model, part, fast.as_ref(), options);
-    judged(&parts, threads, options, weight, judge, is_short)
+    judged(&parts, options, weight, judge, is_short)
 }
 
 fn weight<Op>(part: &Part<Op>) -> u64 {

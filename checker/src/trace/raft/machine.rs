@@ -88,8 +88,10 @@ impl Machine {
         self.clocks.event(sight);
         self.recent.add(node, event);
         if self.follows {
-            let breaches = self.breaches.all_mut().iter_mut();
-            self.follows = breaches.fold(false, |wants, breach| breach.around.follow(node, event) || wants);
+            self.follows = false;
+            for breach in self.breaches.all_mut() {
+                self.follows |= breach.around.follow(node, event);
+            }
         }
         self.end_replay(node, sight, &event.what, names);
         self.judge(node, sight, &event.what, names);

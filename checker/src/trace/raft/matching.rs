@@ -84,6 +84,16 @@ pub(super) fn ends(scene: Scene<'_>, last: (Index, Term), breaches: &mut Breache
 pub(super) fn truncate(scene: Scene<'_>, from: Index, term: Term, slots: &Slots, breaches: &mut Breaches) {
     let me = scene.me();
     let now = || scene.sight.says(format!("removes index {from} and what follows, in term {term}"));
+    let last = me.log.last_index();
+    if from > last {
+        breaches.add(Rule::LogMatching, || {
+            let message = format!(
+                "{} removed index {from}, but what it appended and removed leads to a log up to index {last}",
+                scene.name()
+            );
+            (message, vec![now()])
+        });
+    }
     if me.role == Role::Leader {
         breaches.add(Rule::AppendOnly, || {
             let message = format!("{}, leader in term {term}, removed entries from index {from} on", scene.name());

@@ -172,6 +172,12 @@ impl RaftRules {
         self.machine.progress.elections_ns()
     }
 
+    /// The node that led at this moment of the monotonic clock, in nanoseconds: the one elected last, if two believed it.
+    pub fn leader_at(&self, time_ns: u64) -> Option<&str> {
+        let node = self.machine.progress.leader_at(time_ns)?;
+        Some(&self.machine.nodes[node].name)
+    }
+
     /// The longest election timeout that a node was started with, in milliseconds.
     pub fn election_ms(&self) -> Option<u64> {
         let starts = self.machine.nodes.iter().filter_map(|node| node.start.as_ref());

@@ -83,6 +83,13 @@ impl Progress {
         self.reigns.iter().map(|(_, from_ns, _)| *from_ns)
     }
 
+    /// Who led at this moment.
+    pub(super) fn leader_at(&self, time_ns: u64) -> Option<Node> {
+        let led =
+            |(_, from_ns, until_ns): &&(Node, u64, Option<u64>)| *from_ns <= time_ns && until_ns.is_none_or(|until_ns| until_ns > time_ns);
+        self.reigns.iter().rev().find(led).map(|(node, ..)| *node)
+    }
+
     /// A node has come this far.
     pub(super) fn reached(&mut self, sight: Sight, commit: Index, applied: Index) {
         let samples = &mut self.samples[usize::from(sight.node)];

@@ -1,5 +1,6 @@
 //! Every rule both ways, on small traces made for it, and what a hostile or damaged file does.
 
+mod late;
 mod notation;
 mod reading;
 mod rules;

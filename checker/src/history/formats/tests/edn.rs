@@ -3,8 +3,12 @@
 use insta::assert_snapshot;
 
 use super::{import, refused, told};
+use crate::history::History;
 use crate::history::formats::edn::json::{form_of, json_of, reread};
+use crate::history::formats::export::{ExportOptions, write_edn};
 use crate::history::formats::{EdnValue, Format, Independent, ReadOptions, read};
+use crate::linearizability::check;
+use crate::verdict::Verdict;
 
 /// The JSON of the only form of a text.
 fn json(text: &str) -> String {
@@ -233,4 +237,39 @@ fn what_is_no_history_is_refused_with_line_column_and_operation() {
     assert_snapshot!(refused("{:index 4 :process 0 :type :invoke :f :read} {:index 4 :process 1 :type :invoke :f :read}"), @"line 1, column 46, operation 1: the `:index` 4 stands twice");
     assert_snapshot!(refused("{:process 0 :type :invoke :f :read} {:process 0 :type :invoke :f :read}"), @"line 1, column 37, operation 1: process 0 invokes `read` while its operation of line 1 is open; a process does one thing at a time");
     assert_snapshot!(refused("{:process 0 :type :invoke :f :cas :value 3}"), @"line 1, column 1, operation 0: this is no operation of a history: the value of a `cas` is a pair, `[expected new]`");
+}
+
+#[test]
+fn a_compare_and_set_that_fails_without_a_word_may_not_have_compared() {
+    // As RethinkDB's clients wrote down a lost connection in one of Knossos' histories; Knossos strips failures.
+    let after = |error: &str| {
+        let text = format!(
+            "{{:process 0 :type :invoke :f :write :value 1}} {{:process 0 :type :ok :f :write :value 1}}
+             {{:process 0 :type :invoke :f :cas :value [1 2]}} {{:process 0 :type :fail :f :cas :value [1 2] {error}}}
+             {{:process 0 :type :invoke :f :read}} {{:process 0 :type :ok :f :read :value 1}}"
+        );
+        check(&import(&text).history)[0].verdict
+    };
+    for silent in [
+        "",
+        ":error nil",
+        ":error {:t 18}",
+        ":error 5",
+        ":error :unavailable",
+        ":error \"lost contact with primary replica\"",
+    ] {
+        assert_eq!(after(silent), Verdict::Valid, "{silent}");
+    }
+    assert_eq!(after(":error :mismatch"), Verdict::Invalid);
+    assert_eq!(after(":error [:mismatch 3]"), Verdict::Invalid);
+}
+
+#[test]
+fn a_bare_mismatch_survives_the_way_through_edn() {
+    let ours = r#"{"time":1,"type":"invoke","process":0,"f":"cas","value":[1,2]}
+{"time":2,"type":"fail","process":0,"f":"cas","value":[1,2]}"#;
+    let mut out = Vec::new();
+    write_edn(&History::read(ours.as_bytes()).unwrap(), &ExportOptions::default(), &mut out).unwrap();
+    let back = import(&String::from_utf8(out).unwrap()).history;
+    assert_eq!(back.error_kind(&back.operations[0]), Some("mismatch"));
 }

@@ -232,7 +232,10 @@ fn a_budget_ends_the_search_at_the_same_configuration_every_time() {
             Ended::Bytes(100_000),
         ),
     ] {
-        let options = Options { budget, stop: None };
+        let options = Options {
+            budget,
+            ..Options::default()
+        };
         let once = check_model(&history, ModelChoice::CasRegister, &options);
         let Answer::Unknown(undecided) = &once[0].answer else {
             panic!("{once:?}")

@@ -5,8 +5,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::fuzz::history_of;
 use super::oracle::{Act, Done};
-use super::random::{Shape, atomic};
+use super::random::{Shape, atomic, disturb};
 use crate::linearizability::general::{ModelChoice, Options, check_model};
+use crate::linearizability::{Budget, check_objects};
 use crate::verdict::Verdict;
 
 fn shape(model: ModelChoice, plain: bool, unknown: u32) -> Shape {
@@ -97,4 +98,34 @@ fn finds_an_element_that_a_set_lost() {
 #[test]
 fn finds_a_lock_taken_twice() {
     planted(ModelChoice::Mutex, 0, |act| matches!(act, Act::Acquire).then_some(Act::Release));
+}
+
+#[test]
+fn the_threads_do_not_show_in_the_results() {
+    let mut chance = ChaCha8Rng::seed_from_u64(8);
+    for model in [ModelChoice::Kv, ModelChoice::Set, ModelChoice::CasRegister] {
+        let shape = Shape {
+            operations: 200,
+            ..shape(model, false, 20)
+        };
+        let mut operations = atomic(&mut chance, shape);
+        disturb(&mut chance, &mut operations);
+        let history = history_of(&operations);
+        let on = |threads| {
+            let budget = Budget {
+                bytes: 200_000,
+                configurations: 20_000,
+            };
+            let options = Options {
+                budget,
+                threads,
+                stop: None,
+            };
+            check_objects(&history, model, &options)
+        };
+        let alone = on(1);
+        for threads in [0, 2, 8, 100] {
+            assert_eq!(on(threads), alone, "{model:?} on {threads} threads");
+        }
+    }
 }

@@ -178,5 +178,8 @@ fn an_index_beyond_all_bounds_is_not_kept() {
         &["trace T6", "trace T9"],
     );
     check("n1 append 18446744073709551615.1 a", &["trace T4"]);
-    check("n1 fsync 18446744073709551615.1\n n1 truncate 18446744073709551615 1", &[]);
+    check(
+        "n1 fsync 18446744073709551615.1\n n1 truncate 18446744073709551615 1",
+        &["trace T4"],
+    );
 }

@@ -32,6 +32,12 @@ fn t4_a_log_ends_where_a_node_says() {
 }
 
 #[test]
+fn t4_nothing_is_removed_that_is_not_there() {
+    check("n1 append 1.1 a\n n1 truncate 2 2", &["trace T4"]);
+    check("n1 append 1.1 a\n n1 truncate 1 2", &[]);
+}
+
+#[test]
 fn t4_a_snapshot_replaces_a_conflicting_log_as_a_whole() {
     let stale = format!(
         "n3 append 1.0 x

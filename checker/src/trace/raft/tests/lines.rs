@@ -70,7 +70,7 @@ fn refuses_what_is_no_event_with_a_reason() {
             "the field `id` names no message",
         ),
         (r#"{"term":1}"#, "the field `kind` is missing"),
-        (r#"{"kind":"x","a":[}"#, "a list or an object without an end"),
+        (r#"{"kind":"x","a":["#, "a list or an object without an end"),
         (r#"{"kind":"x","a":[}]}"#, "a list or an object that is none"),
         ("{\"kind\":\"a\u{1}\"}", "a control character in a text"),
         (r#"{"kind":"\x"}"#, "a text with a wrong escape"),

@@ -6,8 +6,10 @@ mod elections;
 mod entries;
 mod lines;
 mod members;
+mod model;
 
 mod notation;
+mod random;
 
 mod reads;
 mod restarts;

@@ -113,7 +113,7 @@ impl Actor {
                 term,
                 rest @ ..,
             ] => {
-                let last = option(rest, "last").map_or_else(|| self.last(), |last| place(last));
+                let last = option(rest, "last").map_or_else(|| self.last(), place);
                 self.writer.role(role, number(term), last);
             }
             ["append", at, command] => {
@@ -267,7 +267,7 @@ fn option<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
     words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
 }
 
-fn asked<'a>(word: &'a str) -> Option<(&'a str, u64, bool)> {
+fn asked(word: &str) -> Option<(&str, u64, bool)> {
     let (client, sequence) = word.split_once(':')?;
     let (sequence, effect) = sequence.strip_suffix('-').map_or((sequence, true), |sequence| (sequence, false));
     Some((client, number(sequence), effect))
