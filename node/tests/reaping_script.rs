@@ -75,10 +75,7 @@ impl Script {
 
     fn now(&self) -> Now {
         let mono_ns = self.now_ms * MS;
-        Now {
-            mono_ns,
-            wall_ns: mono_ns,
-        }
+        Now { mono_ns, wall_ns: mono_ns }
     }
 
     fn step(&mut self, event: Event<QuorumMessage>) -> Sent {
@@ -185,7 +182,10 @@ fn nothing_is_asked_before_all_home_replicas_hold_the_tombstone() {
     assert!(script.at(9).is_empty(), "it is too young");
     let op = written(&script.at(10));
     assert!(script.message(1, QuorumMessage::WriteReply { op }).is_empty());
-    assert!(script.message(1, QuorumMessage::WriteReply { op }).is_empty(), "one replica counts once");
+    assert!(
+        script.message(1, QuorumMessage::WriteReply { op }).is_empty(),
+        "one replica counts once"
+    );
     let again = script.at(310);
     assert!(matches!(again[..], [(2, QuorumMessage::Write { .. })]), "{again:?}");
 }

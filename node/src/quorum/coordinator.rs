@@ -13,6 +13,7 @@ use super::message::{OpId, QuorumMessage, Shown};
 use super::outgoing::Outgoing;
 use super::put::Put;
 use super::version_source::{Made, VersionSource};
+use crate::bugs::Bug;
 use crate::core::{ClientRef, Now};
 use crate::members::{NodeIndex, Text};
 use crate::message::{Outcome, RequestHeader, SiblingSeen};
@@ -88,6 +89,14 @@ impl Work {
         match self {
             Work::Put(put) => put.calls(op),
             Work::Get(get) => get.calls(op),
+        }
+    }
+
+    /// Home replicas known to hold what was sent, or what is returned, durably.
+    fn acks(&self) -> &[NodeIndex] {
+        match self {
+            Work::Put(put) => put.acks(),
+            Work::Get(get) => get.holders(),
         }
     }
 
@@ -299,7 +308,7 @@ impl Coordinator {
         get.write_back();
         // Replicas that replied with the version hold it durably and count. Where that alone reaches W, the setting is unsound anyway
         // (W + majority <= N or R + W <= N); the others are still told.
-        let is_done = holders >= self.config.w;
+        let is_done = holders >= self.config.w || self.config.planted.has(Bug::Q04);
         self.call(now, number, open, out);
         if is_done && let Some(open) = self.open.remove(&number) {
             self.finish_get(now, number, open, out);
@@ -320,7 +329,10 @@ impl Coordinator {
         let Some(mut open) = self.take(op) else {
             return op.incarnation == self.incarnation && self.on_trail(from, op.number);
         };
-        let w = self.config.w;
+        let mut w = self.config.w;
+        if self.config.planted.has(Bug::Q01) && (from == self.config.me || open.work.acks().contains(&self.config.me)) {
+            w -= 1;
+        }
         match &mut open.work {
             Work::Put(put) => match put.on_ack(from, w).then(|| put.version().cloned()).flatten() {
                 Some(version) => self.finish(now, op.number, open, Outcome::Stored { version }, out),
@@ -392,6 +404,12 @@ impl Coordinator {
             if let Work::Get(get) = &mut open.work {
                 get.ask_all_for_values();
             }
+            if self.config.planted.has(Bug::Q08)
+                && let Some(outcome) = self.count_hints(&mut open)
+            {
+                self.finish(now, number, open, outcome, out);
+                continue;
+            }
             if self.parked.contains(&number) {
                 self.wait(now, number, open);
             } else {
@@ -403,11 +421,28 @@ impl Coordinator {
         }
     }
 
+    /// Q08: keeps hints for the home replicas that are silent, and counts each as the replica's acknowledgement.
+    fn count_hints(&mut self, open: &mut Open) -> Option<Outcome> {
+        let Work::Put(put) = &mut open.work else { return None };
+        let (cell, missing) = put.missing()?;
+        self.leave(&put.key, cell, &missing);
+        let mut hinted = missing.into_iter().filter(|home| *home != self.config.me);
+        let is_done = hinted.any(|home| put.on_ack(home, self.config.w));
+        put.version()
+            .filter(|_| is_done)
+            .cloned()
+            .map(|version| Outcome::Stored { version })
+    }
+
     /// A put whose value may have left is unknown; everything else certainly changed nothing.
     fn timed_out(&self, open: &Open) -> Outcome {
         let QuorumConfig { r, w, .. } = self.config;
         let ms = open.timeout_ms;
         match &open.work {
+            Work::Put(put) if put.version().is_some() && self.config.planted.has(Bug::Q20) => Outcome::failed(
+                "no-quorum",
+                format!("{} of {w} replicas acknowledged within {ms} ms", put.acks().len()),
+            ),
             Work::Put(put) if put.version().is_some() => Outcome::unknown(
                 "timeout",
                 format!("{} of {w} replicas acknowledged within {ms} ms", put.acks().len()),
@@ -437,17 +472,22 @@ impl Coordinator {
             Outcome::Unknown { .. } => "unknown",
             _ => "ok",
         };
-        let (f, key, version, acks) = match &open.work {
+        let (f, key, version) = match &open.work {
             Work::Put(put) => {
                 let f = if put.value.is_some() { "put" } else { "delete" };
-                (f, put.key.clone(), put.version().cloned(), put.acks())
+                (f, put.key.clone(), put.version().cloned())
             }
             Work::Get(get) => {
                 let newest = get.found().newest();
-                ("get", get.key.clone(), newest.map(|newest| newest.version.clone()), get.holders())
+                ("get", get.key.clone(), newest.map(|newest| newest.version.clone()))
             }
         };
-        let acks = acks.iter().map(|node| self.config.members.name(*node).clone()).collect();
+        let acks = open
+            .work
+            .acks()
+            .iter()
+            .map(|node| self.config.members.name(*node).clone())
+            .collect();
         out.trace(TraceEvent::Done {
             op: self.op_name(number),
             f,

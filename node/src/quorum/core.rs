@@ -16,6 +16,7 @@ use super::put::Put;
 use super::reaper::Reaper;
 use super::record::{self, Entry};
 use super::replica::{Replica, Taken, Waiter};
+use crate::bugs::Bug;
 use crate::core::{ClientRef, Core, CoreHealth, Effect, Event, Now};
 use crate::members::{NodeIndex, Text};
 use crate::message::{Outcome, RequestBody, RequestHeader};
@@ -50,6 +51,7 @@ impl Core for QuorumCore {
 
     fn load(&mut self, record: &[u8]) -> Result<(), String> {
         match record::decode(record)? {
+            Entry::Put { stored, .. } if stored.value.is_none() && self.config.planted.has(Bug::Q19) => {}
             Entry::Put { key, stored } => {
                 self.coordinator.versions.clock.observe(stored.version.counter);
                 self.replica.settle_put(0, &key, stored);
@@ -204,7 +206,7 @@ impl QuorumCore {
                 let homes = self.homes(&key);
                 let nearest = homes.iter().find(|home| **home == self.config.me).or(homes.first()).copied();
                 let full = nearest.filter(|_| self.config.digest_reads);
-                let get = Work::Get(Get::new(key, homes, full));
+                let get = Work::Get(Get::new(key, homes, full, self.config.planted));
                 self.coordinator.begin(now, client, header, get, out);
             }
             RequestBody::Put { key, value } => self.begin_put(now, client, header, key, Some(value), out),
@@ -298,6 +300,7 @@ impl QuorumCore {
             self.coordinator.versions.clock.observe(stored.version.counter);
         }
         match self.replica.write(key, cell, Waiter { to: from, op }, &mut self.log, out) {
+            Taken::Pending if self.config.planted.has(Bug::Q15) => out.send(from, QuorumMessage::WriteReply { op }),
             Taken::Durable => out.send(from, QuorumMessage::WriteReply { op }),
             Taken::Pending | Taken::Refused => {}
         }
@@ -396,6 +399,13 @@ impl QuorumCore {
         while let Some(key) = self.reaper.next_due(now.mono_ns) {
             let Some(cell) = self.replica.read(&key) else { continue };
             match (self.config.upkeep.reaping, cell.tombstone()) {
+                (Reaping::Safe, Some(tombstone)) if self.config.planted.has(Bug::Q14) => {
+                    let version = tombstone.version.clone();
+                    for home in self.ring.homes(&key, self.config.n) {
+                        let (key, version, fences) = (key.clone(), version.clone(), Vec::new());
+                        out.send(home, QuorumMessage::Reap { key, version, fences });
+                    }
+                }
                 (Reaping::Safe, Some(_)) => {
                     let (homes, op) = (self.ring.homes(&key, self.config.n), self.coordinator.next_op());
                     self.reaper.begin(now.mono_ns, &key, cell, homes, op, out);

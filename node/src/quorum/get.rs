@@ -7,6 +7,7 @@
 
 use super::cell::Cell;
 use super::message::{OpId, QuorumMessage, Shown};
+use crate::bugs::{Bug, Planted};
 use crate::members::{NodeIndex, Text};
 
 /// One replica's reply. Without values if only a digest was asked for.
@@ -40,10 +41,11 @@ pub(super) struct Get {
     /// Replicas that hold all that is returned, or what replaces it, durably: those that replied with it, later those that acknowledged it.
     holders: Vec<NodeIndex>,
     is_writing_back: bool,
+    planted: Planted,
 }
 
 impl Get {
-    pub(super) fn new(key: Text, homes: Vec<NodeIndex>, full: Option<NodeIndex>) -> Get {
+    pub(super) fn new(key: Text, homes: Vec<NodeIndex>, full: Option<NodeIndex>, planted: Planted) -> Get {
         Get {
             key,
             homes,
@@ -53,6 +55,7 @@ impl Get {
             merged: Cell::default(),
             holders: Vec::new(),
             is_writing_back: false,
+            planted,
         }
     }
 
@@ -83,7 +86,7 @@ impl Get {
             return Step::Wait;
         };
         let cell = &full.shown.cell;
-        if self.replies.iter().all(|reply| agrees(cell, &reply.shown)) {
+        if self.planted.has(Bug::Q18) || self.replies.iter().all(|reply| agrees(cell, &reply.shown)) {
             self.decide();
             return Step::Decide;
         }
@@ -93,7 +96,8 @@ impl Get {
 
     fn decide(&mut self) {
         self.is_decided = true;
-        for reply in self.replies.iter().filter(|reply| reply.shown.has_values) {
+        let counted = if self.planted.has(Bug::Q11) { 1 } else { self.replies.len() };
+        for reply in self.replies.iter().filter(|reply| reply.shown.has_values).take(counted) {
             self.merged.merge_all(&reply.shown.cell);
         }
         let versions = self.merged.versions();

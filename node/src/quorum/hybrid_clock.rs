@@ -8,6 +8,8 @@
 //! error that these clocks are blamed for; so it waits until the wall clock has reached the ceiling, at most one lease (as CockroachDB does
 //! with its persisted upper bound). If the wall clock is further behind than that, it was set back, and the ceiling holds.
 
+use crate::bugs::{Bug, Planted};
+
 /// How far ahead of the stamps a ceiling is put, in ns. 200 ms: a tenth of a second between records under load, and a restart, which takes
 /// about as long, waits for no more than that.
 const LEASE_NS: u64 = 200_000_000;
@@ -26,12 +28,22 @@ pub(super) struct HybridClock {
     /// What a former life may have given; nothing is given before the wall clock is there, or the monotonic clock at `rest_ends_ns`.
     former: u64,
     rest_ends_ns: u64,
+    planted: Planted,
 }
 
 impl HybridClock {
+    pub(super) fn new(planted: Planted) -> HybridClock {
+        HybridClock {
+            planted,
+            ..HybridClock::default()
+        }
+    }
+
     /// Takes note of a stamp, so that all later ones are larger.
     pub(super) fn observe(&mut self, stamp: u64) {
-        self.last = self.last.max(stamp);
+        if !self.planted.has(Bug::Q17) {
+            self.last = self.last.max(stamp);
+        }
     }
 
     /// A ceiling of a former life, found in the log.
@@ -51,6 +63,7 @@ impl HybridClock {
         if self.is_resting(wall_ns, mono_ns) {
             return None;
         }
+        let seen = if self.planted.has(Bug::Q17) { 0 } else { seen };
         let stamp = wall_ns.max(self.last.max(seen).max(self.former).saturating_add(1));
         if self.asked.saturating_sub(stamp) < LEASE_NS / 2 {
             self.asked = stamp.saturating_add(LEASE_NS);

@@ -3,7 +3,9 @@
 
 use super::config::{QuorumConfig, VersionScheme};
 use super::hybrid_clock::HybridClock;
+use crate::bugs::{Bug, Planted};
 use crate::core::Now;
+use crate::members::Text;
 use crate::vector::Vector;
 use crate::version::Version;
 
@@ -11,6 +13,9 @@ const NS_PER_MS: i64 = 1_000_000;
 
 /// Actors in a vector at most: lives of coordinators that ever wrote the key. A write that would be one too many fails.
 const ACTORS_MAX: usize = 1024;
+
+/// Actors that a planted bug leaves in a vector, beside the one that writes.
+const PRUNED_ACTORS: usize = 2;
 
 /// What a majority of the replicas held when they were asked; nothing if they were not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +46,7 @@ pub(super) struct VersionSource {
     asks_replicas: bool,
     clock_offset_ns: i64,
     pub(super) clock: HybridClock,
+    planted: Planted,
 }
 
 impl VersionSource {
@@ -56,7 +62,8 @@ impl VersionSource {
             scheme: config.versions,
             asks_replicas: config.asks_replicas(),
             clock_offset_ns: config.clock_offset_ms.saturating_mul(NS_PER_MS),
-            clock: HybridClock::default(),
+            clock: HybridClock::new(config.planted),
+            planted: config.planted,
         }
     }
 
@@ -84,14 +91,20 @@ impl VersionSource {
             },
         };
         let Some(counter) = counter else { return Made::Exhausted };
-        let version = Version {
+        let mut version = Version {
             counter,
             sequence: self.last.sequence + 1,
             ..self.last.clone()
         };
+        if self.planted.has(Bug::Q07) {
+            (version.node, version.incarnation, version.sequence) = (Text::from("all"), 1, 1);
+        }
         let mut vector = Vector::default();
         if self.scheme == VersionScheme::Vector {
             vector = seen.vector.clone();
+            if self.planted.has(Bug::Q16) {
+                vector = pruned(vector);
+            }
             vector.include(&version);
         }
         if vector.actor_count() > ACTORS_MAX {
@@ -100,6 +113,14 @@ impl VersionSource {
         self.last = version.clone();
         Made::Version(version, vector)
     }
+}
+
+/// Q16: only the actors with the largest counts stay.
+fn pruned(vector: Vector) -> Vector {
+    let mut counts: Vec<(Text, u64, u64)> = vector.into();
+    counts.sort_by_key(|(.., count)| std::cmp::Reverse(*count));
+    counts.truncate(PRUNED_ACTORS);
+    Vector::from(counts)
 }
 
 #[cfg(test)]

@@ -68,10 +68,7 @@ impl Watch {
     fn assigned(&mut self, event: &TraceEvent) {
         self.count(event);
         if let TraceEvent::Assign {
-            version,
-            value_id,
-            vector,
-            ..
+            version, value_id, vector, ..
         } = event
         {
             if let Ok(value) = value_id.parse() {
