@@ -107,7 +107,7 @@ pub(super) struct PlanArgs {
     clock_offset: Vec<(String, i64)>,
 
     /// raft: how reads are answered; `read-index` by default
-    #[arg(value_name = "HOW", value_enum, help_heading = "System")]
+    #[arg(long, value_name = "HOW", value_enum, help_heading = "System")]
     read_mode: Option<raft::Reads>,
 
     /// raft: entries between two snapshots; 1000
@@ -176,6 +176,21 @@ pub(super) const PLAN_ARGUMENTS: [&str; 26] = [
     "bug",
     "serializable",
 ];
+
+/// The plan that `squall run` would draw for these words, a seed among them.
+///
+/// # Errors
+/// A usage error, as if they had been typed.
+pub(crate) fn of_words(words: &[String]) -> Result<Plan> {
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        plan: PlanArgs,
+    }
+    let words = std::iter::once("plan").chain(words.iter().map(String::as_str));
+    let args = <Program as clap::Parser>::try_parse_from(words)?.plan;
+    args.plan(args.seed.map_or_else(draw_seed, Ok)?)
+}
 
 /// Prints the plan that `squall run` would execute.
 pub(super) fn print(args: &PlanArgs) -> Result<u8> {
