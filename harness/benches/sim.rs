@@ -1,5 +1,7 @@
 //! How many 10-second runs per second and core does the simulator play? Three nodes, the default storm, ten clients.
 //!
+//! With the word `zoo`, which planted bugs does it find?
+//!
 //! Wanted: 100 bare and 40 with every rule, at least 500 completed operations in each run (issue 4). Measured in CPU time of this thread, so
 //! that a loaded machine shows the same figure.
 #![allow(clippy::print_stdout)]
@@ -10,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use squall::plan::{self, Bind, Plan, Timing, WorkloadPlan};
 use squall::sim::{Judging, Options, SimReport, simulate};
 use squall::systems::{SystemPlan, quorum, raft};
+use squall::zoo::simulated::tally_all;
 use squall_checker::history::operation::Outcome;
 use squall_workloads::Options as Load;
 
@@ -18,10 +21,17 @@ const JUDGED_WANTED_PER_S: f64 = 40.0;
 const OPERATIONS_MIN: usize = 500;
 
 /// Seeds of each measurement, unless another number is given: `cargo bench --bench sim -- 10000`.
-const SEEDS: u64 = 200;
+const SEEDS: u32 = 200;
+
+/// The word that asks for the zoo instead: `cargo bench --bench sim -- zoo 20`, 20 simulated runs of each bug and control.
+const ZOO: &str = "zoo";
 
 fn main() {
-    let seeds = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(SEEDS);
+    let number = std::env::args().find_map(|word| word.parse().ok());
+    if std::env::args().any(|word| word == ZOO) {
+        return visit_zoo(number.unwrap_or(20));
+    }
+    let seeds = number.unwrap_or(SEEDS).into();
     let quorum = SystemPlan::Quorum(quorum::Settings {
         nodes: 3,
         n: 3,
@@ -39,8 +49,10 @@ fn main() {
         snapshot_every: 200,
         bug: None,
     });
-    for (system, bind) in [(quorum, Bind::Node), (raft, Bind::Follow)] {
-        let plans: Vec<Plan> = (0..seeds).map(|seed| plan(&system, bind, seed)).collect();
+    let storm = ["partition", "kill", "pause"].as_slice();
+    let with_requests = ["partition", "kill", "pause", "transfer", "membership"].as_slice();
+    for (system, bind, faults) in [(quorum, Bind::Node, storm), (raft, Bind::Follow, with_requests)] {
+        let plans: Vec<Plan> = (0..seeds).map(|seed| plan(&system, bind, faults, seed)).collect();
         let bare = measure(&format!("{}, bare", system.name()), BARE_WANTED_PER_S, Judging::Nothing, &plans);
         let judged = measure(
             &format!("{}, every rule", system.name()),
@@ -52,7 +64,22 @@ fn main() {
     }
 }
 
-fn plan(system: &SystemPlan, bind: Bind, seed: u64) -> Plan {
+/// Each bug and control with what the simulator makes of it.
+fn visit_zoo(runs: u32) {
+    let began_ns = cpu_ns();
+    let all = tally_all(1, runs).expect("a bench holds the bugs");
+    for (id, tally) in &all {
+        println!(
+            "{id:<9}  {:>3} of {}  {:?} {:?}",
+            tally.hits, tally.runs, tally.by_rule, tally.undecided
+        );
+    }
+    let is_bug = |id: &str| id.starts_with(['R', 'Q']);
+    let found = all.iter().filter(|(id, tally)| is_bug(id) && tally.hits > 0).count();
+    println!("{found} found, in {:.0} s", (cpu_ns() - began_ns) as f64 / 1e9);
+}
+
+fn plan(system: &SystemPlan, bind: Bind, faults: &[&str], seed: u64) -> Plan {
     let workload = WorkloadPlan::Register(Load {
         rate: 100,
         seed,
@@ -64,7 +91,7 @@ fn plan(system: &SystemPlan, bind: Bind, seed: u64) -> Plan {
         workload,
         bind,
         timing: Timing::of(10_000, 1_000),
-        faults: ["partition", "kill", "pause"].map(String::from).to_vec(),
+        faults: faults.iter().map(ToString::to_string).collect(),
     })
 }
 

@@ -110,7 +110,10 @@ impl Workload {
     pub fn new(kind: Kind, options: Options) -> Result<Workload, String> {
         options.validate()?;
         if kind != Kind::Register && options.deletes_percent > 0 {
-            return Err(format!("`deletes_percent` is {}: only registers are deleted", options.deletes_percent));
+            return Err(format!(
+                "`deletes_percent` is {}: only registers are deleted",
+                options.deletes_percent
+            ));
         }
         if kind != Kind::Register && options.cas_percent > 0 {
             return Err(format!(

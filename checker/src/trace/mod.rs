@@ -144,6 +144,15 @@ impl NodeTraces {
         quorum.chain(self.raft.iter().flat_map(RaftRules::errors))
     }
 
+    /// What Raft nodes told as values, all of it judged.
+    pub fn of_raft(mut rules: RaftRules) -> NodeTraces {
+        rules.finish();
+        NodeTraces {
+            raft: Some(rules),
+            ..NodeTraces::default()
+        }
+    }
+
     /// The rules on Raft, if the nodes are Raft nodes.
     pub fn raft(&self) -> Option<&RaftRules> {
         self.raft.as_ref()

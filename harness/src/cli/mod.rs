@@ -9,7 +9,7 @@ mod hold;
 mod judging;
 mod kv;
 mod list;
-mod plan;
+pub(crate) mod plan;
 mod proof;
 mod run;
 mod zoo;

@@ -192,6 +192,21 @@ pub(super) const PLAN_ARGUMENTS: [&str; 33] = [
     "serializable",
 ];
 
+/// The plan that `squall run` would draw for these words, a seed among them.
+///
+/// # Errors
+/// A usage error, as if they had been typed.
+pub(crate) fn of_words(words: &[String]) -> Result<Plan> {
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        plan: PlanArgs,
+    }
+    let words = std::iter::once("plan").chain(words.iter().map(String::as_str));
+    let args = <Program as clap::Parser>::try_parse_from(words)?.plan;
+    args.plan(args.seed.map_or_else(draw_seed, Ok)?)
+}
+
 /// Prints the plan that `squall run` would execute.
 pub(super) fn print(args: &PlanArgs) -> Result<u8> {
     let seed = args.seed.map_or_else(draw_seed, Ok)?;

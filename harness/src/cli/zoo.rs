@@ -39,6 +39,10 @@ pub(super) struct ZooArgs {
     #[arg(long, value_name = "NUM")]
     seed: Option<u64>,
 
+    /// Simulated runs of each first; they stand in a column of their own and do not count
+    #[arg(long, value_name = "NUM", default_value_t = 0)]
+    simulated: u32,
+
     /// Runs at once; one more than there are processors if not given
     #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u8).range(1..=64))]
     jobs: Option<u8>,
@@ -64,6 +68,7 @@ pub(super) fn visit(args: &ZooArgs) -> Result<u8> {
         runs_max: args.runs,
         until_found: args.until_found,
         seed,
+        simulated: args.simulated,
         jobs: args.jobs.map_or(cores + 1, usize::from),
         folder: folder.clone(),
     })?;

@@ -13,23 +13,37 @@ pub(crate) struct Line {
     pub(crate) rate_percent: (f64, f64),
     /// Seconds of runs until the first hit.
     pub(crate) seconds: Option<f64>,
+    /// Of how many simulated runs how many reported something: `(hits, runs)`.
+    pub(crate) simulated: Option<(u32, u32)>,
     /// `trace T8 3`.
     pub(crate) rules: Vec<String>,
 }
 
 /// The table, and the sentences below it.
 pub(crate) fn text(lines: &[Line], summary: &[String]) -> String {
-    let mut table = Table::new(2, ["id", "what", "runs", "hits", "rate at 95 %", "first hit"]);
+    // Of its own, and only where it was asked for: what is simulated is no find.
+    let is_simulated = lines.iter().any(|line| line.simulated.is_some());
+    let column = |cell: String| is_simulated.then_some(cell);
+    let headings: Vec<&str> = ["id", "what", "runs", "hits", "rate at 95 %", "first hit"]
+        .into_iter()
+        .chain(is_simulated.then_some("simulated"))
+        .chain(["by"])
+        .collect();
+    let mut table = Table::new(2, headings);
     for line in lines {
         let (from, to) = line.rate_percent;
-        table.row([
+        let cells = [
             line.id.clone(),
             line.what.clone(),
             line.runs.to_string(),
             line.hits.to_string(),
             format!("{from:.0} to {to:.0} %"),
             line.seconds.map_or_else(|| "-".into(), |seconds| format!("{seconds:.0} s")),
-        ]);
+        ];
+        let simulated = line
+            .simulated
+            .map_or_else(|| "-".into(), |(hits, runs)| format!("{hits} of {runs}"));
+        table.row(cells.into_iter().chain(column(simulated)));
     }
     let by = std::iter::once("by".to_owned()).chain(lines.iter().map(|line| rules(&line.rules)));
     let rows = table.lines().into_iter().zip(by);
@@ -63,6 +77,7 @@ mod tests {
             hits,
             rate_percent: (3.96, 39.9),
             seconds,
+            simulated: None,
             rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
         };
         let lines = [
@@ -82,6 +97,25 @@ mod tests {
     C2 raft  does something wrong    14     0     4 to 40 %          -
 
     found 1 of 1 bugs
+    ");
+    }
+
+    #[test]
+    fn what_is_simulated_stands_in_a_column_of_its_own() {
+        let line = |id: &str, simulated| Line {
+            id: id.into(),
+            what: "does something wrong".into(),
+            runs: 0,
+            hits: 0,
+            rate_percent: (0.0, 100.0),
+            seconds: None,
+            simulated,
+            rules: Vec::new(),
+        };
+        insta::assert_snapshot!(text(&[line("R04", Some((7, 20))), line("R05", None)], &[]), @r"
+    id   what                  runs  hits  rate at 95 %  first hit  simulated  by
+    R04  does something wrong     0     0    0 to 100 %          -    7 of 20
+    R05  does something wrong     0     0    0 to 100 %          -          -
     ");
     }
 }

@@ -13,23 +13,27 @@ use super::nemesis::Nemesis;
 use crate::systems::{Asked, Member, Standing};
 
 /// How long a request may take before the fault counts as skipped: a few elections.
-pub(super) const INJECT_BOUND: Duration = Duration::from_secs(2);
+pub(crate) const INJECT_BOUND: Duration = Duration::from_secs(2);
 /// How long a heal asks for: a healed cluster elects within a second, and a node that was away must catch up first.
-pub(super) const HEAL_BOUND: Duration = Duration::from_secs(10);
+pub(crate) const HEAL_BOUND: Duration = Duration::from_secs(10);
 
 /// Between two requests.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// One request to the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Wish {
+pub(crate) enum Wish {
+    /// These nodes are members no longer.
     Remove(Vec<String>),
+    /// These nodes are members.
     Add(Vec<String>),
+    /// This node leads.
     Lead(String),
 }
 
 impl Wish {
-    fn of(change: &Change) -> Vec<Wish> {
+    /// All that only the system can do of a change, in order.
+    pub(crate) fn of(change: &Change) -> Vec<Wish> {
         let names = |nodes: &BTreeSet<String>| nodes.iter().cloned().collect::<Vec<_>>();
         let mut wishes = Vec::new();
         if !change.remove.is_empty() {
@@ -43,11 +47,12 @@ impl Wish {
     }
 
     /// Whether a leader shows that it has come true.
-    fn holds(&self, leader: &Member, standing: &Standing) -> bool {
+    pub(crate) fn holds(&self, leader: &str, voters: &[impl AsRef<str>]) -> bool {
+        let is_voter = |node: &String| voters.iter().any(|voter| voter.as_ref() == node);
         match self {
-            Wish::Remove(nodes) => nodes.iter().all(|node| !standing.voters.contains(node)),
-            Wish::Add(nodes) => nodes.iter().all(|node| standing.voters.contains(node)),
-            Wish::Lead(node) => leader.id == *node,
+            Wish::Remove(nodes) => !nodes.iter().any(is_voter),
+            Wish::Add(nodes) => nodes.iter().all(is_voter),
+            Wish::Lead(node) => leader == node,
         }
     }
 }
@@ -68,7 +73,7 @@ impl Nemesis {
         let mut ok = false;
         while !ok && began.elapsed() < bound {
             if let Some((leader, standing)) = self.newest_leader().await {
-                if wish.holds(&leader, &standing) {
+                if wish.holds(&leader.id, &standing.voters) {
                     (ok, said) = (true, format!("{} shows it", leader.id));
                     break;
                 }
@@ -119,27 +124,11 @@ impl Nemesis {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
-
-    fn leader() -> (Member, Standing) {
-        let member = Member {
-            id: "n1".into(),
-            address: Ipv4Addr::LOCALHOST,
-        };
-        let standing = Standing {
-            leads: true,
-            term: 3,
-            voters: ["n1", "n3"].map(String::from).to_vec(),
-        };
-        (member, standing)
-    }
 
     #[test]
     fn a_wish_holds_when_a_leader_shows_it() {
-        let (member, standing) = leader();
-        let holds = |wish: Wish| wish.holds(&member, &standing);
+        let holds = |wish: Wish| wish.holds("n1", &["n1", "n3"]);
         assert!(holds(Wish::Remove(vec!["n2".into()])) && !holds(Wish::Remove(vec!["n3".into()])));
         assert!(holds(Wish::Add(vec!["n3".into()])) && !holds(Wish::Add(vec!["n2".into()])));
         assert!(holds(Wish::Lead("n1".into())) && !holds(Wish::Lead("n3".into())));

@@ -11,7 +11,7 @@ mod figures;
 mod final_reads;
 pub mod freeze;
 mod lifeline;
-mod members;
+pub(crate) mod members;
 mod nemesis;
 mod network;
 mod online;

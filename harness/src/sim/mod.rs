@@ -13,6 +13,7 @@
 
 mod book;
 mod client;
+mod members;
 mod nemesis;
 mod play;
 mod store;
@@ -23,12 +24,11 @@ mod traces;
 use squall_checker::history::History;
 use squall_checker::judge::{Judgement, Traces, judge};
 use squall_checker::trace::NodeTraces;
-use squall_nemeses::Fault;
 pub use squall_node::sim::{Counts, Delay, TraceLog, World};
 
 use self::play::{Played, play};
 use self::store::{Quorum, Raft};
-use crate::plan::{Injection, Plan};
+use crate::plan::Plan;
 use crate::systems::SystemPlan;
 
 /// How to simulate.
@@ -73,14 +73,6 @@ pub struct SimReport {
 /// One sentence, if the plan is not valid or its system has no core to simulate.
 pub fn simulate(plan: &Plan, options: &Options) -> Result<SimReport, String> {
     plan.validate()?;
-    let is_asked = |injection: &&Injection| matches!(injection.fault, Fault::Transfer { .. } | Fault::Membership { .. });
-    if let Some(injection) = plan.schedule.iter().find(is_asked) {
-        let kind = injection.fault.kind();
-        return Err(format!(
-            "injection {}: `{kind}` is asked of the system itself, which is not simulated; leave it out",
-            injection.id
-        ));
-    }
     let world = World {
         keeps_traces: options.judging == Judging::Full,
         ..options.world.clone()

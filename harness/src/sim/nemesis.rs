@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use squall_checker::history::mark::{FaultStage, Finding, Stage};
-use squall_nemeses::{Asks, Change, Fault, KeyRoles, Receipt, Resolved, Roles, State, World};
+use squall_nemeses::{Asks, Change, Fault, KeyRoles, Proof, Receipt, Resolved, Roles, State, World};
 use squall_node::members::NodeIndex;
 
+use super::members::Purpose;
 use super::play::{NS_PER_MS, Play, Timer, is_leader};
 use super::store::Store;
+use crate::run::members::{HEAL_BOUND, INJECT_BOUND};
 
 /// The faults in force.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Nemesis {
     world: World,
     /// What each injection in force came to, by its place in the schedule.
     resolved: BTreeMap<usize, Resolved>,
+    /// Those among them that the system did not confirm: they may be in force, or be so later.
+    unconfirmed: BTreeSet<usize>,
 }
 
 impl Nemesis {
@@ -57,20 +61,31 @@ impl<S: Store> Play<'_, S> {
         self.nemesis.world.inject(id, resolved.state.clone());
         let change = self.nemesis.world.desired().change_from(&before);
         self.change(&change);
-        let receipt = Receipt {
+        self.nemesis.resolved.insert(place, resolved);
+        if is_asked(fault) {
+            return self.ask_system(Purpose::Inject(place), &change, INJECT_BOUND);
+        }
+        let does_something = change != Change::default() || matches!(fault, Fault::Partition { .. });
+        let probe = self.probe(does_something);
+        self.applied(place, probe);
+    }
+
+    /// The fault at this place is in force.
+    fn applied(&mut self, place: usize, probe: Value) {
+        let injection = &self.plan.schedule[place];
+        let (id, fault) = (injection.id, &injection.fault);
+        let receipt = self.nemesis.resolved.get(&place).map(|resolved| Receipt {
             resolved: resolved.clone(),
             links: None,
-        };
+        });
+        let resolved = receipt.map(|receipt| serde_json::to_value(receipt).expect("a receipt has string keys"));
         self.stage(
             fault,
             FaultStage {
-                resolved: Some(serde_json::to_value(&receipt).expect("a receipt has string keys")),
+                resolved,
                 ..stage(id, Stage::Applied)
             },
         );
-        self.nemesis.resolved.insert(place, resolved);
-        let does_something = change != Change::default() || matches!(fault, Fault::Partition { .. });
-        let probe = self.probe(does_something);
         self.stage(
             fault,
             FaultStage {
@@ -81,22 +96,69 @@ impl<S: Store> Play<'_, S> {
         self.call_at(self.cluster.now_ns() + injection.for_ms * NS_PER_MS, Timer::Heal(place));
     }
 
+    /// What the system said to a request of ours.
+    pub(super) fn was_asked(&mut self, purpose: Purpose, proofs: Vec<Proof>) {
+        let unanswered = proofs
+            .iter()
+            .filter_map(|proof| proof.answered.as_ref())
+            .find(|answered| !answered.ok);
+        match (purpose, unanswered) {
+            (Purpose::Inject(place), None) => {
+                let probe = proofs.into_iter().next();
+                let probe = probe.map_or(json!({"ok": false, "reason": "nothing changed"}), |proof| json!(proof));
+                self.applied(place, probe);
+            }
+            (Purpose::Inject(place), Some(answered)) => {
+                let injection = &self.plan.schedule[place];
+                let reason = format!("{}; undone when its time is over, in case it happens later", answered.said);
+                self.stage(
+                    &injection.fault,
+                    FaultStage {
+                        reason: Some(reason),
+                        ..stage(injection.id, Stage::Skipped)
+                    },
+                );
+                self.nemesis.unconfirmed.insert(place);
+                self.call_at(self.cluster.now_ns() + injection.for_ms * NS_PER_MS, Timer::Heal(place));
+            }
+            // A cluster that takes nobody in is not alive, which is the judge's matter and no failure of ours.
+            (Purpose::Heal(place), _) => self.healed(place, json!({"ok": true, "proof": proofs.into_iter().next()})),
+            (Purpose::Undo, _) => {}
+        }
+        self.calm_down();
+    }
+
     /// The time of the injection at this place is over.
     pub(super) fn heal(&mut self, place: usize) {
         let injection = &self.plan.schedule[place];
         let (id, fault) = (injection.id, &injection.fault);
-        self.stage(fault, stage(id, Stage::HealAsked));
+        let is_confirmed = !self.nemesis.unconfirmed.remove(&place);
+        if is_confirmed {
+            self.stage(fault, stage(id, Stage::HealAsked));
+        }
         let before = self.nemesis.world.desired();
         self.nemesis.world.heal(id);
         self.nemesis.resolved.remove(&place);
         let change = self.nemesis.world.desired().change_from(&before);
-        self.change(&change);
-        let probe = self.probe(true);
+        match fault {
+            _ if !is_confirmed => self.ask_system(Purpose::Undo, &change, HEAL_BOUND),
+            Fault::Membership { .. } => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
+            Fault::Transfer { .. } => self.healed(place, json!({"ok": true, "reason": "nothing is to be healed"})),
+            Fault::Partition { .. } | Fault::Kill { .. } | Fault::Pause { .. } => {
+                self.change(&change);
+                let probe = self.probe(true);
+                self.healed(place, probe);
+            }
+        }
+    }
+
+    fn healed(&mut self, place: usize, probe: Value) {
+        let injection = &self.plan.schedule[place];
         self.stage(
-            fault,
+            &injection.fault,
             FaultStage {
                 probe: Some(probe),
-                ..stage(id, Stage::Healed)
+                ..stage(injection.id, Stage::Healed)
             },
         );
     }
@@ -192,6 +254,11 @@ impl<S: Store> Play<'_, S> {
     fn place_of(&self, name: &str) -> NodeIndex {
         self.store.members().index(name).expect("a valid plan names members only")
     }
+}
+
+/// Whether only the system itself can do it.
+fn is_asked(fault: &Fault) -> bool {
+    matches!(fault, Fault::Transfer { .. } | Fault::Membership { .. })
 }
 
 /// A stage with nothing but its number.

@@ -13,6 +13,7 @@ use squall_workloads::{Outcome, Retry, Step, final_reads};
 
 use super::book::Book;
 use super::client::{self, After, Client, FinalReads, Setup};
+use super::members::{self, Asking};
 use super::nemesis::Nemesis;
 use super::store::Store;
 use crate::plan::{Bind, Plan, node_names};
@@ -46,6 +47,10 @@ pub(super) enum Timer {
     Inject(usize),
     /// It is over.
     Heal(usize),
+    /// The nemesis asks the system again.
+    Ask(u64),
+    /// The nemesis waits no longer for this answer.
+    Unheard { question: u64, request: u64 },
     /// The warm-up is over.
     Storm,
     /// The storm is over, by the plan.
@@ -82,6 +87,7 @@ pub(super) struct Play<'a, S: Store> {
     /// By which nodes know them.
     client_names: Vec<Text>,
     pub(super) nemesis: Nemesis,
+    pub(super) asking: Asking,
     timers: Vec<Timer>,
     /// Clients that are not done.
     n_busy: usize,
@@ -104,6 +110,7 @@ pub(super) fn play<S: Store>(plan: &Plan, store: &S, world: World) -> Result<Pla
         clients: load(plan)?,
         client_names: (0..plan.workload.clients()).map(|number| format!("c{number}").into()).collect(),
         nemesis: Nemesis::default(),
+        asking: Asking::default(),
         timers: Vec::new(),
         n_busy: 0,
         began_ns: 0,
@@ -200,6 +207,9 @@ impl<S: Store> Play<'_, S> {
 
     fn take(&mut self, notice: Notice) {
         match notice {
+            Notice::Reply { client, outcome } if client.connection == members::CONNECTION => {
+                self.system_answered(client.request, &outcome);
+            }
             Notice::Reply { client, outcome } => {
                 let place = usize::try_from(client.connection).expect("clients are numbered by place");
                 if self.clients[place].waits_for(client.request) {
@@ -230,6 +240,8 @@ impl<S: Store> Play<'_, S> {
                 self.heal(place);
                 self.calm_down();
             }
+            Timer::Ask(question) => self.ask_again(question),
+            Timer::Unheard { question, request } => self.system_unheard(question, request),
             Timer::Storm => self.enter("storm"),
             Timer::Calm => {
                 self.phase = Phase::Calm;
@@ -426,8 +438,8 @@ impl<S: Store> Play<'_, S> {
     }
 
     /// Begins the recovery once the storm's time is over and nothing is in force.
-    fn calm_down(&mut self) {
-        if self.phase != Phase::Calm || self.nemesis.is_at_work() {
+    pub(super) fn calm_down(&mut self) {
+        if self.phase != Phase::Calm || self.nemesis.is_at_work() || self.asking.is_under_way() {
             return;
         }
         self.phase = Phase::Recovery;

@@ -249,7 +249,7 @@ fn validate_bug(bug: Option<Bug>, store: Store) -> Result<(), String> {
 }
 
 /// How long one question to a node may take.
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Looks a program up in the usual folders.
 fn find_program(name: &str) -> Option<PathBuf> {

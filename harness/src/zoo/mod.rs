@@ -7,6 +7,7 @@
 mod one_run;
 mod rounds;
 mod score;
+pub mod simulated;
 mod statistics;
 mod subject;
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub until_found: bool,
     /// The first run's seed; the others follow.
     pub seed: u64,
+    /// Simulated runs of each, before all others; they stand in a column of their own and do not count.
+    pub simulated: u32,
     /// Runs at once.
     pub jobs: usize,
     /// Where its folder is made.
@@ -79,9 +82,13 @@ pub fn visit(options: &Options) -> Result<Visit> {
             _ => true,
         })
         .collect();
+    let mut cards: Vec<Card> = subjects.iter().map(|subject| Card::new(*subject)).collect();
+    for (card, subject) in cards.iter_mut().zip(&subjects).filter(|_| options.simulated > 0) {
+        card.simulated = Some(simulated::tally(*subject, options.seed, options.simulated)?);
+    }
     let mut zoo = Zoo {
         options,
-        cards: subjects.iter().map(|subject| Card::new(*subject)).collect(),
+        cards,
         subjects,
         begun: 0,
         started: Instant::now(),
@@ -196,6 +203,7 @@ fn score_lines(score: &Score<'_>) -> Vec<Line> {
         hits: card.hits,
         rate_percent: (card.rate_from * 100.0, card.rate_to * 100.0),
         seconds: (card.hits > 0).then_some(card.seconds),
+        simulated: card.simulated.as_ref().map(|tally| (tally.hits, tally.runs)),
         rules: most_frequent(&card.by_rule),
     });
     lines.collect()

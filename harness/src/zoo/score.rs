@@ -7,6 +7,7 @@ use squall_checker::verdict::Verdict;
 
 use super::one_run::{Oracle, Outcome};
 use super::rounds::{Faults, Standing};
+use super::simulated::Tally;
 use super::statistics::{Median, Watched, median, wilson};
 use super::subject::Subject;
 
@@ -33,6 +34,9 @@ pub(super) struct Card {
     pub(super) seconds: f64,
     /// Runs that proved nothing: unknown, vacuous or a harness error, by verdict.
     pub(super) undecided: BTreeMap<String, u32>,
+    /// What the simulator made of it, if it was asked. It decides nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) simulated: Option<Tally>,
     #[serde(skip)]
     begun: u32,
 }
@@ -53,6 +57,7 @@ impl Card {
             by_rule: BTreeMap::new(),
             seconds: 0.0,
             undecided: BTreeMap::new(),
+            simulated: None,
             begun: 0,
         }
     }

@@ -365,11 +365,17 @@ fn deletes_take_the_place_of_writes_and_move_nothing_else() {
         if before == after {
             continue;
         }
-        assert_eq!((before.f, after.f, after.argument), (Function::Write, Function::Write, Argument::None));
+        assert_eq!(
+            (before.f, after.f, after.argument),
+            (Function::Write, Function::Write, Argument::None)
+        );
         assert_eq!(before.key, after.key);
         deletes += 1;
     }
-    assert!((60..140).contains(&deletes), "{deletes} of about 500 changes are deletes, 100 were asked for");
+    assert!(
+        (60..140).contains(&deletes),
+        "{deletes} of about 500 changes are deletes, 100 were asked for"
+    );
 }
 
 /// A closed loop of one client that changes registers by compare-and-set only; answers by `answer`.

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::event::{Ack, Apply, Basis, By, Command, Config, Message, Outcome, Role, Stage, Start, Term, What};
 use super::names::{NameId, Names};
 use super::scan::{Fields, Refusal, Value, hash, pair};
+use super::words::MessageId;
 
 /// The kind of the first event of a life.
 pub(super) const START: &str = "raft_start";
@@ -86,13 +87,6 @@ struct Flags {
     sessions: bool,
     effect: Option<bool>,
     ok: Option<bool>,
-}
-
-/// A message's id: `<member>/<incarnation>/<stamp of its frame>`.
-struct Id<'a> {
-    member: &'a str,
-    incarnation: u64,
-    stamp: u64,
 }
 
 impl<'a> Line<'a> {
@@ -222,7 +216,7 @@ impl<'a> Line<'a> {
                 term: self.term()?,
                 vote: self.vote(names),
             },
-            "role" => match role(self.text.role.as_deref().ok_or("the field `role` is missing")?) {
+            "role" => match Role::of_word(self.text.role.as_deref().ok_or("the field `role` is missing")?) {
                 None => return Ok(None),
                 Some(role) => What::Role {
                     role,
@@ -249,7 +243,7 @@ impl<'a> Line<'a> {
             "commit" => What::Commit {
                 to: self.number.to.ok_or("the field `to` is missing")?,
                 term_at: self.term_at()?,
-                by: by(self.text.by.as_deref().ok_or("the field `by` is missing")?),
+                by: By::of_word(self.text.by.as_deref().ok_or("the field `by` is missing")?),
                 term: self.term()?,
             },
             "apply" => What::Apply(Apply {
@@ -272,10 +266,10 @@ impl<'a> Line<'a> {
             },
             "config" => What::Config {
                 index: self.index.ok_or("the field `index` is missing")?,
-                stage: stage(self.text.stage.as_deref().ok_or("the field `stage` is missing")?),
+                stage: Stage::of_word(self.text.stage.as_deref().ok_or("the field `stage` is missing")?),
                 config: Box::new(self.config(names)?),
             },
-            "ack" => match outcome(self.text.outcome.as_deref().ok_or("the field `outcome` is missing")?) {
+            "ack" => match Outcome::of_word(self.text.outcome.as_deref().ok_or("the field `outcome` is missing")?) {
                 None => return Ok(None),
                 Some(outcome) => What::Ack(Ack {
                     index: self.index.unwrap_or(0),
@@ -289,7 +283,7 @@ impl<'a> Line<'a> {
             "read" => What::Read {
                 index: self.index.ok_or("the field `index` is missing")?,
                 applied: self.number.applied.ok_or("the field `applied` is missing")?,
-                basis: basis(self.text.basis.as_deref().ok_or("the field `basis` is missing")?),
+                basis: Basis::of_word(self.text.basis.as_deref().ok_or("the field `basis` is missing")?),
                 begun_ns: shifted(self.number.begun_ns.ok_or("the field `begun_ns` is missing")?, mono_offset_ns),
                 term: self.term()?,
             },
@@ -388,27 +382,17 @@ impl<'a> Line<'a> {
     }
 
     fn message(&self) -> Result<Message, Refusal> {
-        Ok(message(self.text.m.as_deref().ok_or("the field `m` is missing")?))
+        Ok(Message::of_word(self.text.m.as_deref().ok_or("the field `m` is missing")?))
     }
 
-    fn id(&self) -> Result<Id<'_>, Refusal> {
-        read_id(self.text.id.as_deref().ok_or("the field `id` is missing")?).ok_or("the field `id` names no message")
+    fn id(&self) -> Result<MessageId<'_>, Refusal> {
+        MessageId::read(self.text.id.as_deref().ok_or("the field `id` is missing")?).ok_or("the field `id` names no message")
     }
 }
 
 /// A reading of a node's clock on the host's axis.
 pub(super) fn shifted(mono_ns: u64, mono_offset_ns: i64) -> u64 {
     mono_ns.saturating_add_signed(mono_offset_ns.saturating_neg())
-}
-
-fn read_id(text: &str) -> Option<Id<'_>> {
-    let (rest, stamp) = text.rsplit_once('/')?;
-    let (member, incarnation) = rest.rsplit_once('/')?;
-    Some(Id {
-        member,
-        incarnation: incarnation.parse().ok()?,
-        stamp: stamp.parse().ok()?,
-    })
 }
 
 fn text(value: Value<'_>) -> Result<Option<Cow<'_, str>>, Refusal> {
@@ -457,70 +441,5 @@ fn flag(value: Value<'_>) -> Result<Option<bool>, Refusal> {
         Value::Bool(flag) => Ok(Some(flag)),
         Value::Null => Ok(None),
         _ => Err("a field that should be true or false is neither"),
-    }
-}
-
-fn role(text: &str) -> Option<Role> {
-    Some(match text {
-        "follower" => Role::Follower,
-        "pre-candidate" => Role::PreCandidate,
-        "candidate" => Role::Candidate,
-        "leader" => Role::Leader,
-        "learner" => Role::Learner,
-        _ => return None,
-    })
-}
-
-fn by(text: &str) -> By {
-    match text {
-        "count" => By::Count,
-        "leader" => By::Leader,
-        "snapshot" => By::Snapshot,
-        "start" => By::Start,
-        _ => By::Other,
-    }
-}
-
-fn stage(text: &str) -> Stage {
-    match text {
-        "appended" => Stage::Appended,
-        "committed" => Stage::Committed,
-        "truncated" => Stage::Truncated,
-        _ => Stage::Other,
-    }
-}
-
-fn outcome(text: &str) -> Option<Outcome> {
-    Some(match text {
-        "ok" => Outcome::Ok,
-        "failed" => Outcome::Failed,
-        "unknown" => Outcome::Unknown,
-        _ => return None,
-    })
-}
-
-fn basis(text: &str) -> Basis {
-    match text {
-        "read-index" => Basis::ReadIndex,
-        "lease" => Basis::Lease,
-        "local" => Basis::Local,
-        _ => Basis::Other,
-    }
-}
-
-fn message(text: &str) -> Message {
-    match text {
-        "vote" => Message::Vote,
-        "vote_reply" => Message::VoteReply,
-        "pre_vote" => Message::PreVote,
-        "pre_vote_reply" => Message::PreVoteReply,
-        "append" => Message::Append,
-        "append_reply" => Message::AppendReply,
-        "heartbeat" => Message::Heartbeat,
-        "heartbeat_reply" => Message::HeartbeatReply,
-        "snapshot" => Message::Snapshot,
-        "snapshot_reply" => Message::SnapshotReply,
-        "timeout_now" => Message::TimeoutNow,
-        _ => Message::Other,
     }
 }

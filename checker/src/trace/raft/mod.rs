@@ -8,7 +8,7 @@
 //! What is kept is state per live index, per term and per client, each with a stated bound. Two rules ask for time, T9 and T12; `commit`
 //! and `fresh` say why that is sound and `clocks` when it is not. What follows from a node's silence is reported only if its trace is whole.
 //!
-//! `scan`, `line` and `stream` make bytes into events; `node`, `log` and `slots` are what is known; `machine` calls the rules: `election`
+//! `scan`, `line`, `words` and `stream` make bytes into events; `node`, `log` and `slots` are what is known; `machine` calls the rules: `election`
 //! (T1, T2), `monotone` (T3), `matching` (T4, T5), `state` (T6), `completeness` (T7), `commit` (T8, T9), `once` (T10, T11), `fresh` (T12),
 //! `membership` (T13), `amplification` (T14), `progress` (T15).
 
@@ -18,7 +18,7 @@ mod clocks;
 mod commit;
 mod completeness;
 mod election;
-mod event;
+pub mod event;
 mod fresh;
 mod line;
 mod log;
@@ -40,14 +40,18 @@ mod stream;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::io;
 
 use self::breach::{Breach, Node, Nodes, Rule};
+use self::event::{Told, What};
 use self::machine::Machine;
+pub use self::names::NameId;
 use self::names::Names;
 use self::progress::Quiet;
 use self::stream::Stream;
+pub use self::words::MessageId;
 use super::error::TraceError;
 use super::{Conditions, Promise, Violation, seconds};
 
@@ -90,6 +94,18 @@ impl RaftRules {
     pub fn feed(&mut self, node: &str, bytes: &[u8]) {
         if let Some(place) = self.place(node) {
             self.streams[place].take(node, bytes, &mut self.names);
+        }
+    }
+
+    /// The number of a member's or client's name in what is [told](RaftRules::tell).
+    pub fn name(&mut self, text: &str) -> NameId {
+        self.names.intern(text)
+    }
+
+    /// Takes the next event of a node's trace as a value, instead of bytes. Nothing is judged yet. A node that is not known is passed over.
+    pub fn tell(&mut self, node: &str, told: &Told, what: What) {
+        if let Some(place) = self.place(node) {
+            self.streams[place].tell(told, what);
         }
     }
 

@@ -2,9 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-/// A member's or a client's name, as a place in [`Names`].
+/// A member's or a client's name, as its number in one set of traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct NameId(u32);
+pub struct NameId(u32);
 
 /// Every name of a set of traces, stored once.
 #[derive(Debug, Clone, Default)]

@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::event::Event;
+use super::event::{Event, Told, What};
 use super::line::{self, Line};
 use super::names::Names;
+use super::scan::Refusal;
 use crate::escape::visible;
 use crate::history::read::LINE_BYTES_MAX;
 use crate::trace::error::{TraceError, TraceErrorKind};
@@ -63,6 +64,25 @@ impl Stream {
         }
     }
 
+    /// Takes an event that was told as a value, in place of its line. After an error nothing is taken any more.
+    pub(super) fn tell(&mut self, told: &Told, what: What) {
+        if self.error.is_some() {
+            return;
+        }
+        self.n_lines += 1;
+        let kind = if matches!(what, What::Start(_)) { line::START } else { "" };
+        if let Err(kind) = self.enter_life((told.incarnation, told.seq), Ok(kind), 0) {
+            return self.fail(kind);
+        }
+        self.stamp = self.stamp.max(told.lamport);
+        self.events.push_back(Event {
+            line: u32::try_from(self.n_lines).unwrap_or(u32::MAX),
+            mono_ns: told.mono_ns,
+            lamport: told.lamport,
+            what,
+        });
+    }
+
     /// Ends the reading.
     pub(super) fn fail(&mut self, kind: TraceErrorKind) {
         let line = self.n_lines.max(1);
@@ -100,7 +120,8 @@ impl Stream {
             let found = visible(found, NAME_CHARS_MAX);
             return Err(TraceErrorKind::OtherNode { found });
         }
-        let mono_offset_ns = self.enter_life(&read)?;
+        let (incarnation, seq) = (read.incarnation().map_err(refused)?, read.seq().map_err(refused)?);
+        let mono_offset_ns = self.enter_life((incarnation, seq), read.kind(), read.mono_offset_ns())?;
         let what = read.what(names, mono_offset_ns).map_err(refused)?;
         let lamport = read.lamport().map_err(refused)?;
         let mono_ns = read.mono_ns().map_err(refused)?;
@@ -114,9 +135,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Checks the line's place in its life, and begins a new life if it says so. Returns the shift of the life's clock.
-    fn enter_life(&mut self, read: &Line<'_>) -> Result<i64, TraceErrorKind> {
-        let (found, seq) = (read.incarnation().map_err(refused)?, read.seq().map_err(refused)?);
+    /// Checks an event's place in its life, and begins a new life if it says so. Returns the shift of the life's clock.
+    fn enter_life(&mut self, (found, seq): (u64, u64), kind: Result<&str, Refusal>, mono_offset_ns: i64) -> Result<i64, TraceErrorKind> {
         if let Some(life) = &mut self.life {
             if found == life.incarnation {
                 if life.last_seq.checked_add(1) != Some(seq) {
@@ -131,10 +151,9 @@ impl Stream {
                 return Err(TraceErrorKind::OldIncarnation { found, before });
             }
         }
-        if seq != 0 || read.kind().map_err(refused)? != line::START {
+        if seq != 0 || kind.map_err(refused)? != line::START {
             return Err(TraceErrorKind::NoStart { incarnation: found });
         }
-        let mono_offset_ns = read.mono_offset_ns();
         self.life = Some(Life {
             incarnation: found,
             last_seq: 0,
