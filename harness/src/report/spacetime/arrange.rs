@@ -31,8 +31,10 @@ pub(super) type Point = (f64, f64);
 pub(super) enum Fate {
     /// Both ends are drawn.
     Received,
-    /// No receipt is among the events: lost, or still under way.
+    /// No receipt is among the events, though those of the receiver reach back to the sending: lost, or still under way.
     Lost,
+    /// The receiver's events begin only after the sending: nobody knows.
+    Unseen,
     /// It was sent before the first event.
     Earlier,
 }
@@ -169,7 +171,12 @@ fn arrow<'a>(around: &Neighbourhood, points: &[Point], message: &'a NeighbourMes
     };
     let (from, to, fate) = match (point(message.sent), point(message.received)) {
         (Some(from), Some(to)) => (from, to, Fate::Received),
-        (Some(from), None) => (from, (from.0 + STUB_PX, towards(from.1, message.to)), Fate::Lost),
+        (Some(from), None) => {
+            let first = around.events.iter().position(|event| Some(event.lane) == message.to);
+            let is_seen = first.and_then(|first| points.get(first)).is_some_and(|first| first.0 <= from.0);
+            let fate = if is_seen { Fate::Lost } else { Fate::Unseen };
+            (from, (from.0 + STUB_PX, towards(from.1, message.to)), fate)
+        }
         (None, Some(to)) => ((to.0 - STUB_PX, towards(to.1, message.from)), to, Fate::Earlier),
         (None, None) => return None,
     };

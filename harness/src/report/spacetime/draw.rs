@@ -10,8 +10,8 @@ use crate::report::shapes::{CHAR_PX, SMALL_PX, line, n, path, rect, text};
 use crate::report::witness::words::{columns, duration, long, moment};
 use crate::report::words::shortened;
 
-/// Below the last lane: the axis, its times, what is left out.
-const FOOT_PX: f64 = 44.0;
+/// Below the last lane: the axis with its times, and what is left out.
+const FOOT_PX: (f64, f64) = (30.0, 16.0);
 /// Half the height of a diamond, and of one that breaks the rule.
 const MARK_PX: (f64, f64) = (4.5, 7.5);
 /// An arrow stops this far before the event, so that both are seen.
@@ -19,7 +19,12 @@ const STOP_PX: f64 = 4.0;
 
 /// The picture as an `<svg>` without style.
 pub(super) fn svg(arranged: &Arranged<'_>, finding: &RuleFinding) -> Element {
-    let (width, height) = (arranged.width.round(), (arranged.bottom + FOOT_PX).round());
+    let foot = if arranged.pauses.is_empty() {
+        FOOT_PX.0
+    } else {
+        FOOT_PX.0 + FOOT_PX.1
+    };
+    let (width, height) = (arranged.width.round(), (arranged.bottom + foot).round());
     // On a narrow screen: how far it may be scaled down before it is scrolled.
     let class = if width <= 1_000.0 { "narrow" } else { "wide" };
     let name = long(&format!("{}: {}", finding.rule, finding.message));
@@ -100,7 +105,7 @@ fn message(arranged: &Arranged<'_>, arrow: &Arrow<'_>) -> Element {
     let (x0, y0) = arrow.from;
     let tip = match arrow.fate {
         Fate::Lost => arrow.to,
-        Fate::Received | Fate::Earlier => before(arrow.from, arrow.to),
+        Fate::Received | Fate::Earlier | Fate::Unseen => before(arrow.from, arrow.to),
     };
     let group = element("g")
         .class("message")
@@ -110,6 +115,10 @@ fn message(arranged: &Arranged<'_>, arrow: &Arrow<'_>) -> Element {
         Fate::Lost => {
             let (x, y) = (n(tip.0 - 4.0), n(tip.1 - 4.0));
             group.with(path(&format!("M{x} {y}l8 8m0 -8l-8 8"), "loss"))
+        }
+        Fate::Unseen => {
+            let (x, y) = arrow.to;
+            group.with(element("circle").at([("cx", x), ("cy", y), ("r", 2.5)]).class("origin"))
         }
         Fate::Received => group.with(tip_of(arrow, tip)),
         Fate::Earlier => {
@@ -149,6 +158,7 @@ fn message_title(arranged: &Arranged<'_>, arrow: &Arrow<'_>) -> String {
         (Fate::Received, true) => ", received before it was sent: one of the traces is broken",
         (Fate::Received, false) => "",
         (Fate::Lost, _) => ", no receipt in the picture: lost, or still under way",
+        (Fate::Unseen, _) => ", whether it was received is not in the picture",
         (Fate::Earlier, _) => ", sent before the picture",
     };
     format!(
@@ -212,21 +222,19 @@ fn axis(arranged: &Arranged<'_>) -> Vec<Element> {
         .collect();
     let ends = [left, right];
     moments.sort_by_key(|(x, time_ns, breaks)| (!breaks, !ends.contains(x), *time_ns));
-    let mut taken: Vec<f64> = Vec::new();
+    let mut taken: Vec<(f64, String)> = Vec::new();
     for (x, time_ns, breaks) in moments {
         let label = at(time_ns, 4);
         let width = columns(&label) * SMALL_PX;
-        if taken.iter().all(|other| (other - x).abs() >= width + 14.0) {
-            taken.push(x);
+        if taken
+            .iter()
+            .all(|(other, said)| (other - x).abs() >= width + 14.0 && *said != label)
+        {
             let middle = x.clamp(width / 2.0 + 4.0, arranged.width - width / 2.0 - 4.0);
             marks.push(line(x, y, x, y + 5.0, "axis"));
-            marks.push(text(
-                middle,
-                y + 18.0,
-                "middle",
-                if breaks { "tiny wrong" } else { "small" },
-                &label,
-            ));
+            let class = if breaks { "tiny wrong" } else { "small" };
+            marks.push(text(middle, y + 18.0, "middle", class, &label));
+            taken.push((x, label));
         }
     }
     let left_out = |&(x, time_ns): &(f64, u64)| text(x, y + 34.0, "middle", "small", &format!("{} left out", duration(time_ns)));

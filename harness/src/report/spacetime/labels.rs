@@ -81,7 +81,14 @@ pub(super) fn labels(arranged: &Arranged<'_>) -> Vec<Label> {
     for (event, &point) in events.filter(|(event, _)| !event.breaks && !is_end(&event.kind)) {
         desk.name_event(&event.label, point, false);
     }
-    for arrow in &arranged.arrows {
+    // Nearest to what is broken first: there the names are needed.
+    let middle = arranged.zone().map_or(0.0, |(from, to)| (from + to) / 2.0);
+    let mut arrows: Vec<&Arrow<'_>> = arranged.arrows.iter().collect();
+    arrows.sort_by(|one, other| {
+        let away = |arrow: &Arrow<'_>| (along(arrow, 0.5).0 - middle).abs();
+        away(one).total_cmp(&away(other))
+    });
+    for arrow in arrows {
         desk.name_message(arrow);
     }
     desk.labels
@@ -153,8 +160,12 @@ impl Desk<'_> {
             .points
             .iter()
             .any(|&(x, y)| room.touches(&Room((x - MARK_PX, y - MARK_PX), (x + MARK_PX, y + MARK_PX))));
+        let on_edge = self.arranged.zone().is_some_and(|(from, to)| {
+            // What breaks the rule may stand on its own edges.
+            !label.breaks && [from, to].iter().any(|x| room.0.0 < *x && *x < room.1.0)
+        });
         let on_arrow = self.arranged.arrows.iter().any(|arrow| room.crosses((arrow.from, arrow.to)));
-        !on_lane && !on_mark && !on_arrow && self.is_apart(label)
+        !on_lane && !on_mark && !on_edge && !on_arrow && self.is_apart(label)
     }
 }
 

@@ -18,10 +18,11 @@ const LINE_CHARS_MAX: usize = 2_000;
 /// The whole page.
 pub(super) fn page(header: Option<&Header>, finding: &RuleFinding, arranged: &Arranged<'_>, picture: Element) -> String {
     let message = shortened(&finding.message, LINE_CHARS_MAX);
-    let why = finding
-        .evidence
-        .iter()
-        .map(|line| element("p").class("why").text(&sentence(&shortened(line, LINE_CHARS_MAX))));
+    // The first line is a sentence about the rule, the others begin with a node's name.
+    let why = finding.evidence.iter().enumerate().map(|(place, line)| {
+        let line = shortened(line, LINE_CHARS_MAX);
+        element("p").class("why").text(&if place == 0 { sentence(&line) } else { line })
+    });
     let main = element("main")
         .with_all(header.map(crumb))
         .with(
@@ -76,6 +77,7 @@ fn legend(arranged: &Arranged<'_>) -> Element {
             has(Fate::Lost),
             "dashed, ending in ✕: no receipt in the picture; lost, or still under way",
         ),
+        (has(Fate::Unseen), "—○ whether it was received is not in the picture"),
         (has(Fate::Earlier), "○→ sent before the picture"),
         (
             arranged.zone().is_some(),
