@@ -12,5 +12,6 @@ pub mod judge;
 pub mod linearizability;
 pub mod model;
 pub mod online;
+pub mod parallel;
 pub mod trace;
 pub mod verdict;

@@ -1,0 +1,90 @@
+//! Work spread over threads such that the spreading can never be seen in the answer.
+//!
+//! [`map`] is all there is: each item is worked on alone, by a function that sees nothing but the item, and the results stand in the
+//! items' order. Which thread took which item, and when, reaches nobody; the same items give the same results on one thread and on
+//! seven. This is the only file of the checker that starts threads. The one not taken is a shared pool: it would be a state of the whole
+//! program, and starting a thread costs some 20 µs where the work that is worth a thread takes milliseconds.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// The results of `work` on each item, in the items' order, found by at most `threads` threads (0 counts as 1).
+///
+/// Items are begun in the order of falling `weight` (any measure of how long they take), equal ones in their order, so that a long item
+/// does not begin when all others are done. On one thread the items are worked on in the same order, on the caller's.
+///
+/// # Panics
+/// If `work` panics, with the same panic: on another thread as soon as all threads have ended.
+pub fn map<T: Sync, R: Send>(items: &[T], threads: usize, weight: impl Fn(&T) -> u64, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|&place| std::cmp::Reverse(weight(&items[place])));
+    let next = AtomicUsize::new(0);
+    let work_until_done = || {
+        let mut done = Vec::new();
+        // The counter orders nothing but itself: what the items hold was there before the threads were.
+        while let Some(&place) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((place, work(&items[place])));
+        }
+        done
+    };
+    let others = threads.min(items.len()).saturating_sub(1);
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(work_until_done)).collect();
+        let mut done = work_until_done();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|&(place, _)| place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::{Barrier, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn results_stand_in_the_items_order_whatever_the_threads() {
+        let items: Vec<u64> = (0..200).map(|item| item * 7919 % 211).collect();
+        let expected: Vec<u64> = items.iter().map(|item| item * item).collect();
+        for threads in [0, 1, 2, 7, 500] {
+            assert_eq!(map(&items, threads, |&item| item, |&item| item * item), expected);
+        }
+        assert_eq!(map(&[], 2, |&()| 0, |&()| 0), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn the_heaviest_item_is_begun_first_and_equals_in_their_order() {
+        let begun = Mutex::new(Vec::new());
+        let items = [("a", 1), ("b", 3), ("c", 2), ("d", 3)];
+        map(&items, 1, |item| item.1, |item| begun.lock().unwrap().push(item.0));
+        assert_eq!(*begun.lock().unwrap(), ["b", "d", "c", "a"]);
+    }
+
+    #[test]
+    fn every_thread_takes_work() {
+        // Nobody passes the barrier until three are in it.
+        let barrier = Barrier::new(3);
+        let work = |_: &u8| {
+            barrier.wait();
+            thread::current().id()
+        };
+        let threads = map(&[1, 2, 3], 3, |_| 0, work);
+        let different: BTreeSet<String> = threads.iter().map(|id| format!("{id:?}")).collect();
+        assert_eq!(different.len(), 3);
+    }
+
+    #[test]
+    fn a_panic_of_the_work_is_the_callers() {
+        for threads in [1, 2, 7] {
+            let caught = std::panic::catch_unwind(|| map(&[1, 2, 3, 4], threads, |_| 0, |&item| assert!(item != 3, "item three")));
+            let message = caught.unwrap_err();
+            assert_eq!(message.downcast_ref::<&str>(), Some(&"item three"));
+        }
+    }
+}
