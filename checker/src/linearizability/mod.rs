@@ -37,11 +37,13 @@ mod zones;
 
 pub mod certificate;
 pub mod general;
+pub mod proof;
 pub mod verify;
 pub mod witness;
 
 pub use self::budget::{Budget, Stop};
 pub use self::certificate::{Certificate, Side};
+pub use self::proof::Proof;
 pub use self::time::Place;
 pub use self::window::Window;
 pub use self::witness::Witness;

@@ -22,6 +22,12 @@ use crate::history::values::ValueId;
 #[error("{0}")]
 pub struct Rejection(&'static str);
 
+impl Rejection {
+    pub(super) fn of(why: &'static str) -> Rejection {
+        Rejection(why)
+    }
+}
+
 fn require(holds: bool, otherwise: &'static str) -> Result<(), Rejection> {
     if holds { Ok(()) } else { Err(Rejection(otherwise)) }
 }
