@@ -24,14 +24,19 @@
 //! Memory is the configurations of one moment and one step per operation; the problem is NP-complete (Gibbons and Korach 1997), so a
 //! [`Meter`] counts the work and ends it.
 
+mod antichain;
 mod configuration;
+mod counts;
 mod register;
+mod step;
 mod sweep;
 mod trail;
+mod wanted;
 
 use self::register::Act;
 pub(super) use self::register::Item;
 pub(super) use self::register::Register;
+use self::sweep::Sweep;
 use super::budget::{Ended, Meter};
 
 /// What the search found.
@@ -60,19 +65,29 @@ pub(super) struct Unfinished {
 }
 
 /// Searches for an order of the register's operations.
+///
+/// What the configurations have used up of operations of unknown outcome is not compared at first: of two that are alike otherwise one
+/// stays. An order that is found then is one. If none is found, and some configuration wanted more of a class than there was, then one
+/// that was dropped might have had it: the search begins again and compares that class too.
 pub(super) fn search(register: &Register, meter: &Meter<'_>) -> Found {
-    // Words of 64 slots; more operations at once than the last are not a history of clients that issue one operation at a time.
+    let mut scarce = vec![false; register.classes.len()];
+    loop {
+        let (found, blocked) = sweep(register, meter, &scarce);
+        let is_new = |class: &usize| blocked[*class] && !scarce[*class];
+        let new: Vec<usize> = (0..scarce.len()).filter(is_new).collect();
+        if !matches!(found, Found::Invalid(_)) || new.is_empty() {
+            return found;
+        }
+        new.into_iter().for_each(|class| scarce[class] = true);
+    }
+}
+
+/// One sweep, with as many words of 64 slots as there are operations under way at once.
+fn sweep(register: &Register, meter: &Meter<'_>, scarce: &[bool]) -> (Found, Vec<bool>) {
     match register.width {
-        0..=64 => sweep::sweep::<1>(register, meter),
-        65..=128 => sweep::sweep::<2>(register, meter),
-        129..=512 => sweep::sweep::<8>(register, meter),
-        513..=4_096 => sweep::sweep::<64>(register, meter),
-        width => Found::Open(Unfinished {
-            why: Ended::Width(width),
-            at: 0,
-            since: None,
-            open: width,
-            unknown: 0,
-        }),
+        0..=64 => Sweep::<[u64; 1]>::of(register, meter, scarce).run(),
+        65..=128 => Sweep::<[u64; 2]>::of(register, meter, scarce).run(),
+        129..=512 => Sweep::<[u64; 8]>::of(register, meter, scarce).run(),
+        _ => Sweep::<Box<[u64]>>::of(register, meter, scarce).run(),
     }
 }

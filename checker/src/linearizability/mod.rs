@@ -29,6 +29,7 @@ mod frontier;
 mod key;
 mod meaning;
 mod order;
+mod repair;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -119,7 +120,7 @@ pub fn linearization_with(history: &History, key: Option<KeyId>, options: &Optio
 fn check_key(history: &History, key: Option<KeyId>, places: &[u32], options: &Options<'_>) -> KeyResult {
     let (algorithm, judged) = key::judge(history, places, options);
     let (verdict, reason, certificate) = match judged {
-        Judged::Valid => (Verdict::Valid, None, None),
+        Judged::Valid(_) => (Verdict::Valid, None, None),
         Judged::Unknown(reason) => (Verdict::Unknown, Some(reason), None),
         Judged::Invalid(certificate) => (Verdict::Invalid, None, Some(certificate)),
     };
