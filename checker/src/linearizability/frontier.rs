@@ -9,17 +9,26 @@
 //! linearizable. Nothing needs to take effect before somebody else's return forces it to, which is why looking only there is enough: moved
 //! to the next return at which it is needed, an operation stays within its interval and behind everything it stood behind.
 //!
-//! **Absorption.** A write may take effect directly before another write, unseen. So a write that returns has taken effect either visibly,
-//! or unseen at any visible write since its invocation: `written_at` is all that must be known, and no configuration has to say which
-//! writes went by unseen. Both branches are kept where somebody still looks for its value. A compare-and-set is no such moment: nothing
-//! fits between it and what it found.
+//! **What helps.** Of the sequences only those are tried whose every change helps somebody: it is x, or leaves a value that a read under way
+//! still has to see or a compare-and-set under way still has to find, or is a compare-and-set that returns. Any other change can wait: as
+//! the last of its sequence it can as well be the first of a later one, where by then somebody may want it, and a write before another
+//! write can as well go by unseen.
+//!
+//! **Absorption.** That is, a write may take effect directly before another write, unseen. So a write that returns has taken effect either
+//! visibly, or unseen at any visible write since its invocation: `written_at` is all that must be known, and no configuration has to say
+//! which writes went by unseen. Both branches are kept where somebody still looks for its value. A compare-and-set is no such moment:
+//! nothing fits between it and what it found, except a write of that same value.
+//!
+//! **Forgotten values.** A value that no operation to come or under way looks for, nor for anything else than it, is like any other such
+//! value; they count as one.
 //!
 //! **Dominance.** Of two configurations with the same value and the same compare-and-sets done, the one that used up no more writes, served
 //! no fewer reads, and was written no earlier can do whatever the other can; the other is dropped.
 //!
 //! **Unknown outcomes** never return, so they are never forced and two of the same kind differ in nothing but their invocation. They are
 //! counted per class (write v; replace a by b), used earliest first, and one whose value nobody looks for any more is never used. A write
-//! under way of the same value is used before them, the one that must return first before the others: exchanged, they do no worse.
+//! under way of the same value is used before them, the one that must return first before the others: exchanged, they do no worse. How
+//! many were used up is compared only where they ran out ([`search`]).
 //!
 //! Memory is the configurations of one moment and one step per operation; the problem is NP-complete (Gibbons and Korach 1997), so a
 //! [`Meter`] counts the work and ends it.
@@ -33,6 +42,7 @@ mod sweep;
 mod trail;
 mod wanted;
 
+use self::counts::Compared;
 use self::register::Act;
 pub(super) use self::register::Item;
 pub(super) use self::register::Register;
@@ -68,26 +78,34 @@ pub(super) struct Unfinished {
 ///
 /// What the configurations have used up of operations of unknown outcome is not compared at first: of two that are alike otherwise one
 /// stays. An order that is found then is one. If none is found, and some configuration wanted more of a class than there was, then one
-/// that was dropped might have had it: the search begins again and compares that class too.
+/// that was dropped might have had it. So the search begins again and keeps those that used up less in all, then also those that used
+/// up less of the classes that ran out where it ended. What is not linearizable although nothing ran out, but what was compared, is not.
 pub(super) fn search(register: &Register, meter: &Meter<'_>) -> Found {
-    let mut scarce = vec![false; register.classes.len()];
+    let mut compared = Compared {
+        totals: false,
+        classes: vec![false; register.classes.len()],
+    };
     loop {
-        let (found, blocked) = sweep(register, meter, &scarce);
-        let is_new = |class: &usize| blocked[*class] && !scarce[*class];
-        let new: Vec<usize> = (0..scarce.len()).filter(is_new).collect();
-        if !matches!(found, Found::Invalid(_)) || new.is_empty() {
+        let (found, blocked) = sweep(register, meter, &compared);
+        let last = blocked.iter().max().copied().unwrap_or(0);
+        if !matches!(found, Found::Invalid(_)) || last == 0 {
             return found;
         }
-        new.into_iter().for_each(|class| scarce[class] = true);
+        if compared.totals {
+            let now_compared = compared.classes.iter_mut().zip(&blocked);
+            now_compared.for_each(|(compared, blocked)| *compared |= *blocked == last);
+        }
+        compared.totals = true;
     }
 }
 
 /// One sweep, with as many words of 64 slots as there are operations under way at once.
-fn sweep(register: &Register, meter: &Meter<'_>, scarce: &[bool]) -> (Found, Vec<bool>) {
+fn sweep(register: &Register, meter: &Meter<'_>, compared: &Compared) -> (Found, Vec<u32>) {
+    let compared = compared.clone();
     match register.width {
-        0..=64 => Sweep::<[u64; 1]>::of(register, meter, scarce).run(),
-        65..=128 => Sweep::<[u64; 2]>::of(register, meter, scarce).run(),
-        129..=512 => Sweep::<[u64; 8]>::of(register, meter, scarce).run(),
-        _ => Sweep::<Box<[u64]>>::of(register, meter, scarce).run(),
+        0..=64 => Sweep::<[u64; 1]>::of(register, meter, compared).run(),
+        65..=128 => Sweep::<[u64; 2]>::of(register, meter, compared).run(),
+        129..=512 => Sweep::<[u64; 8]>::of(register, meter, compared).run(),
+        _ => Sweep::<Box<[u64]>>::of(register, meter, compared).run(),
     }
 }

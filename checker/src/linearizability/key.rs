@@ -48,15 +48,16 @@ pub(super) fn judge(history: &History, places: &[u32], options: &Options<'_>) ->
 }
 
 /// An order that proves a key linearizable.
-pub(super) fn order(history: &History, places: &[u32], options: &Options<'_>) -> Option<Vec<u32>> {
-    match judge(history, places, options) {
-        (_, Judged::Valid(Some(order))) => Some(order),
+pub(super) fn order(history: &History, places: &[u32], options: &Options<'_>) -> Option<Vec<usize>> {
+    let order = match judge(history, places, options) {
+        (_, Judged::Valid(Some(order))) => order,
         (_, Judged::Valid(None)) => {
             let zones = Zones::of(history, places).ok()?;
-            Some(order::linearization(history, places, &zones))
+            order::linearization(history, places, &zones)
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(order.into_iter().map(|place| place as usize).collect())
 }
 
 /// The zones' order with the failed compare-and-sets in it, or what contradicts them.

@@ -1,12 +1,16 @@
 //! The verifier: replays a proof in one pass, knowing nothing of how it was found.
 //!
-//! It is short so that a person can check it, and it shares no code with the algorithms: only the history and the rule of precedence
-//! (`a` before `b` if a's return plus the clock error is before b's invocation) are common.
+//! [`replay`] is all that `valid` rests on: fifty lines that share nothing with the algorithms but the history itself. What `invalid` rests
+//! on stands here, one short rule per kind of certificate; it shares with the algorithms what an operation means and the rule of precedence
+//! (`a` before `b` if a's return plus the clock error is before b's invocation), and for a window of more than twenty operations the search.
+
+mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use self::replay::Replay;
 use super::budget::{Budget, Meter};
 use super::certificate::{Certificate, Side};
 use super::frontier::{Found, Item, Register, search};
@@ -37,38 +41,7 @@ fn require(holds: bool, otherwise: &'static str) -> Result<(), Rejection> {
 /// # Errors
 /// If the order leaves out or repeats an operation, contradicts time, or a read sees another value than the last one written.
 pub fn valid(history: &History, key: Option<KeyId>, order: &[usize]) -> Result<(), Rejection> {
-    let mut used = vec![false; history.operations.len()];
-    let mut value = ValueId::NULL;
-    let mut latest_invocation_ns = 0;
-    for &place in order {
-        let operation = history
-            .operations
-            .get(place)
-            .ok_or(Rejection("the order names an operation that does not exist"))?;
-        require(operation.key == key, "the order names an operation on another key")?;
-        require(!std::mem::replace(&mut used[place], true), "the order names an operation twice")?;
-        latest_invocation_ns = latest_invocation_ns.max(operation.invoked_ns);
-        require(
-            !returned_before(history, operation, latest_invocation_ns),
-            "an operation stands after one that began after its return",
-        )?;
-        match Meaning::of(history, operation) {
-            Meaning::Wrote(written) => value = written,
-            Meaning::Saw(seen) => require(seen == value, "a read does not see the last value written")?,
-            Meaning::Replaced(expected, new) => {
-                require(expected == value, "a compare-and-set does not find what it expects")?;
-                value = new;
-            }
-            Meaning::SawOther(expected) => require(expected != value, "a failed compare-and-set finds what it expects")?,
-            Meaning::Nothing => return Err(Rejection("the order contains an operation that did not happen")),
-            Meaning::Foreign => return Err(Rejection("the order contains an operation that no register knows")),
-        }
-    }
-    let left_out = history.operations.iter().zip(used).any(|(operation, used)| {
-        let says_something = operation.key == key && Meaning::of(history, operation) != Meaning::Nothing;
-        says_something && operation.outcome != Outcome::Unknown && !used
-    });
-    require(!left_out, "the order leaves out an operation that happened")
+    Replay::of(history).order(key, order)
 }
 
 /// Checks that `certificate` proves the register `key` not linearizable.

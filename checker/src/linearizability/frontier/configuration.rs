@@ -79,8 +79,8 @@ pub(super) struct Configuration<S> {
 }
 
 impl<S: Slots> Configuration<S> {
-    /// Whether whatever can follow this one can follow `other` too: `other` has used up no more and served no less. What classes that are
-    /// not scarce have used up decides only between two that are equal otherwise.
+    /// Whether whatever can follow this one can follow `other` too: `other` has used up no more and served no less. What was used up of
+    /// unknown outcomes decides only between two that are equal otherwise, as far as it is not compared.
     pub(super) fn is_dominated_by(&self, other: &Configuration<S>, counts: &Counts) -> bool {
         if other.written_at < self.written_at || !other.used.is_within(&self.used) || !self.served.is_within(&other.served) {
             return false;

@@ -7,16 +7,25 @@ use rustc_hash::FxHashMap;
 /// Class and count, sorted by class, none zero.
 type List = Rc<[(u32, u32)]>;
 
-/// Every list that a configuration may point to, and which classes are scarce.
+/// Every list that a configuration may point to, how many of each class there are, and which classes are compared.
 pub(super) struct Counts {
     lists: Vec<List>,
     totals: Vec<u32>,
     /// Never iterated: its order is nobody's.
     places: FxHashMap<List, u32>,
-    /// Per class: whether what was used up of it is compared.
-    scarce: Vec<bool>,
-    any_scarce: bool,
+    /// Per class: how many were invoked.
+    pub(super) available: Vec<u32>,
+    compared: Compared,
     swept: usize,
+}
+
+/// What is compared of what two configurations have used up.
+#[derive(Debug, Clone)]
+pub(super) struct Compared {
+    /// How much it is in all.
+    pub(super) totals: bool,
+    /// And how much of each class that is true here.
+    pub(super) classes: Vec<bool>,
 }
 
 /// The place of the empty list.
@@ -26,13 +35,13 @@ pub(super) const NONE: u32 = 0;
 const SWEEP_MIN: usize = 1 << 12;
 
 impl Counts {
-    pub(super) fn new(scarce: Vec<bool>) -> Counts {
+    pub(super) fn new(compared: Compared) -> Counts {
         let mut counts = Counts {
             lists: Vec::new(),
             totals: Vec::new(),
             places: FxHashMap::default(),
-            any_scarce: scarce.contains(&true),
-            scarce,
+            available: vec![0; compared.classes.len()],
+            compared,
             swept: 0,
         };
         counts.place(&[]);
@@ -84,17 +93,18 @@ impl Counts {
         self.place(&shorter)
     }
 
-    /// Whether `one` used up no more of any scarce class than `other`.
+    /// Whether `one` used up no more than `other`, as far as that is compared.
     pub(super) fn are_within(&self, one: u32, other: u32) -> bool {
-        if !self.any_scarce {
+        if !self.compared.totals {
             return true;
         }
-        let mut scarce = self.lists[one as usize].iter().filter(|(class, _)| self.scarce[*class as usize]);
-        scarce.all(|&(class, count)| count <= self.count(other, class))
+        let mut used = self.lists[one as usize].iter();
+        self.total(one) <= self.total(other) && used.all(|&(class, count)| !self.is_compared(class) || count <= self.count(other, class))
     }
 
-    pub(super) fn is_scarce(&self, class: u32) -> bool {
-        self.scarce[class as usize]
+    /// Whether what was used up of a class is always compared.
+    pub(super) fn is_compared(&self, class: u32) -> bool {
+        self.compared.classes[class as usize]
     }
 
     /// Bytes that it holds: each list stands in the table and in the map.

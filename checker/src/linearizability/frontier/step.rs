@@ -92,9 +92,9 @@ impl<S: Slots> Sweep<'_, S> {
 
     /// Whether some of a class is not used up.
     fn has_left(&mut self, from: &Configuration<S>, class: u32) -> bool {
-        let left = self.counts.count(from.counts, class) < self.available[class as usize];
-        if !left && !self.counts.is_scarce(class) {
-            self.blocked[class as usize] = true;
+        let left = self.counts.count(from.counts, class) < self.counts.available[class as usize];
+        if !left && !self.counts.is_compared(class) {
+            self.blocked[class as usize] = self.now;
         }
         left
     }

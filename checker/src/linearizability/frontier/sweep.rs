@@ -2,7 +2,7 @@
 
 use super::antichain::Antichain;
 use super::configuration::{Configuration, Slots};
-use super::counts::{self, Counts};
+use super::counts::{self, Compared, Counts};
 use super::register::Item;
 use super::trail::{START, Trail};
 use super::wanted::Wanted;
@@ -31,13 +31,12 @@ pub(super) struct Sweep<'a, S> {
     /// How many failed compare-and-sets that have not returned, those to come included, expect each value; and how many there are.
     others: Vec<u32>,
     pub(super) failed: u32,
-    /// How many of each class of unknown outcomes were invoked.
-    pub(super) available: Vec<u32>,
     /// The classes of which some were invoked: those whose value somebody may still mention, and the others.
     pub(super) open_classes: Vec<u32>,
     pub(super) forgotten_classes: Vec<u32>,
-    /// Per class: whether a configuration had none left where another that was dropped may have had one.
-    pub(super) blocked: Vec<bool>,
+    /// Per class: the last event at which a configuration had none left where another that was dropped may have had one; 0 if there was
+    /// none.
+    pub(super) blocked: Vec<u32>,
     frontier: Vec<Configuration<S>>,
     pub(super) trail: Trail,
     pub(super) counts: Counts,
@@ -51,8 +50,7 @@ pub(super) struct Sweep<'a, S> {
 }
 
 impl<'a, S: Slots> Sweep<'a, S> {
-    /// What the configurations used up is compared for the classes that are `scarce`.
-    pub(super) fn of(register: &'a Register, meter: &'a Meter<'a>, scarce: &[bool]) -> Sweep<'a, S> {
+    pub(super) fn of(register: &'a Register, meter: &'a Meter<'a>, compared: Compared) -> Sweep<'a, S> {
         // One more than there are: a value that nobody mentions any more.
         let (mut looks, mut others, mut failed) = (vec![0; register.values + 1], vec![0; register.values + 1], 0);
         for act in &register.acts {
@@ -75,10 +73,9 @@ impl<'a, S: Slots> Sweep<'a, S> {
             looks,
             others,
             failed,
-            available: vec![0; register.classes.len()],
             open_classes: Vec::new(),
             forgotten_classes: Vec::new(),
-            blocked: vec![false; register.classes.len()],
+            blocked: vec![0; register.classes.len()],
             frontier: vec![Configuration {
                 value: register.initial,
                 written_at: 0,
@@ -89,7 +86,7 @@ impl<'a, S: Slots> Sweep<'a, S> {
                 trail: START,
             }],
             trail: Trail::new(),
-            counts: Counts::new(scarce.to_vec()),
+            counts: Counts::new(compared),
             now: 0,
             done: Antichain::new(),
             seen: Antichain::new(),
@@ -98,8 +95,8 @@ impl<'a, S: Slots> Sweep<'a, S> {
         }
     }
 
-    /// What was found, and the classes that were blocked on the way.
-    pub(super) fn run(mut self) -> (Found, Vec<bool>) {
+    /// What was found, and when each class was blocked last.
+    pub(super) fn run(mut self) -> (Found, Vec<u32>) {
         let register = self.register;
         let mut since = None;
         for &(_, is_return, item) in &register.events {
@@ -118,7 +115,7 @@ impl<'a, S: Slots> Sweep<'a, S> {
                         at: item as usize,
                         since,
                         open,
-                        unknown: self.available.iter().map(|count| *count as usize).sum(),
+                        unknown: self.counts.available.iter().map(|count| *count as usize).sum(),
                     };
                     return (Found::Open(unfinished), self.blocked);
                 }
@@ -133,13 +130,13 @@ impl<'a, S: Slots> Sweep<'a, S> {
     fn invoke(&mut self, item: u32) {
         let act = self.register.acts[item as usize];
         if let Some(&class) = self.register.class_of.get(&item) {
-            if self.available[class as usize] == 0 {
+            if self.counts.available[class as usize] == 0 {
                 match act.left().is_some_and(|value| self.is_forgotten(value)) {
                     true => self.forgotten_classes.push(class),
                     false => self.open_classes.push(class),
                 }
             }
-            self.available[class as usize] += 1;
+            self.counts.available[class as usize] += 1;
             return;
         }
         let slot = self
