@@ -63,22 +63,26 @@ pub(super) fn around(history: &History, places: &[u32], middle: Place, margin: u
             after.push((at_ns, place));
         }
     }
-    let anchor = match before.len().checked_sub(margin) {
-        Some(nth) => before.select_nth_unstable(nth).1.1,
-        None => Place::INITIAL,
-    };
+    before.sort_unstable();
     let last = margin.min(after.len()).checked_sub(1)?;
-    let unplaceable = after.select_nth_unstable(last).1.1;
+    let end = after.select_nth_unstable(last).1.1;
     let shrink = Shrink {
         history,
         places,
-        unplaceable,
+        unplaceable: end,
         meter,
     };
-    let operations = shrink.within(anchor, unplaceable);
-    let unplaceable = shrink.contradiction(anchor, unplaceable, &operations)?;
-    let window = shrink.window(anchor, unplaceable, operations);
-    Some(shrink.without_values(shrink.without_reads(window)))
+    // What overlaps the anchor may happen at any time later, so an anchor further back need not show what a nearer one does.
+    let distances = std::iter::successors(Some(1_usize), |distance| distance.checked_mul(2));
+    let anchors = distances.take_while(|distance| *distance <= margin.min(before.len()));
+    let anchors = anchors.map(|distance| before[before.len() - distance].1);
+    let beginning = (margin > before.len()).then_some(Place::INITIAL);
+    let found = anchors.chain(beginning).find_map(|anchor| {
+        let operations = shrink.within(anchor, end);
+        let unplaceable = shrink.contradiction(anchor, end, &operations)?;
+        Some(shrink.window(anchor, unplaceable, operations))
+    });
+    found.map(|window| shrink.without_values(shrink.without_reads(window)))
 }
 
 /// What the register held at the anchor's moment.

