@@ -34,6 +34,7 @@
 //! [`Meter`] counts the work and ends it.
 
 mod antichain;
+mod compared;
 mod configuration;
 mod counts;
 mod register;
@@ -42,7 +43,7 @@ mod sweep;
 mod trail;
 mod wanted;
 
-use self::counts::Compared;
+use self::compared::Compared;
 use self::register::Act;
 pub(super) use self::register::Item;
 pub(super) use self::register::Register;
@@ -78,29 +79,21 @@ pub(super) struct Unfinished {
 ///
 /// What the configurations have used up of operations of unknown outcome is not compared at first: of two that are alike otherwise one
 /// stays. An order that is found then is one. If none is found, and some configuration wanted more of a class than there was, then one
-/// that was dropped might have had it. So the search begins again and keeps those that used up less in all, then also those that used
-/// up less of the classes that ran out where it ended. What is not linearizable although nothing ran out, but what was compared, is not.
+/// that was dropped might have had it. So the search begins again and compares more ([`Compared::more`]). What is not linearizable although
+/// nothing ran out, but what was compared from the beginning, is not.
 pub(super) fn search(register: &Register, meter: &Meter<'_>) -> Found {
-    let mut compared = Compared {
-        totals: false,
-        classes: vec![false; register.classes.len()],
-    };
+    let mut compared = Compared::nothing(register.classes.len());
     loop {
-        let (found, blocked) = sweep(register, meter, &compared);
-        let last = blocked.iter().max().copied().unwrap_or(0);
-        if !matches!(found, Found::Invalid(_)) || last == 0 {
+        let (found, event, blocked) = sweep(register, meter, &compared);
+        if !matches!(found, Found::Invalid(_)) || blocked.iter().all(|event| *event == 0) {
             return found;
         }
-        if compared.totals {
-            let now_compared = compared.classes.iter_mut().zip(&blocked);
-            now_compared.for_each(|(compared, blocked)| *compared |= *blocked == last);
-        }
-        compared.totals = true;
+        compared.more(event, &blocked);
     }
 }
 
 /// One sweep, with as many words of 64 slots as there are operations under way at once.
-fn sweep(register: &Register, meter: &Meter<'_>, compared: &Compared) -> (Found, Vec<u32>) {
+fn sweep(register: &Register, meter: &Meter<'_>, compared: &Compared) -> (Found, u32, Vec<u32>) {
     let compared = compared.clone();
     match register.width {
         0..=64 => Sweep::<[u64; 1]>::of(register, meter, compared).run(),

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use super::compared::Compared;
+
 /// Class and count, sorted by class, none zero.
 type List = Rc<[(u32, u32)]>;
 
@@ -16,16 +18,9 @@ pub(super) struct Counts {
     /// Per class: how many were invoked.
     pub(super) available: Vec<u32>,
     compared: Compared,
+    compares_totals: bool,
+    compares_classes: bool,
     swept: usize,
-}
-
-/// What is compared of what two configurations have used up.
-#[derive(Debug, Clone)]
-pub(super) struct Compared {
-    /// How much it is in all.
-    pub(super) totals: bool,
-    /// And how much of each class that is true here.
-    pub(super) classes: Vec<bool>,
 }
 
 /// The place of the empty list.
@@ -41,6 +36,8 @@ impl Counts {
             totals: Vec::new(),
             places: FxHashMap::default(),
             available: vec![0; compared.classes.len()],
+            compares_totals: false,
+            compares_classes: compared.classes.contains(&true),
             compared,
             swept: 0,
         };
@@ -95,11 +92,16 @@ impl Counts {
 
     /// Whether `one` used up no more than `other`, as far as that is compared.
     pub(super) fn are_within(&self, one: u32, other: u32) -> bool {
-        if !self.compared.totals {
-            return true;
+        if self.compares_totals && self.total(one) > self.total(other) {
+            return false;
         }
         let mut used = self.lists[one as usize].iter();
-        self.total(one) <= self.total(other) && used.all(|&(class, count)| !self.is_compared(class) || count <= self.count(other, class))
+        !self.compares_classes || used.all(|&(class, count)| !self.is_compared(class) || count <= self.count(other, class))
+    }
+
+    /// Says at which event the sweep is.
+    pub(super) fn at(&mut self, event: u32) {
+        self.compares_totals = self.compared.compares_totals_at(event);
     }
 
     /// Whether what was used up of a class is always compared.

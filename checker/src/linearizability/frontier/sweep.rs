@@ -1,8 +1,9 @@
 //! The sweep: configurations from event to event.
 
 use super::antichain::Antichain;
+use super::compared::Compared;
 use super::configuration::{Configuration, Slots};
-use super::counts::{self, Compared, Counts};
+use super::counts::{self, Counts};
 use super::register::Item;
 use super::trail::{START, Trail};
 use super::wanted::Wanted;
@@ -95,8 +96,8 @@ impl<'a, S: Slots> Sweep<'a, S> {
         }
     }
 
-    /// What was found, and when each class was blocked last.
-    pub(super) fn run(mut self) -> (Found, Vec<u32>) {
+    /// What was found, at which event, and when each class was blocked last.
+    pub(super) fn run(mut self) -> (Found, u32, Vec<u32>) {
         let register = self.register;
         let mut since = None;
         for &(_, is_return, item) in &register.events {
@@ -105,9 +106,10 @@ impl<'a, S: Slots> Sweep<'a, S> {
                 self.invoke(item);
                 continue;
             }
+            self.counts.at(self.now);
             let open = self.changes.len() + self.observers.len();
             match self.return_of(item) {
-                Ok(()) if self.frontier.is_empty() => return (Found::Invalid(item as usize), self.blocked),
+                Ok(()) if self.frontier.is_empty() => return (Found::Invalid(item as usize), self.now, self.blocked),
                 Ok(()) => {}
                 Err(why) => {
                     let unfinished = Unfinished {
@@ -117,14 +119,15 @@ impl<'a, S: Slots> Sweep<'a, S> {
                         open,
                         unknown: self.counts.available.iter().map(|count| *count as usize).sum(),
                     };
-                    return (Found::Open(unfinished), self.blocked);
+                    return (Found::Open(unfinished), self.now, self.blocked);
                 }
             }
             if self.frontier.len() == 1 {
                 since = Some(item as usize);
             }
         }
-        (Found::Valid(self.trail.order(self.frontier[0].trail, register)), self.blocked)
+        let order = self.trail.order(self.frontier[0].trail, register);
+        (Found::Valid(order), self.now, self.blocked)
     }
 
     fn invoke(&mut self, item: u32) {
