@@ -1,6 +1,6 @@
 //! The verifier: replays a proof in one pass, knowing nothing of how it was found.
 //!
-//! [`replay`] is all that `valid` rests on: fifty lines that share nothing with the algorithms but the history itself. What `invalid` rests
+//! `replay` is all that `valid` rests on: fifty lines that share nothing with the algorithms but the history itself. What `invalid` rests
 //! on stands here, one short rule per kind of certificate; it shares with the algorithms what an operation means and the rule of precedence
 //! (`a` before `b` if a's return plus the clock error is before b's invocation), and for a window of more than twenty operations the search.
 

@@ -143,14 +143,21 @@ impl<S: Slots> Sweep<'_, S> {
         self.arrive(x, to, change.act, By::Item(change.item));
     }
 
-    /// The changes that will never return. Those that leave what nobody mentions help only where anything else helps, and one is enough.
-    fn change_what_is_unknown(&mut self, x: Pending, from: &Configuration<S>, anonymous: bool) {
+    /// The changes that will never return. Those that leave what nobody mentions help only where anything else helps; of the writes among
+    /// them one is enough, but a compare-and-set will find no more what it finds now.
+    fn change_what_is_unknown(&mut self, x: Pending, from: &Configuration<S>, mut anonymous: bool) {
         for place in 0..self.open_classes.len() {
             self.change_unknown(x, from, self.open_classes[place]);
         }
-        if !anonymous && self.wanted.any_other {
-            let mut classes = 0..self.forgotten_classes.len();
-            classes.find(|&place| self.change_unknown(x, from, self.forgotten_classes[place]) == Some(Absorbs));
+        if !self.wanted.any_other {
+            return;
+        }
+        for place in 0..self.forgotten_classes.len() {
+            let class = self.forgotten_classes[place];
+            let is_write = matches!(self.register.classes[class as usize].act, Act::Wrote(_));
+            if !(is_write && anonymous) {
+                anonymous |= self.change_unknown(x, from, class) == Some(Absorbs);
+            }
         }
     }
 
@@ -159,6 +166,8 @@ impl<S: Slots> Sweep<'_, S> {
         let act = self.register.classes[class as usize].act;
         let absorbs = match act {
             Act::Wrote(value) if self.wanted.has(value, from.value) => Some(Absorbs),
+            // Others go by unseen before it, and then a compare-and-set finds what was there.
+            Act::Wrote(value) if self.wanted.is_looked_for(value) && from.written_at < self.now => Some(Absorbs),
             Act::Replaced(expected, new) if expected == from.value && self.wanted.has(new, from.value) => None,
             _ => return None,
         };

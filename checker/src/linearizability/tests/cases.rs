@@ -195,6 +195,23 @@ fn a_value_that_nobody_looks_for_may_be_why_a_compare_and_set_failed() {
 }
 
 #[test]
+fn of_two_unread_changes_of_unknown_outcome_the_compare_and_set_may_have_to_come_first() {
+    // The write could explain the first failure too, but then nothing explains the second.
+    let unread = "1 cas [null,5] 0 - \n 2 write 2 0 -";
+    let failed = "3 cas [null,7] 1 1 fail \n 4 write 12 2 7 \n 4 read 12 8 9 \n 5 cas [12,8] 22 27 fail";
+    check_both(&format!("{unread} \n {failed}"), Verdict::Valid);
+    check_both(&format!("2 write 2 0 - \n {failed}"), Verdict::Invalid);
+}
+
+#[test]
+fn a_write_of_unknown_outcome_hides_another_one_though_it_writes_what_is_there() {
+    // 1 is gone by, null is there again, and the compare-and-set finds it.
+    let hidden = "5 write 1 1 7 \n 3 cas [null,2] 1 - \n 4 read 2 3 4 \n 6 write 1 4 9 \n 7 read 2 8 11";
+    check_valid(&format!("{hidden} \n 1 write - 3 -"));
+    check_invalid(hidden);
+}
+
+#[test]
 fn a_process_with_two_operations_at_once_is_no_history() {
     let line = |time: u64, process: u64| format!(r#"{{"time":{time},"type":"invoke","process":{process},"f":"read","key":"k"}}"#);
     let error = History::read([line(1, 4), line(2, 4)].join("\n").as_bytes())
