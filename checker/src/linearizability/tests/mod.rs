@@ -1,9 +1,11 @@
 //! The check against a brute-force search, against planted faults, against itself, and case by case.
 
+mod bare;
 mod cases;
 #[path = "../../../tests/common/certain.rs"]
 mod certain;
 mod differential;
+mod ends;
 mod fuzz;
 mod oracle;
 mod planted;
