@@ -87,7 +87,7 @@ macro_rules! bugs {
 }
 
 bugs! {
-    R01, Raft, "a vote is told before it is durable", breaks "one vote per term", source "NodeDB-Lab/nodedb#161; redpanda-data/redpanda#14, #19",
+    R01, Raft, "the vote is not durable", breaks "one vote per term", source "NodeDB-Lab/nodedb#161; redpanda-data/redpanda#14, #19",
         faults ["kill", "partition"], settings [];
     R02, Raft, "the term is not durable", breaks "terms never go back", source "Ongaro 2014, section 3.8",
         faults ["kill", "partition"], settings [];

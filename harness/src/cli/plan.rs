@@ -115,7 +115,7 @@ pub(super) struct PlanArgs {
     extras: Extras,
 
     /// raft: how reads are answered; `read-index` by default
-    #[arg(value_name = "HOW", value_enum, help_heading = "System")]
+    #[arg(long, value_name = "HOW", value_enum, help_heading = "System")]
     read_mode: Option<raft::Reads>,
 
     /// raft: entries between two snapshots; 1000

@@ -170,7 +170,7 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: system.traces(),
-        extra: plan.system.header_extra(seats(plan)),
+        extra: plan.system.header_extra(seats(plan), !plan.workload.options().retry.is_none()),
     }
 }
 

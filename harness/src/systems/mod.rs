@@ -199,10 +199,10 @@ impl SystemPlan {
         matches!(self, SystemPlan::Quorum(settings) if settings.versions == quorum::Versions::Vector)
     }
 
-    /// What a history's header says beside its fields.
-    pub(crate) fn header_extra(&self, seats: u32) -> serde_json::Map<String, serde_json::Value> {
+    /// What a history's header says beside its fields: how many seats there are, and whether clients ask again.
+    pub(crate) fn header_extra(&self, seats: u32, retries: bool) -> serde_json::Map<String, serde_json::Value> {
         // The stride of process numbers: by it a reader tells which processes are the same client.
-        let mut extra = serde_json::Map::from_iter([("seats".into(), seats.into())]);
+        let mut extra = serde_json::Map::from_iter([("seats".into(), seats.into()), ("retries".into(), retries.into())]);
         if self.reads_are_sets() {
             extra.insert(READS.into(), READS_ARE_SETS.into());
         }

@@ -322,7 +322,13 @@ mod tests {
     }
 
     fn golden(kind: &str) -> Vec<Golden> {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/tests/golden/frames.jsonl");
+        golden_of("frames.jsonl", kind)
+    }
+
+    fn golden_of(file: &str, kind: &str) -> Vec<Golden> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../node/tests/golden")
+            .join(file);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let frames: Vec<Golden> = text
             .lines()
@@ -383,6 +389,49 @@ mod tests {
             theirs["header"].as_object_mut().expect("a header is an object").remove("lamport");
             assert_eq!(ours, theirs, "{name}");
         }
+    }
+
+    #[test]
+    fn writes_requests_of_the_raft_store_as_its_golden_frames_have_them() {
+        let frames = golden_of("frames_raft.jsonl", "request");
+        let nodes = ["n4"].map(String::from);
+        let gone = ["n1"].map(String::from);
+        let requests = [
+            ("put in a session", Request::Put { key: "k1", value: "17" }),
+            (
+                "cas",
+                Request::Cas {
+                    key: "k1",
+                    expect: Some("17"),
+                    value: "18",
+                },
+            ),
+            ("append", Request::Append { key: "k1", value: "x" }),
+            ("session", Request::Session {}),
+            (
+                "change",
+                Request::Change {
+                    add: &nodes,
+                    remove: &gone,
+                },
+            ),
+            ("transfer", Request::Transfer { to: "n2" }),
+        ];
+        for (name, request) in requests {
+            let theirs: Value = serde_json::from_str(&named(&frames, name).payload).expect("golden payloads are JSON");
+            let ours = serde_json::to_value(&request).expect("a request is plain data");
+            assert_eq!(ours, theirs["body"], "{name}");
+        }
+    }
+
+    #[test]
+    fn reads_the_raft_stores_golden_replies() {
+        let frames = golden_of("frames_raft.jsonl", "reply");
+        for frame in &frames {
+            decode_reply(frame.payload.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", frame.name));
+        }
+        let read = |name: &str| decode_reply(named(&frames, name).payload.as_bytes()).expect("read above").body;
+        assert!(matches!(read("not the leader"), Reply::Failed(note) if note.leader.as_deref() == Some("n2")));
     }
 
     #[test]

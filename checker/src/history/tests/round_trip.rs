@@ -94,8 +94,6 @@ fn operations_come_back_as_they_were_written() {
         );
         assert_eq!(history.error_kind(&operation), Some(&*kind));
         let expected = match value {
-            LineValue::Pair(expected, new) => json!([expected, new]),
-            LineValue::List(items) => json!(items),
             LineValue::Null => Value::Null,
             LineValue::Number(number) => json!(number),
             LineValue::Text(text) => json!(text),
