@@ -50,6 +50,8 @@ pub(super) struct Settings {
     pub(super) write_back: bool,
     /// The longest time between two exchanges of a pair of replicas, in milliseconds; `None` if replicas are repaired by reads only.
     pub(super) anti_entropy_ms: Option<u64>,
+    /// Whether a tombstone goes only once nothing that it replaced can come any more, and later versions are larger than it.
+    pub(super) reaps_safely: bool,
     /// All members.
     pub(super) members: BTreeSet<Name>,
 }
@@ -83,7 +85,14 @@ pub(super) enum What {
     /// The first event of a life.
     Start,
     /// The coordinator gave a version to a value.
-    Assign { op: u64, key: Name, version: Version, value: Name },
+    Assign {
+        op: u64,
+        key: Name,
+        version: Version,
+        value: Name,
+        /// What the write had seen, itself included.
+        vector: Vector,
+    },
     /// The replica holds this version durably.
     Put {
         key: Name,

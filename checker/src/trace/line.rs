@@ -35,6 +35,10 @@ struct StartLine {
     #[serde(default)]
     anti_entropy_ms: Option<u64>,
     #[serde(default)]
+    versions: String,
+    #[serde(default)]
+    reaping: String,
+    #[serde(default)]
     mono_offset_ns: i64,
 }
 
@@ -47,6 +51,8 @@ struct AssignLine<'a> {
     version: VersionText,
     #[serde(borrow)]
     value_id: Cow<'a, str>,
+    #[serde(default)]
+    vector: Vec<(String, u64, u64)>,
 }
 
 #[derive(Deserialize)]
@@ -165,6 +171,8 @@ pub(super) fn start(line: &[u8], names: &mut Names) -> Result<(Settings, i64), T
         w: start.w,
         write_back: start.write_back,
         anti_entropy_ms: start.anti_entropy_ms.filter(|interval_ms| *interval_ms > 0),
+        // Clocks that differ and counts of a coordinator's own may give smaller versions even later.
+        reaps_safely: start.reaping == "safe" && matches!(start.versions.as_str(), "quorum" | "vector"),
         members: names.all(&start.members).into_iter().collect(),
     };
     Ok((settings, start.mono_offset_ns))
@@ -180,6 +188,7 @@ pub(super) fn what(line: &[u8], envelope: &Envelope<'_>, names: &mut Names) -> R
                 key: names.intern(&assign.key),
                 version: names.version(&assign.version),
                 value: names.intern(&assign.value_id),
+                vector: names.vector(&assign.vector),
             }
         }
         "put" => {

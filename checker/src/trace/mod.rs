@@ -12,6 +12,7 @@
 
 mod acknowledged;
 mod breaches;
+mod causes;
 mod convergence;
 mod definite_failure;
 mod error;
@@ -25,6 +26,7 @@ mod newest_reply;
 mod one_value;
 pub mod raft;
 mod read;
+mod reaped;
 mod replaced;
 mod scene;
 #[cfg(test)]

@@ -3,23 +3,26 @@
 //! Replicas merge by maximum, and a restarted replica first says what it found in its log (`replayed`). That everything is said is known
 //! from the first event of another kind: `start` and the replay go out in one batch, before anything else happens.
 //!
-//! What lets a key go is the reaping of its tombstone; whether that was safe is no question of one replica. Where versions are vectors,
-//! [`replaced`](super::replaced) asks in the place of the comparison.
+//! What lets a key go is the reaping of its tombstone; [`reaped`](super::reaped) asks whether what it had replaced stays away. Where
+//! versions are vectors, [`replaced`](super::replaced) asks in the place of the comparison, and [`causes`](super::causes) whether the
+//! vectors tell what was seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::breaches::Breaches;
 use super::event::{Event, Version, What};
 use super::read::NodeTrace;
-use super::replaced;
 use super::scene::{Scene, Sight};
+use super::{causes, reaped, replaced};
 
 pub(super) fn check<'a>(scene: &'a Scene<'a>) -> Breaches<'a> {
     let mut breaches = Breaches::default();
     for trace in scene.traces() {
         check_node(scene, trace, &mut breaches);
         replaced::check_node(scene, trace, &mut breaches);
+        reaped::check_node(scene, trace, &mut breaches);
     }
+    causes::check(scene, &mut breaches);
     breaches
 }
 

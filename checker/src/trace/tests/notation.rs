@@ -9,7 +9,7 @@
 //! n1 put-done 1 k ok 5@n1 n1,n2    n1 get-done 2 k ok 5@n1 n1,n2
 //! n2 restart                       n2 found k 5@n1 17
 //! n2 reap k 5@n1                   n2 found-reap k 5@n1
-//! n2 put k 5@n1 17 n1:5 n3:2       (with a vector of counts)
+//! n2 put k 5@n1 17 n1:5 n3:2       (with a vector of counts; so may assign)
 //! ```
 
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ pub(super) struct Settings {
     pub(super) r: u64,
     pub(super) w: u64,
     pub(super) write_back: bool,
+    pub(super) reaping: &'static str,
 }
 
 /// A majority everywhere, with write-back.
@@ -33,6 +34,7 @@ pub(super) const SOUND: Settings = Settings {
     r: 2,
     w: 2,
     write_back: true,
+    reaping: "safe",
 };
 
 /// The fastest and least safe.
@@ -41,6 +43,7 @@ pub(super) const WEAK: Settings = Settings {
     r: 1,
     w: 1,
     write_back: false,
+    reaping: "grace",
 };
 
 /// The nodes of every story.
@@ -88,8 +91,15 @@ impl Writer {
 
     fn start(&mut self, stamp: u64, settings: Settings) {
         (self.incarnation, self.seq) = (self.incarnation + 1, 0);
-        let Settings { n, r, w, write_back } = settings;
-        let fields = json!({"n": n, "r": r, "w": w, "write_back": write_back, "versions": "quorum", "members": NODES, "mono_offset_ns": 0});
+        let Settings {
+            n,
+            r,
+            w,
+            write_back,
+            reaping,
+        } = settings;
+        let fields = json!({"n": n, "r": r, "w": w, "write_back": write_back, "versions": "quorum", "reaping": reaping, "members": NODES,
+            "mono_offset_ns": 0});
         self.line(stamp, "start", fields);
     }
 
@@ -98,8 +108,11 @@ impl Writer {
         let op = |number: &str| format!("{}/{}/{number}", self.node, self.incarnation);
         let (kind, fields) = match words[..] {
             ["restart"] => return self.start(stamp, settings),
-            ["assign", number, key, new, value] => {
-                let fields = json!({"op": op(number), "key": key, "version": version(new), "value_id": value});
+            ["assign", number, key, new, value, ref counts @ ..] => {
+                let mut fields = json!({"op": op(number), "key": key, "version": version(new), "value_id": value});
+                if !counts.is_empty() {
+                    fields["vector"] = counts.iter().map(|count| actor(count)).collect();
+                }
                 ("assign", fields)
             }
             [kind @ ("put" | "found"), key, held, value, ref counts @ ..] => {

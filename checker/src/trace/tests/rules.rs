@@ -289,12 +289,7 @@ fn k5_what_too_few_hold_is_made_durable_on_w_replicas_first() {
 /// N=5, R=4: the well-known bound N - R + 1 = 2 lets a later put, which reads 3 versions, miss both holders.
 #[test]
 fn k5_a_write_back_is_skipped_only_if_every_majority_meets_a_holder() {
-    let settings = Settings {
-        n: 5,
-        r: 4,
-        w: 3,
-        write_back: true,
-    };
+    let settings = Settings { n: 5, r: 4, w: 3, ..SOUND };
     let two_of_four = "
         n1 put k 1@n1 17
         n2 put k 1@n1 17

@@ -1,7 +1,7 @@
 //! Tombstones that go, and version vectors: what K2 must let pass, and what it must not.
 
 use super::check;
-use super::notation::SOUND;
+use super::notation::{SOUND, Settings};
 
 #[test]
 fn a_key_whose_tombstone_went_may_be_gone_after_a_restart() {
@@ -47,15 +47,16 @@ fn a_reaping_that_only_the_next_life_tells_of_is_no_loss() {
 
 #[test]
 fn after_a_reaping_versions_begin_anew_on_that_replica_and_on_no_other() {
+    let grace = Settings { reaping: "grace", ..SOUND };
     check(
-        SOUND,
+        grace,
         "n1 put k 5@n1 (deleted)
          n1 reap k 5@n1
          n1 put k 3@n2 old",
         &[],
     );
     check(
-        SOUND,
+        grace,
         "n1 put k 5@n1 (deleted)
          n2 put k 5@n1 (deleted)
          n1 reap k 5@n1
@@ -109,4 +110,40 @@ fn a_restart_gives_back_every_sibling_or_what_replaced_it() {
     check(SOUND, &and("n1 found k 5@n2 b n2:5"), &["trace K2"]);
     check(SOUND, &and("n1 found-reap k 6@n2"), &[]);
     check(SOUND, &format!("{held}n1 found k 5@n2 b n2:5"), &[]);
+}
+
+#[test]
+fn what_a_safely_reaped_tombstone_had_replaced_stays_away() {
+    let reaped = "n1 put k 3@n2 old
+         n1 put k 5@n1 (deleted)
+         n1 reap k 5@n1\n";
+    let and = |then: &str| format!("{reaped}{then}");
+    check(SOUND, &and("n1 put k 3@n2 old"), &["trace K2"]);
+    check(SOUND, &and("n1 restart\nn1 found-reap k 5@n1\nn1 put k 4@n3 late"), &["trace K2"]);
+    check(SOUND, &and("n1 put k 5@n1 (deleted)"), &[]);
+    check(SOUND, &and("n1 put k 6@n2 new\nn1 put k 7@n1 newer"), &[]);
+    check(SOUND, &and("n1 put other 3@n2 old\nn2 put k 3@n2 old"), &[]);
+}
+
+#[test]
+fn with_vectors_what_was_beside_a_reaped_tombstone_may_come() {
+    let reaped = "n1 put k 5@n1 (deleted) n1:5 n2:2
+         n1 reap k 5@n1\n";
+    let and = |then: &str| format!("{reaped}{then}");
+    check(SOUND, &and("n1 put k 2@n2 old n2:2"), &["trace K2"]);
+    check(SOUND, &and("n1 put k 3@n2 beside n2:3"), &[]);
+    check(SOUND, &and("n1 put k 5@n1 (deleted) n1:5 n2:2"), &[]);
+}
+
+#[test]
+fn a_write_counts_all_that_the_writes_it_counts_had_seen() {
+    let before = "n1 assign 1 k 1@n1 a n1:1
+         n2 assign 1 k 2@n2 b n1:1 n2:2\n";
+    let and = |then: &str| format!("{before}{then}");
+    check(SOUND, &and("n3 assign 1 k 3@n3 c n1:1 n2:2 n3:3"), &[]);
+    check(SOUND, &and("n3 assign 1 k 3@n3 c n2:2 n3:3"), &["trace K2"]);
+    // It saw the first alone, or a write of the second node that came before that one.
+    check(SOUND, &and("n3 assign 1 k 3@n3 c n1:1 n3:3"), &[]);
+    check(SOUND, &and("n3 assign 1 k 3@n3 c n2:1 n3:3"), &[]);
+    check(SOUND, &and("n3 assign 1 other 3@n3 c n2:2 n3:3"), &[]);
 }
