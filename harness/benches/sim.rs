@@ -68,7 +68,10 @@ fn visit_zoo(runs: u32) {
     let began_ns = cpu_ns();
     let all = tally_all(1, runs).expect("a bench holds the bugs");
     for (id, tally) in &all {
-        println!("{id:<9}  {:>3} of {}  {:?} {:?}", tally.hits, tally.runs, tally.by_rule, tally.undecided);
+        println!(
+            "{id:<9}  {:>3} of {}  {:?} {:?}",
+            tally.hits, tally.runs, tally.by_rule, tally.undecided
+        );
     }
     let is_bug = |id: &str| id.starts_with(['R', 'Q']);
     let found = all.iter().filter(|(id, tally)| is_bug(id) && tally.hits > 0).count();

@@ -40,7 +40,9 @@ pub(crate) fn text(lines: &[Line], summary: &[String]) -> String {
             format!("{from:.0} to {to:.0} %"),
             line.seconds.map_or_else(|| "-".into(), |seconds| format!("{seconds:.0} s")),
         ];
-        let simulated = line.simulated.map_or_else(|| "-".into(), |(hits, runs)| format!("{hits} of {runs}"));
+        let simulated = line
+            .simulated
+            .map_or_else(|| "-".into(), |(hits, runs)| format!("{hits} of {runs}"));
         table.row(cells.into_iter().chain(column(simulated)).chain([line.rules.join(", ")]));
     }
     let mut text: String = table.lines().into_iter().map(|line| line + "\n").collect();

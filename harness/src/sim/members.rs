@@ -85,7 +85,9 @@ impl<S: Store> Play<'_, S> {
     pub(super) fn ask_again(&mut self, number: u64) {
         let now_ns = self.cluster.now_ns();
         let leader = self.newest_leader();
-        let Some(question) = self.asking.open.get_mut(&number) else { return };
+        let Some(question) = self.asking.open.get_mut(&number) else {
+            return;
+        };
         let Some(wish) = question.wishes.front() else {
             return self.end_question(number);
         };
@@ -156,7 +158,9 @@ impl<S: Store> Play<'_, S> {
 
     fn wish_ends(&mut self, number: u64, ok: bool) {
         let now_ns = self.cluster.now_ns();
-        let Some(question) = self.asking.open.get_mut(&number) else { return };
+        let Some(question) = self.asking.open.get_mut(&number) else {
+            return;
+        };
         question.wishes.pop_front();
         question.proofs.push(Proof::from(Answered {
             ok,

@@ -98,7 +98,10 @@ impl<S: Store> Play<'_, S> {
 
     /// What the system said to a request of ours.
     pub(super) fn was_asked(&mut self, purpose: Purpose, proofs: Vec<Proof>) {
-        let unanswered = proofs.iter().filter_map(|proof| proof.answered.as_ref()).find(|answered| !answered.ok);
+        let unanswered = proofs
+            .iter()
+            .filter_map(|proof| proof.answered.as_ref())
+            .find(|answered| !answered.ok);
         match (purpose, unanswered) {
             (Purpose::Inject(place), None) => {
                 let probe = proofs.into_iter().next();

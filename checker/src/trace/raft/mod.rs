@@ -38,15 +38,15 @@ mod slots;
 mod state;
 mod stream;
 mod tell;
-mod words;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::io;
 
 use self::breach::{Breach, Node, Nodes, Rule};
-use self::machine::Machine;
 use self::event::{Told, What};
+use self::machine::Machine;
 pub use self::names::NameId;
 use self::names::Names;
 use self::progress::Quiet;

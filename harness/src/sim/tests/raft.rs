@@ -50,7 +50,10 @@ const WITH_REQUESTS: [&str; 5] = ["partition", "kill", "pause", "transfer", "mem
 /// How many injections of this kind the history shows at this stage.
 fn staged(report: &SimReport, kind: &str, stage: Stage) -> usize {
     let of_kind = report.history.marks.iter().filter(|mark| mark.event.f == kind);
-    of_kind.filter_map(|mark| mark.fault_stage()).filter(|found| found.stage == stage).count()
+    of_kind
+        .filter_map(|mark| mark.fault_stage())
+        .filter(|found| found.stage == stage)
+        .count()
 }
 
 #[test]
@@ -73,7 +76,10 @@ fn is_valid_under_transfers_and_changes_of_members() {
         transferred += staged(&report, "transfer", Stage::Applied);
         removed += staged(&report, "membership", Stage::Healed);
     }
-    assert!(transferred >= 20 && removed >= 20, "{transferred} transfers and {removed} changes were done");
+    assert!(
+        transferred >= 20 && removed >= 20,
+        "{transferred} transfers and {removed} changes were done"
+    );
 }
 
 /// Values and lines are two ways to the same rules; only the lines are what real nodes write.
@@ -101,7 +107,10 @@ fn values_lead_the_rules_to_the_same_state_as_lines() {
         by_lines.finish();
         let by_values = report.traces.raft().unwrap();
         assert!(by_values.n_events() > 5_000, "seed {seed}: {}", by_values.n_events());
-        assert!(format!("{by_values:?}") == format!("{by_lines:?}"), "seed {seed}: the states differ");
+        assert!(
+            format!("{by_values:?}") == format!("{by_lines:?}"),
+            "seed {seed}: the states differ"
+        );
     }
 }
 
