@@ -13,5 +13,6 @@ pub mod linearizability;
 pub mod model;
 pub mod online;
 pub mod parallel;
+pub mod siblings;
 pub mod trace;
 pub mod verdict;

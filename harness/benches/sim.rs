@@ -40,6 +40,7 @@ fn main() {
         write_back: true,
         versions: quorum::Versions::Quorum,
         clock_offset_ms: BTreeMap::new(),
+        extras: Default::default(),
         bug: None,
     });
     let raft = SystemPlan::Raft(raft::Settings {

@@ -401,6 +401,7 @@ mod tests {
             w: 2,
             write_back: true,
             versions: Versions::Quorum,
+            extras: Default::default(),
             clock_offset_ms: Default::default(),
             bug: None,
         });

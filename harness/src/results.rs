@@ -177,6 +177,16 @@ impl RunFolder {
         self.root.join("witness.html")
     }
 
+    /// The messages around a broken trace rule as a picture; exists only if such a rule is broken.
+    pub fn spacetime_picture(&self) -> PathBuf {
+        self.root.join("spacetime.svg")
+    }
+
+    /// The same as a page around the picture; exists only if such a rule is broken.
+    pub fn spacetime_page(&self) -> PathBuf {
+        self.root.join("spacetime.html")
+    }
+
     /// The proof as a history that can be judged; exists only if a rule is broken.
     pub fn witness_history(&self) -> PathBuf {
         self.root.join("witness.jsonl")

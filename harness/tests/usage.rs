@@ -130,12 +130,23 @@ fn says_so_when_there_is_nothing_to_judge_or_nowhere_to_write() {
 #[test]
 fn every_verb_and_flag_has_help() {
     let squall = Squall::new();
-    for verb in ["run", "check", "plan", "doctor", "list", "node", "kv", "completions"] {
+    for verb in [
+        "run",
+        "check",
+        "export",
+        "plan",
+        "zoo",
+        "doctor",
+        "list",
+        "node",
+        "kv",
+        "completions",
+    ] {
         let help = squall.run(&[verb, "--help"]);
         assert_eq!(exit_code(&help), 0, "{verb}: {}", help.text());
         assert!(help.stdout.contains("Usage:"), "{verb}: {}", help.text());
     }
-    for what in ["systems", "workloads", "faults"] {
+    for what in ["systems", "workloads", "faults", "bugs"] {
         let list = squall.run(&["list", what]);
         assert_eq!((exit_code(&list), list.stdout.is_empty()), (0, false), "{what}: {}", list.text());
     }

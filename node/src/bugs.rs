@@ -87,7 +87,7 @@ macro_rules! bugs {
 }
 
 bugs! {
-    R01, Raft, "a vote is told before it is durable", breaks "one vote per term", source "NodeDB-Lab/nodedb#161; redpanda-data/redpanda#14, #19",
+    R01, Raft, "the vote is not durable", breaks "one vote per term", source "NodeDB-Lab/nodedb#161; redpanda-data/redpanda#14, #19",
         faults ["kill", "partition"], settings [];
     R02, Raft, "the term is not durable", breaks "terms never go back", source "Ongaro 2014, section 3.8",
         faults ["kill", "partition"], settings [];
@@ -145,6 +145,30 @@ bugs! {
         faults ["membership", "partition"], settings [];
     R36, Raft, "a leader commits what only its own log holds", breaks "acknowledged means durable on a majority", source "microsoft/CCF#5674",
         faults ["partition"], settings [];
+    Q01, Quorum, "a coordinator's own replica counts twice", breaks "acknowledged means durable on W replicas", source "databendlabs/openraft#1802, in a store with quorums",
+        faults ["partition"], settings [];
+    Q04, Quorum, "a get does not wait for its write-back", breaks "no get returns older than one before", source "palantir/cassandra#422; scylladb/scylladb#28125, as proposed",
+        faults ["partition"], settings [];
+    Q07, Quorum, "versions are counters alone: two coordinators give the same", breaks "a version stands for one value", source "basho/riak_kv#1027",
+        faults ["partition"], settings [];
+    Q08, Quorum, "hints count towards W", breaks "acknowledged means durable on W replicas", source "Riak's sloppy quorums (Kingsbury, Jepsen 2013)",
+        faults ["partition"], settings ["--w", "3"];
+    Q11, Quorum, "a get returns the first reply and not the newest", breaks "reads are of the newest of R replies", source "Lynch and Shvartsman 1997, what their reads are not",
+        faults ["partition"], settings [];
+    Q14, Quorum, "a tombstone goes before all home replicas hold it", breaks "what was deleted stays so", source "basho/riak_kv#1094; Alquraan et al., OSDI 2018",
+        faults ["partition"], settings ["--deletes", "30", "--reap-after-ms", "200", "--anti-entropy-ms", "100"];
+    Q15, Quorum, "a replica acknowledges before it is durable", breaks "acknowledged means durable on W replicas", source "rostamlabs/rostam#94",
+        faults ["kill"], settings [];
+    Q16, Quorum, "a version vector keeps three actors", breaks "a write replaces what it has seen", source "basho/riak_core#613",
+        faults ["kill"], settings ["--versions", "vector"];
+    Q17, Quorum, "a hybrid clock takes no note of stamps it receives", breaks "a later write has the larger version", source "NodeDB-Lab/nodedb#264; calimero-network/core#2635",
+        faults ["partition"], settings ["--versions", "hlc", "--version-read", "--clock-offset", "n1=200", "--clock-offset", "n2=-200"];
+    Q18, Quorum, "digests that differ are ignored", breaks "reads are of the newest of R replies", source "apache/cassandra, the class of CASSANDRA-14635",
+        faults ["partition"], settings ["--digest-reads"];
+    Q19, Quorum, "a tombstone is not found again after a restart", breaks "what was deleted stays so", source "basho/bitcask#82",
+        faults ["kill"], settings ["--deletes", "30"];
+    Q20, Quorum, "a put that some replicas took is called failed", breaks "failed means it never happens", source "scylladb/scylladb#7258",
+        faults ["partition", "pause"], settings ["--w", "3"];
 }
 
 /// The control C1: a change that takes away a check which another one repeats. Whoever reports it reports a false alarm.

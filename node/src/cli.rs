@@ -11,7 +11,7 @@ use crate::bugs::{self, Bug, Planted};
 use crate::driver::{self, DriverConfig};
 use crate::error::NodeError;
 use crate::members::{Members, NodeIndex, Text};
-use crate::quorum::{QuorumConfig, QuorumCore, VersionScheme};
+use crate::quorum::{QuorumConfig, QuorumCore, Reaping, Upkeep, VersionScheme};
 use crate::raft::{RaftConfig, RaftCore, Reads};
 use crate::ring;
 
@@ -89,7 +89,25 @@ pub struct QuorumArgs {
     /// Where versions come from
     #[arg(long, value_enum, default_value_t = VersionScheme::Quorum)]
     pub versions: VersionScheme,
-    /// Added to the wall clock for wall-clock versions, in ms
+    /// With hybrid clocks: ask a majority for their versions before a put
+    #[arg(long)]
+    pub version_read: bool,
+    /// Ask one replica for the value, the others for a version and a checksum
+    #[arg(long)]
+    pub digest_reads: bool,
+    /// Time between two comparisons with another node, in ms; 0 for none
+    #[arg(long, value_name = "MS", default_value_t = Upkeep::default().anti_entropy_ms)]
+    pub anti_entropy_ms: u64,
+    /// Do not keep what a home replica did not acknowledge, to send it later
+    #[arg(long = "no-hints", action = ArgAction::SetFalse)]
+    pub hints: bool,
+    /// When tombstones of deleted keys go
+    #[arg(long, value_enum, value_name = "RULE", default_value_t = Upkeep::default().reaping)]
+    pub reaping: Reaping,
+    /// How old a tombstone is before it may go, in ms
+    #[arg(long, value_name = "MS", default_value_t = Upkeep::default().reap_after_ms)]
+    pub reap_after_ms: u64,
+    /// Added to the wall clock for versions made of it, in ms
     #[arg(long, value_name = "MS", default_value_t = 0, allow_negative_numbers = true)]
     pub clock_offset_ms: i64,
     /// Points per member on the hash ring
@@ -205,7 +223,15 @@ fn quorum_config(args: &QuorumArgs) -> Result<(QuorumConfig, DriverConfig), Stri
         w: args.w,
         write_back: args.write_back,
         versions: args.versions,
+        version_read: args.version_read,
         clock_offset_ms: args.clock_offset_ms,
+        digest_reads: args.digest_reads,
+        upkeep: Upkeep {
+            anti_entropy_ms: args.anti_entropy_ms,
+            hints: args.hints,
+            reaping: args.reaping,
+            reap_after_ms: args.reap_after_ms,
+        },
         vnodes: args.vnodes,
         call_timeout_ms: args.call_timeout_ms,
         op_timeout_ms: args.op_timeout_ms,
@@ -283,7 +309,19 @@ mod tests {
             driver_config.peers,
             [(crate::members::NodeIndex(0), "127.0.0.1:1".parse().unwrap())]
         );
-        assert!(parse("--n 2").unwrap().0.write_back);
+        let plain = parse("--n 2").unwrap().0;
+        assert!(plain.write_back && !plain.digest_reads && !plain.version_read);
+        assert_eq!(plain.upkeep, Upkeep::default());
+        let all = "--n 2 --versions hlc --version-read --digest-reads --anti-entropy-ms 0 --no-hints --reaping grace --reap-after-ms 7";
+        let all = parse(all).unwrap().0;
+        assert!(all.version_read && all.digest_reads);
+        let expected = Upkeep {
+            anti_entropy_ms: 0,
+            hints: false,
+            reaping: Reaping::Grace,
+            reap_after_ms: 7,
+        };
+        assert_eq!(all.upkeep, expected);
     }
 
     #[test]
@@ -302,8 +340,9 @@ mod tests {
         assert!(
             parse("--n 2 --versions lamport")
                 .unwrap_err()
-                .contains("quorum, wall-clock, coordinator-local")
+                .contains("quorum, wall-clock, coordinator-local, hlc, vector")
         );
+        assert!(parse("--n 2 --version-read").unwrap_err().contains("belongs to --versions hlc"));
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! | [`sim`] | the same for thousands of cores in one thread: a simulated network, disks, clocks, crashes |
 //! | [`frame`], [`message`] | the wire; `PROTOCOL.md` for readers of other languages |
 //! | [`wal`], [`incarnation`], [`disk`] | what survives a crash |
-//! | [`ring`], [`members`], [`version`] | who keeps a key, who is who, which value is newer |
+//! | [`ring`], [`members`], [`version`], [`vector`] | who keeps a key, who is who, which value is newer, which are concurrent |
 //! | [`trace`], [`lamport`], [`status`] | what a node tells about itself |
 //!
 //! Absent: this crate imports nothing of the harness, and does not know that it is tested, but for its trace.
@@ -41,5 +41,6 @@ pub mod ring;
 pub mod sim;
 pub mod status;
 pub mod trace;
+pub mod vector;
 pub mod version;
 pub mod wal;

@@ -8,7 +8,7 @@
 mod client;
 mod peer;
 
-pub use client::{Outcome, Reply, ReplyHeader, Request, RequestBody, RequestHeader};
+pub use client::{Outcome, Reply, ReplyHeader, Request, RequestBody, RequestHeader, SiblingSeen};
 pub use peer::{Greeting, PeerBody, PeerFrame, PeerHeader, PeerMessage};
 
 use serde::{Deserialize, Serialize};

@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::members::Text;
+use crate::vector::Vector;
 use crate::version::Version;
 
 /// Values up to this many bytes stand in the trace as they are; of longer ones only a checksum does.
@@ -32,8 +33,12 @@ pub enum TraceEvent {
         w: usize,
         /// Whether gets write back what they are about to return.
         write_back: bool,
-        /// The version scheme: `quorum`, `wall-clock` or `coordinator-local`.
+        /// The version scheme: `quorum`, `wall-clock`, `coordinator-local`, `hlc` or `vector`.
         versions: &'static str,
+        /// When tombstones go: `safe`, `grace` or `never`.
+        reaping: &'static str,
+        /// The longest time between two comparisons of a pair of replicas, in ms; 0 if there are none.
+        anti_entropy_ms: u64,
         /// All members, sorted.
         members: Vec<Text>,
         /// The time namespace's shift of the monotonic clock, in ns: subtract it from every `mono_ns`.
@@ -49,6 +54,9 @@ pub enum TraceEvent {
         version: Version,
         /// See [`value_id`].
         value_id: Text,
+        /// What the write has seen, itself included, in the scheme `vector`: it replaces exactly that.
+        #[serde(skip_serializing_if = "Vector::is_empty")]
+        vector: Vector,
     },
     /// A replica holds a version durably and shows it from now on.
     Put {
@@ -63,6 +71,46 @@ pub enum TraceEvent {
         /// True for what a restarted replica found in its log. Its former life may have died between the fsync and the line.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         replayed: bool,
+        /// As in `Assign`.
+        #[serde(skip_serializing_if = "Vector::is_empty")]
+        vector: Vector,
+    },
+    /// A replica let a tombstone go, durably: it holds nothing of the key.
+    Reap {
+        /// The key.
+        key: Text,
+        /// The tombstone's version.
+        version: Version,
+        /// True for what a restarted replica found in its log, as with `Put`; it stands before what was put since.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        replayed: bool,
+    },
+    /// A coordinator keeps a version durably for a home replica that did not acknowledge it. This is no copy that a get could find.
+    HintStore {
+        /// The home replica.
+        to: Text,
+        /// The key.
+        key: Text,
+        /// The version.
+        version: Version,
+    },
+    /// A coordinator sends what it kept.
+    HintSend {
+        /// The home replica.
+        to: Text,
+        /// The key.
+        key: Text,
+        /// The newest version of what is sent.
+        version: Version,
+    },
+    /// Anti-entropy: another home replica has made durable what it lacked of a key.
+    Repair {
+        /// The home replica.
+        to: Text,
+        /// The key.
+        key: Text,
+        /// The newest version of what it lacked.
+        version: Version,
     },
     /// The replies a get decided by.
     Get {
@@ -90,7 +138,7 @@ pub enum TraceEvent {
     Done {
         /// The operation.
         op: Text,
-        /// `put` or `get`.
+        /// `put`, `delete` or `get`.
         f: &'static str,
         /// The key.
         key: Text,
@@ -111,12 +159,16 @@ pub enum TraceEvent {
 pub struct ReplySeen {
     /// Which replica.
     pub node: Text,
-    /// What it showed; `None` for a key it never held.
+    /// The newest version it showed; `None` for a key of which it holds nothing.
     pub version: Option<Version>,
+    /// The others, in the scheme `vector`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub siblings: Vec<Version>,
 }
 
-/// A short name for a value: the value itself up to 64 bytes, else `crc32:` and eight hex digits.
-pub fn value_id(value: &Text) -> Text {
+/// A short name for a value: the value itself up to 64 bytes, else `crc32:` and eight hex digits; `(deleted)` for a tombstone.
+pub fn value_id(value: Option<&Text>) -> Text {
+    let Some(value) = value else { return "(deleted)".into() };
     if value.len() <= VALUE_ID_BYTES_MAX {
         return value.clone();
     }
@@ -218,6 +270,8 @@ mod tests {
                 w: 2,
                 write_back: true,
                 versions: "quorum",
+                reaping: "safe",
+                anti_entropy_ms: 1000,
                 members: vec!["n1".into(), "n2".into(), "n3".into()],
                 mono_offset_ns: 0,
             },
@@ -226,6 +280,7 @@ mod tests {
                 key: key.clone(),
                 version: version(),
                 value_id: "17".into(),
+                vector: Vector::default(),
             },
             TraceEvent::Put {
                 key: key.clone(),
@@ -233,6 +288,7 @@ mod tests {
                 value_id: "17".into(),
                 durable: true,
                 replayed: false,
+                vector: Vector::default(),
             },
             TraceEvent::Put {
                 key: key.clone(),
@@ -240,6 +296,7 @@ mod tests {
                 value_id: "17".into(),
                 durable: true,
                 replayed: true,
+                vector: Vector::default(),
             },
             TraceEvent::Get {
                 op: op.clone(),
@@ -248,10 +305,12 @@ mod tests {
                     ReplySeen {
                         node: "n2".into(),
                         version: Some(version()),
+                        siblings: Vec::new(),
                     },
                     ReplySeen {
                         node: "n3".into(),
                         version: None,
+                        siblings: Vec::new(),
                     },
                 ],
             },
@@ -271,12 +330,61 @@ mod tests {
                 acks: vec!["n2".into(), "n1".into()],
             },
             TraceEvent::Done {
-                op,
+                op: op.clone(),
                 f: "put",
-                key,
+                key: key.clone(),
                 outcome: "failed",
                 version: None,
                 acks: vec![],
+            },
+            TraceEvent::Assign {
+                op: op.clone(),
+                key: key.clone(),
+                version: version(),
+                value_id: "17".into(),
+                vector: vec![("n1".into(), 2, 9), ("n2".into(), 1, 4)].into(),
+            },
+            TraceEvent::Put {
+                key: key.clone(),
+                version: version(),
+                value_id: value_id(None),
+                durable: true,
+                replayed: false,
+                vector: vec![("n1".into(), 2, 9)].into(),
+            },
+            TraceEvent::Reap {
+                key: key.clone(),
+                version: version(),
+                replayed: false,
+            },
+            TraceEvent::Reap {
+                key: key.clone(),
+                version: version(),
+                replayed: true,
+            },
+            TraceEvent::HintStore {
+                to: "n2".into(),
+                key: key.clone(),
+                version: version(),
+            },
+            TraceEvent::HintSend {
+                to: "n2".into(),
+                key: key.clone(),
+                version: version(),
+            },
+            TraceEvent::Repair {
+                to: "n2".into(),
+                key: key.clone(),
+                version: version(),
+            },
+            TraceEvent::Get {
+                op,
+                key,
+                replies: vec![ReplySeen {
+                    node: "n2".into(),
+                    version: Some(version()),
+                    siblings: vec![version()],
+                }],
             },
         ];
         assert_eq!(printed(&events), include_str!("../tests/golden/trace.jsonl"));
@@ -285,8 +393,9 @@ mod tests {
     #[test]
     fn a_long_value_is_named_by_its_checksum() {
         let long: Text = "x".repeat(65).into();
-        assert!(value_id(&long).starts_with("crc32:"));
+        assert!(value_id(Some(&long)).starts_with("crc32:"));
         let short: Text = "x".repeat(64).into();
-        assert_eq!(value_id(&short), short);
+        assert_eq!(value_id(Some(&short)), short);
+        assert_eq!(value_id(None).as_ref(), "(deleted)");
     }
 }

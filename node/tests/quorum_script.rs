@@ -4,14 +4,23 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use squall_node::core::{ClientRef, Core, Effect, Event, Now};
-use squall_node::members::{Members, NodeIndex};
+use squall_node::members::{Members, NodeIndex, Text};
 use squall_node::message::{Outcome, RequestBody, RequestHeader};
-use squall_node::quorum::{OpId, QuorumConfig, QuorumCore, QuorumMessage, VersionScheme};
+use squall_node::quorum::{OpId, QuorumConfig, QuorumCore, QuorumMessage, Reaping, Upkeep};
 use squall_node::trace::TraceEvent;
+use squall_node::vector::Vector;
 use squall_node::version::Version;
 
 const CLIENT: ClientRef = ClientRef { connection: 1, request: 7 };
 const MS: u64 = 1_000_000;
+
+/// Nothing happens but what a client asked for.
+const NO_UPKEEP: Upkeep = Upkeep {
+    anti_entropy_ms: 0,
+    hints: false,
+    reaping: Reaping::Never,
+    reap_after_ms: 0,
+};
 
 /// A core as node n1 of a cluster in which every node is home of every key, and what it let out.
 struct Script {
@@ -32,17 +41,12 @@ impl Script {
         let names: Vec<String> = (1..=n).map(|number| format!("n{number}")).collect();
         let config = change(QuorumConfig {
             members: Members::new(names.iter().map(String::as_str)).unwrap(),
-            me: NodeIndex(0),
             n,
             r,
             w,
-            write_back: true,
-            versions: VersionScheme::Quorum,
-            clock_offset_ms: 0,
+            upkeep: NO_UPKEEP,
             vnodes: 4,
-            call_timeout_ms: 300,
-            op_timeout_ms: 1000,
-            planted: Default::default(),
+            ..QuorumConfig::of_one()
         });
         config.check().unwrap();
         Script {
@@ -108,12 +112,7 @@ impl Script {
 
     /// A peer tells what it holds: a counter, or nothing.
     fn holds(&mut self, from: u16, op: u64, counter: Option<u64>) -> (Sent, Option<Outcome>) {
-        let reply = QuorumMessage::ReadReply {
-            op: op_id(op),
-            version: counter.map(version),
-            value: counter.map(value),
-        };
-        self.message(from, reply)
+        self.message(from, read_reply(op, counter.map(version), counter.map(value)))
     }
 
     fn acknowledges(&mut self, from: u16, op: u64) -> (Sent, Option<Outcome>) {
@@ -131,6 +130,19 @@ impl Script {
     }
 }
 
+fn read_reply(op: u64, version: Option<Version>, value: Option<Text>) -> QuorumMessage {
+    QuorumMessage::ReadReply {
+        op: op_id(op),
+        version,
+        value,
+        deleted: false,
+        vector: Vector::default(),
+        siblings: Vec::new(),
+        checksum: None,
+        floor: 0,
+    }
+}
+
 fn op_id(number: u64) -> OpId {
     OpId { incarnation: 1, number }
 }
@@ -144,7 +156,7 @@ fn version(counter: u64) -> Version {
     }
 }
 
-fn value(counter: u64) -> squall_node::members::Text {
+fn value(counter: u64) -> Text {
     format!("v{counter}").into()
 }
 

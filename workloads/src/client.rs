@@ -68,7 +68,7 @@ impl Function {
 /// What an operation brings along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Argument {
-    /// A read brings nothing.
+    /// A read brings nothing. A write of nothing is a delete.
     None,
     /// The value to write, the amount or the element to add.
     Value(i64),

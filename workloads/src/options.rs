@@ -30,6 +30,9 @@ pub struct Options {
     /// Compare-and-sets among 100 changes of a register; the others are writes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cas_percent: u32,
+    /// Deletes among 100 changes of a register: writes of nothing. Nothing is no unique value, so the judge needs its slower check.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deletes_percent: u32,
     /// What a client does about an operation that did not succeed.
     #[serde(default, skip_serializing_if = "Retry::is_none")]
     pub retry: Retry,
@@ -47,6 +50,7 @@ impl Default for Options {
             rate: 1_000,
             reads_percent: 50,
             cas_percent: 0,
+            deletes_percent: 0,
             retry: Retry::None,
             seed: 0,
         }
@@ -67,6 +71,7 @@ impl Options {
             rate,
             reads_percent,
             cas_percent,
+            deletes_percent,
             retry: _,
             seed: _,
         } = *self;
@@ -97,6 +102,10 @@ impl Options {
             ),
             (reads_percent > 100, format!("`reads_percent` is {reads_percent}: at most 100")),
             (cas_percent > 100, format!("`cas_percent` is {cas_percent}: at most 100")),
+            (
+                cas_percent.saturating_add(deletes_percent) > 100,
+                format!("`cas_percent` is {cas_percent} and `deletes_percent` is {deletes_percent}: at most 100 together"),
+            ),
         ];
         match rules.into_iter().find(|(broken, _)| *broken) {
             Some((_, message)) => Err(message),

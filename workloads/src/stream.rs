@@ -37,6 +37,7 @@ pub(crate) struct Stream {
     clients: u64,
     reads_percent: u64,
     cas_percent: u64,
+    deletes_percent: u64,
     /// Length of a slot; `None` in a closed loop.
     slot_ns: Option<u64>,
     rotation: Rotation,
@@ -64,6 +65,7 @@ impl Stream {
             clients,
             reads_percent: u64::from(options.reads_percent),
             cas_percent: u64::from(options.cas_percent),
+            deletes_percent: u64::from(options.deletes_percent),
             slot_ns: (clients * NS_PER_S).checked_div(u64::from(options.rate)),
             standing: vec![None; rotation.places()],
             // The words in the names of the draws are older than the other workloads; a change would change every stream.
@@ -102,8 +104,12 @@ impl Stream {
         // Tells who wrote it and when; never 0, which stores like to give back by mistake.
         let unique = count * self.clients + self.client + 1;
         let unique = i64::try_from(unique).expect("a count is a moment of the run in slots");
-        if self.changes.below(count, 100) < self.cas_percent {
+        let change = self.changes.below(count, 100);
+        if change < self.cas_percent {
             return (place, Operation::new(Function::Cas, key, Argument::Pair(seen, unique)));
+        }
+        if change < self.cas_percent + self.deletes_percent {
+            return (place, Operation::new(Function::Write, key, Argument::None));
         }
         (place, self.kind.change(key, unique))
     }

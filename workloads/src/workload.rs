@@ -109,6 +109,12 @@ impl Workload {
     /// As [`Options::validate`]; or if an option is none of this workload's.
     pub fn new(kind: Kind, options: Options) -> Result<Workload, String> {
         options.validate()?;
+        if kind != Kind::Register && options.deletes_percent > 0 {
+            return Err(format!(
+                "`deletes_percent` is {}: only registers are deleted",
+                options.deletes_percent
+            ));
+        }
         if kind != Kind::Register && options.cas_percent > 0 {
             return Err(format!(
                 "`cas_percent` is {}: only registers are compared and set",

@@ -12,6 +12,7 @@ mod linearizable;
 mod marks;
 mod rare;
 mod readiness;
+mod siblings;
 #[cfg(test)]
 mod tests;
 pub mod timeline;
@@ -81,7 +82,11 @@ pub fn judge(history: &History, traces: Traces<'_>) -> Judgement {
 pub fn judge_with(history: &History, traces: Traces<'_>, judging: &Judging<'_>) -> Judgement {
     let timeline = Timeline::of(history);
     let examination = Examination::of(history, judging);
-    let (mut findings, witness) = linearizable::findings(history, &examination);
+    let (mut findings, witness) = if crate::siblings::applies(history.header.as_ref()) {
+        (siblings::findings(history), None)
+    } else {
+        linearizable::findings(history, &examination)
+    };
     if let Traces::AtHand(at_hand) = traces {
         findings.extend(traces::findings(history, &timeline, at_hand));
     }

@@ -1,6 +1,6 @@
 //! One line of a trace as the rules see it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +14,14 @@ pub(super) struct Version {
     pub(super) node: Name,
     pub(super) incarnation: u64,
     pub(super) sequence: u64,
+}
+
+/// Which writes a write had seen, itself included: counts by node and incarnation. Empty where versions order all writes.
+pub(super) type Vector = BTreeMap<(Name, u64), u64>;
+
+/// Whether the write with vector `a` is the one with `b`, or had seen it.
+pub(super) fn covers(a: &Vector, b: &Vector) -> bool {
+    b.iter().all(|(actor, count)| a.get(actor).is_some_and(|seen| seen >= count))
 }
 
 impl fmt::Display for Version {
@@ -81,6 +89,15 @@ pub(super) enum What {
         key: Name,
         version: Version,
         value: Name,
+        /// Found in the log at the start of this life.
+        replayed: bool,
+        /// What its write had seen.
+        vector: Vector,
+    },
+    /// The replica let a tombstone go: it holds nothing of the key.
+    Reap {
+        key: Name,
+        version: Version,
         /// Found in the log at the start of this life.
         replayed: bool,
     },

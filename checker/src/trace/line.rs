@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 use serde::Deserialize;
 
 use super::error::TraceErrorKind;
-use super::event::{Done, Function, Name, Outcome, Reply, Settings, Version, What};
+use super::event::{Done, Function, Name, Outcome, Reply, Settings, Vector, Version, What};
 use crate::escape::visible;
 
 /// Longest text of a node that an error quotes, in characters.
@@ -57,6 +57,17 @@ struct PutLine<'a> {
     #[serde(borrow)]
     value_id: Cow<'a, str>,
     durable: bool,
+    #[serde(default)]
+    replayed: bool,
+    #[serde(default)]
+    vector: Vec<(String, u64, u64)>,
+}
+
+#[derive(Deserialize)]
+struct ReapLine<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    version: VersionText,
     #[serde(default)]
     replayed: bool,
 }
@@ -124,6 +135,13 @@ impl Names {
         }
     }
 
+    fn vector(&mut self, counts: &[(String, u64, u64)]) -> Vector {
+        let counts = counts.iter();
+        counts
+            .map(|(node, incarnation, count)| ((self.intern(node), *incarnation), *count))
+            .collect()
+    }
+
     fn all(&mut self, texts: &[String]) -> Vec<Name> {
         texts.iter().map(|text| self.intern(text)).collect()
     }
@@ -174,6 +192,15 @@ pub(super) fn what(line: &[u8], envelope: &Envelope<'_>, names: &mut Names) -> R
                 version: names.version(&put.version),
                 value: names.intern(&put.value_id),
                 replayed: put.replayed,
+                vector: names.vector(&put.vector),
+            }
+        }
+        "reap" => {
+            let reap: ReapLine<'_> = parse(line)?;
+            What::Reap {
+                key: names.intern(&reap.key),
+                version: names.version(&reap.version),
+                replayed: reap.replayed,
             }
         }
         "get" => {
@@ -216,7 +243,8 @@ pub(super) fn what(line: &[u8], envelope: &Envelope<'_>, names: &mut Names) -> R
 
 fn function(text: &str) -> Option<Function> {
     match text {
-        "put" => Some(Function::Put),
+        // A delete is a put of nothing: every rule on puts is one on deletes.
+        "put" | "delete" => Some(Function::Put),
         "get" => Some(Function::Get),
         _ => None,
     }

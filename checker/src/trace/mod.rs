@@ -25,6 +25,7 @@ mod newest_reply;
 mod one_value;
 pub mod raft;
 mod read;
+mod replaced;
 mod scene;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,9 @@ pub struct NeighbourEvent {
     /// A word for its shape: `start`, `vote`, `role`, `append`, `truncate`, `fsync`, `commit`, `apply`, `snapshot`, `config`, `ack`,
     /// `read`, `send`, `receive` or `health`.
     pub kind: String,
+    /// The least that names it within a picture: `commit 7 t3` is about index 7 of term 3.
+    #[serde(default)]
+    pub label: String,
     /// One short line for a person.
     pub text: String,
     /// Whether it is one of the events that break the rule.

@@ -2,18 +2,23 @@
 //!
 //! Replicas merge by maximum, and a restarted replica first says what it found in its log (`replayed`). That everything is said is known
 //! from the first event of another kind: `start` and the replay go out in one batch, before anything else happens.
+//!
+//! What lets a key go is the reaping of its tombstone; whether that was safe is no question of one replica. Where versions are vectors,
+//! [`replaced`](super::replaced) asks in the place of the comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::breaches::Breaches;
 use super::event::{Event, Version, What};
 use super::read::NodeTrace;
+use super::replaced;
 use super::scene::{Scene, Sight};
 
 pub(super) fn check<'a>(scene: &'a Scene<'a>) -> Breaches<'a> {
     let mut breaches = Breaches::default();
     for trace in scene.traces() {
         check_node(scene, trace, &mut breaches);
+        replaced::check_node(scene, trace, &mut breaches);
     }
     breaches
 }
@@ -30,6 +35,17 @@ fn check_node<'a>(scene: &'a Scene<'a>, trace: &'a NodeTrace, breaches: &mut Bre
                 not_found.extend(told.drain(..));
                 continue;
             }
+            What::Reap { key, replayed, .. } => {
+                newest.remove(key.as_ref());
+                told.retain(|told| *told != key.as_ref());
+                not_found.remove(key.as_ref());
+                if *replayed {
+                    continue;
+                }
+                None
+            }
+            // With vectors a version that is not the newest may come later; `replaced` looks after those.
+            What::Put { vector, .. } if !vector.is_empty() => continue,
             What::Put {
                 key, version, replayed, ..
             } => Some((key, version, *replayed)),

@@ -64,10 +64,12 @@ fn tell_what(sight: Sight<'_>) -> String {
             version,
             value,
             replayed,
+            ..
         } => {
             let found = if *replayed { "found in the log" } else { "durable" };
             format!("key `{key}` version {version}, value `{value}`, {found}")
         }
+        What::Reap { key, version, .. } => format!("the tombstone of key `{key}`, version {version}, goes"),
         What::Get { key, replies, .. } => {
             let replies: Vec<String> = replies
                 .iter()

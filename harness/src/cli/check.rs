@@ -137,7 +137,7 @@ fn store(input: &Input, report: &Report) -> Result<WitnessAt> {
         return Ok(WitnessAt::Inline);
     };
     match folder.write_judgement(&report.files()) {
-        Ok(()) => Ok(WitnessAt::File(folder.as_typed(&folder.witness_text()).display().to_string())),
+        Ok(()) => Ok(WitnessAt::folder(folder)),
         Err(error) => {
             stdout::note(&format!("the judgement is not stored: {error}"));
             Ok(WitnessAt::Inline)

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::exit;
 use crate::report::stdout;
-use crate::systems::wire::{Reply, Request, ask};
+use crate::systems::wire::{Reply, Request, Sibling, ask};
 
 /// What to ask whom.
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub(super) struct KvArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Question {
-    /// Prints the value of a key; nothing if it was never written
+    /// Prints the value of a key; nothing if there is none. Concurrent values come one per line, each with its version
     Get {
         /// The key
         key: String,
@@ -31,6 +31,13 @@ enum Question {
         key: String,
         /// The value
         value: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Takes the value of a key away
+    Delete {
+        /// The key
+        key: String,
         #[command(flatten)]
         whom: Whom,
     },
@@ -56,6 +63,7 @@ pub(super) fn talk(args: &KvArgs) -> Result<u8> {
     let (request, whom) = match &args.question {
         Question::Get { key, whom } => (Request::Get { key }, whom),
         Question::Put { key, value, whom } => (Request::Put { key, value }, whom),
+        Question::Delete { key, whom } => (Request::Delete { key }, whom),
         Question::Status { whom } => (Request::Status {}, whom),
     };
     let address = resolve(&whom.node)?;
@@ -68,7 +76,10 @@ pub(super) fn talk(args: &KvArgs) -> Result<u8> {
         .with_context(|| format!("ask the node at {address}"))?;
     match reply {
         Reply::Value { value: Some(value), .. } => stdout::print_foreign(&value),
-        Reply::Value { value: None, .. } => stdout::note("the key was never written"),
+        Reply::Value { value: None, version } if version.is_null() => stdout::note("the key was never written"),
+        Reply::Value { value: None, .. } => stdout::note("the key was deleted"),
+        Reply::Siblings { values } if values.is_empty() => stdout::note("the key was never written"),
+        Reply::Siblings { values } => values.iter().for_each(print_sibling),
         Reply::Stored { version } => stdout::print(&format!("stored as version {version}\n")),
         Reply::Status(fields) => stdout::print(&format!("{}\n", serde_json::Value::Object(fields))),
         Reply::Failed(note) => {
@@ -82,6 +93,15 @@ pub(super) fn talk(args: &KvArgs) -> Result<u8> {
         other => bail!("the node answered with {other:?}, which nobody asked for"),
     }
     Ok(exit::VALID)
+}
+
+/// A value that others stand beside: only its version tells them apart.
+fn print_sibling(sibling: &Sibling) {
+    let Sibling { value, version } = sibling;
+    match value {
+        Some(value) => stdout::print_foreign(&format!("{version} {value}")),
+        None => stdout::print_foreign(&format!("{version} (deleted)")),
+    }
 }
 
 fn resolve(node: &str) -> Result<SocketAddr> {

@@ -13,6 +13,7 @@ use squall_workloads::{self as workloads, Kind, Retry};
 use crate::exit::{self, usage};
 use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info};
 use crate::report::stdout;
+use crate::systems::quorum_extras::Extras;
 use crate::systems::{SYSTEMS, SystemPlan, etcd, quorum, raft};
 
 /// Options that decide a plan.
@@ -66,6 +67,10 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "PERCENT", default_value_t = 0, help_heading = "Clients")]
     cas: u32,
 
+    /// register, quorum: share of deletes among the changes
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, help_heading = "Clients")]
+    deletes: u32,
+
     /// What a client does about an operation that did not succeed
     #[arg(long, value_name = "HOW", value_enum, default_value_t = RetryArg::None, help_heading = "Clients")]
     retry: RetryArg,
@@ -105,6 +110,9 @@ pub(super) struct PlanArgs {
     /// quorum: shifts a node's wall clock by so many milliseconds; may be repeated
     #[arg(long, value_name = "NODE=MS", value_parser = parse_offset, help_heading = "System")]
     clock_offset: Vec<(String, i64)>,
+
+    #[command(flatten)]
+    extras: Extras,
 
     /// raft: how reads are answered; `read-index` by default
     #[arg(long, value_name = "HOW", value_enum, help_heading = "System")]
@@ -148,7 +156,7 @@ impl From<RetryArg> for Retry {
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 26] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 33] = [
     "system",
     "seed",
     "time",
@@ -160,6 +168,7 @@ pub(super) const PLAN_ARGUMENTS: [&str; 26] = [
     "ops_per_key",
     "reads",
     "cas",
+    "deletes",
     "retry",
     "keys_at_once",
     "operation_timeout",
@@ -171,6 +180,12 @@ pub(super) const PLAN_ARGUMENTS: [&str; 26] = [
     "no_write_back",
     "versions",
     "clock_offset",
+    "version_read",
+    "digest_reads",
+    "anti_entropy_ms",
+    "no_hints",
+    "reaping",
+    "reap_after_ms",
     "read_mode",
     "snapshot_every",
     "bug",
@@ -265,6 +280,7 @@ impl PlanArgs {
             rate: self.rate,
             reads_percent: self.reads,
             cas_percent: self.cas,
+            deletes_percent: self.deletes,
             retry: self.retry.into(),
             seed,
         };
@@ -300,6 +316,7 @@ impl PlanArgs {
                     write_back: !self.no_write_back,
                     versions: self.versions.unwrap_or_default(),
                     clock_offset_ms: self.clock_offset.iter().cloned().collect::<BTreeMap<_, _>>(),
+                    extras: self.extras.clone(),
                     bug: self.bug,
                 })
             }
@@ -331,14 +348,17 @@ impl PlanArgs {
 
     /// The settings that only a quorum store has, and whether each was given.
     fn of_quorum(&self) -> Vec<(&'static str, bool)> {
-        vec![
+        let extras = self.extras.names().map(|name| (name, true));
+        let own = [
             ("--n", self.n.is_some()),
             ("--r", self.r.is_some()),
             ("--w", self.w.is_some()),
             ("--no-write-back", self.no_write_back),
             ("--versions", self.versions.is_some()),
             ("--clock-offset", !self.clock_offset.is_empty()),
-        ]
+            ("--deletes", self.deletes > 0),
+        ];
+        own.into_iter().chain(extras).collect()
     }
 
     fn of_raft(&self) -> Vec<(&'static str, bool)> {

@@ -27,7 +27,7 @@ pub(super) struct ZooArgs {
     #[arg(long, value_name = "NUM")]
     runs: Option<u32>,
 
-    /// Ends as soon as every bug was found once
+    /// Ends as soon as every bug was found once and every control was run once
     #[arg(long)]
     until_found: bool,
 

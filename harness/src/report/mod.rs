@@ -9,7 +9,10 @@ mod markup;
 pub mod numbers;
 mod numbers_text;
 mod objects;
+mod page;
 pub mod progress;
+mod shapes;
+mod spacetime;
 pub mod stdout;
 mod table;
 #[cfg(test)]
@@ -22,6 +25,7 @@ pub mod words;
 pub(crate) mod zoo;
 
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::thread;
 
 use squall_checker::history::History;
@@ -32,7 +36,7 @@ use self::numbers::Numbers;
 use self::objects::Objects;
 use self::witness::Picture;
 use crate::exit;
-use crate::results::JudgementFiles;
+use crate::results::{JudgementFiles, RunFolder};
 
 /// A judged history.
 #[derive(Debug)]
@@ -47,15 +51,33 @@ pub struct Report {
     pub numbers: Numbers,
     /// The proof as a picture, if a safety rule is broken.
     pub picture: Option<Picture>,
+    /// The messages around a broken trace rule, if its events are known.
+    pub spacetime: Option<Picture>,
 }
 
 /// Where the reader finds the witness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WitnessAt {
-    /// In this file, as the reader would type it.
-    File(String),
+    /// In these files, as the reader would type them.
+    Files {
+        /// `witness.txt`.
+        witness: String,
+        /// `spacetime.html`.
+        spacetime: String,
+    },
     /// Nowhere: it has to be printed.
     Inline,
+}
+
+impl WitnessAt {
+    /// In the files of this run.
+    pub fn folder(folder: &RunFolder) -> WitnessAt {
+        let typed = |file: &Path| folder.as_typed(file).display().to_string();
+        WitnessAt::Files {
+            witness: typed(&folder.witness_text()),
+            spacetime: typed(&folder.spacetime_page()),
+        }
+    }
 }
 
 /// How much is said, so that a terminal shows the decisive lines together and `report.txt` all of them.
@@ -111,6 +133,7 @@ impl Report {
             objects: Objects::of(history, &judgement.examination),
             numbers,
             picture: judgement.witness.as_ref().and_then(|witness| Picture::of(history, witness)),
+            spacetime: spacetime::picture(history.header.as_ref(), &judgement.findings),
             judgement,
         }
     }
@@ -139,7 +162,10 @@ impl Report {
     /// The files that go into the run folder. They depend on the history and the traces alone.
     pub fn files(&self) -> JudgementFiles {
         let witness = self.judgement.witness.as_ref();
-        let at = WitnessAt::File("witness.txt".into());
+        let at = WitnessAt::Files {
+            witness: "witness.txt".into(),
+            spacetime: "spacetime.html".into(),
+        };
         let verdict = text::verdict(self, &at, &Limits::FULL);
         let numbers = self.numbers_within(&Limits::FULL);
         JudgementFiles {
@@ -148,6 +174,7 @@ impl Report {
             // Lines of a history are JSON and so UTF-8; what is not could not have been read.
             witness: witness.map(|witness| (witness.text(), String::from_utf8_lossy(&witness.history_lines()).into_owned())),
             picture: self.picture.clone(),
+            spacetime: self.spacetime.clone(),
         }
     }
 }

@@ -28,7 +28,7 @@ fn printed(story: &Story) -> String {
     let results = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(results.path(), "quorum", 7).unwrap();
     std::fs::write(folder.plan(), "{}").unwrap();
-    let witness_at = WitnessAt::File(folder.as_typed(&folder.witness_text()).display().to_string());
+    let witness_at = WitnessAt::folder(&folder);
     let hints = hints::text(&report, Done::Run, &folder.typed(), Some(&folder));
     let text = format!("{}{}{hints}", report.verdict_text(&witness_at), report.numbers_text());
     plain(&text).replace(results.path().to_str().unwrap(), "results")
@@ -144,7 +144,13 @@ fn a_foreign_file() {
 fn keys_cannot_reach_the_terminal() {
     let mut story = Story::good();
     story.stale_read("k\u{1b}[31m\r\nVALID");
-    for at in [WitnessAt::Inline, WitnessAt::File("w".into())] {
+    for at in [
+        WitnessAt::Inline,
+        WitnessAt::Files {
+            witness: "w".into(),
+            spacetime: "s".into(),
+        },
+    ] {
         let text = plain(&report(&story).verdict_text(&at));
         assert!(!text.contains(['\u{1b}', '\r']), "{text}");
         assert!(!text.lines().any(|line| line.starts_with("VALID")), "{text}");

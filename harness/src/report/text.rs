@@ -32,6 +32,9 @@ pub(super) fn verdict(report: &Report, witness_at: &WitnessAt, limits: &Limits) 
     if let Some(witness) = &report.judgement.witness {
         lines.extend(witness_lines(witness, witness_at, limits));
     }
+    if let (Some(_), WitnessAt::Files { spacetime, .. }) = (&report.spacetime, witness_at) {
+        lines.push(format!("  the messages around the broken rule, drawn: {}", shown(spacetime)));
+    }
     lines.extend(other_findings(findings, limits));
     lines.extend(report.judgement.notes.iter().map(|note| format!("  note: {}", shown(note))));
     block(&lines)
@@ -169,7 +172,7 @@ fn evidence(finding: &RuleFinding, limits: &Limits) -> Vec<String> {
 fn witness_lines(witness: &Witness, at: &WitnessAt, limits: &Limits) -> Vec<String> {
     let size = plural(witness.operations.len() as u64, "operation");
     match at {
-        WitnessAt::File(name) => vec![format!("  smallest witness: {size}, in {}", shown(name))],
+        WitnessAt::Files { witness, .. } => vec![format!("  smallest witness: {size}, in {}", shown(witness))],
         WitnessAt::Inline => {
             let text = witness.text();
             // The last paragraph is the table; what it means is said above.

@@ -43,11 +43,24 @@ pub(crate) fn text(lines: &[Line], summary: &[String]) -> String {
         let simulated = line
             .simulated
             .map_or_else(|| "-".into(), |(hits, runs)| format!("{hits} of {runs}"));
-        table.row(cells.into_iter().chain(column(simulated)).chain([line.rules.join(", ")]));
+        table.row(cells.into_iter().chain(column(simulated)));
     }
-    let mut text: String = table.lines().into_iter().map(|line| line + "\n").collect();
+    let by = std::iter::once("by".to_owned()).chain(lines.iter().map(|line| rules(&line.rules)));
+    let rows = table.lines().into_iter().zip(by);
+    let mut text: String = rows.map(|(row, by)| format!("{row}  {by}").trim_end().to_owned() + "\n").collect();
     text.push('\n');
     text.extend(summary.iter().map(|line| format!("{line}\n")));
+    text
+}
+
+/// Most rules named in a row; `zoo.json` has them all.
+const RULES_MAX: usize = 4;
+
+fn rules(rules: &[String]) -> String {
+    let mut text = rules[..rules.len().min(RULES_MAX)].join(", ");
+    if rules.len() > RULES_MAX {
+        text.push_str(&format!(" and {} more", rules.len() - RULES_MAX));
+    }
     text
 }
 
@@ -69,11 +82,18 @@ mod tests {
         };
         let lines = [
             line("R04", 2, Some(31.4), &["linearizability 1", "trace T8 2"]),
+            line(
+                "R08",
+                9,
+                Some(9.2),
+                &["trace T1 9", "trace T6 3", "trace T7 3", "trace T9 2", "trace T12 1", "trace T15 1"],
+            ),
             line("C2 raft", 0, None, &[]),
         ];
         insta::assert_snapshot!(text(&lines, &["found 1 of 1 bugs".into()]), @r"
-    id       what                  runs  hits  rate at 95 %  first hit                             by
+    id       what                  runs  hits  rate at 95 %  first hit  by
     R04      does something wrong    14     2     4 to 40 %       31 s  linearizability 1, trace T8 2
+    R08      does something wrong    14     9     4 to 40 %        9 s  trace T1 9, trace T6 3, trace T7 3, trace T9 2 and 2 more
     C2 raft  does something wrong    14     0     4 to 40 %          -
 
     found 1 of 1 bugs

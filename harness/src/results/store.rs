@@ -24,6 +24,8 @@ pub struct JudgementFiles {
     pub witness: Option<(String, String)>,
     /// `witness.svg` and `witness.html`.
     pub picture: Option<Picture>,
+    /// `spacetime.svg` and `spacetime.html`.
+    pub spacetime: Option<Picture>,
 }
 
 impl RunFolder {
@@ -42,16 +44,8 @@ impl RunFolder {
                 remove(&self.witness_history())?;
             }
         }
-        match &files.picture {
-            Some(picture) => {
-                replace(&self.witness_picture(), &picture.svg)?;
-                replace(&self.witness_page(), &picture.html)?;
-            }
-            None => {
-                remove(&self.witness_picture())?;
-                remove(&self.witness_page())?;
-            }
-        }
+        keep_picture(&self.witness_picture(), &self.witness_page(), files.picture.as_ref())?;
+        keep_picture(&self.spacetime_picture(), &self.spacetime_page(), files.spacetime.as_ref())?;
         replace(&self.report(), &files.report)?;
         // Last: who sees a verdict finds the proof beside it.
         replace(&self.verdict(), &files.verdict)
@@ -67,6 +61,20 @@ impl RunFolder {
             write_binary(history, &mut out)?;
             out.flush()
         })
+    }
+}
+
+/// Writes a picture and its page, or removes those of an earlier judgement.
+fn keep_picture(svg: &Path, html: &Path, picture: Option<&Picture>) -> Result<(), ResultsError> {
+    match picture {
+        Some(picture) => {
+            replace(svg, &picture.svg)?;
+            replace(html, &picture.html)
+        }
+        None => {
+            remove(svg)?;
+            remove(html)
+        }
     }
 }
 

@@ -119,17 +119,25 @@ fn removes_the_witness_of_an_earlier_judgement() {
             svg: "s\n".into(),
             html: "h\n".into(),
         }),
+        spacetime: Some(Picture {
+            svg: "m\n".into(),
+            html: "p\n".into(),
+        }),
     };
     run.write_judgement(&files).unwrap();
     assert_eq!(fs::read_to_string(run.witness_text()).unwrap(), "w\n");
     assert_eq!(fs::read_to_string(run.witness_history()).unwrap(), "{}\n");
     assert_eq!(fs::read_to_string(run.witness_picture()).unwrap(), "s\n");
     assert_eq!(fs::read_to_string(run.witness_page()).unwrap(), "h\n");
+    assert_eq!(fs::read_to_string(run.spacetime_picture()).unwrap(), "m\n");
+    assert_eq!(fs::read_to_string(run.spacetime_page()).unwrap(), "p\n");
     files.witness = None;
+    files.spacetime = None;
     files.picture = None;
     files.verdict = "2\n".into();
     run.write_judgement(&files).unwrap();
     assert!(!run.witness_text().exists() && !run.witness_history().exists());
     assert!(!run.witness_picture().exists() && !run.witness_page().exists());
+    assert!(!run.spacetime_picture().exists() && !run.spacetime_page().exists());
     assert_eq!(fs::read_to_string(run.verdict()).unwrap(), "2\n");
 }

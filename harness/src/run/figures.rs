@@ -61,7 +61,7 @@ impl Figures {
 pub(super) fn record_clients(pen: &Pen, retries: u64, succeeded_after_retry: u64) {
     pen.finding(Finding::Counters {
         node: "clients".into(),
-        counters: BTreeMap::from([("retries".into(), retries), ("succeeded_after_retry".into(), succeeded_after_retry)]),
+        counters: BTreeMap::from([("retries".into(), retries), ("retried_ok".into(), succeeded_after_retry)]),
     });
 }
 

@@ -97,12 +97,13 @@ async fn record(
     let clock = RunClock::start();
     let header = header(&plan, system.as_ref(), &folder);
     let (recorder, tapped) = match hold_ms {
-        Some(_) => {
+        // The online check knows registers, and none that hold several values.
+        Some(_) if !plan.system.reads_are_sets() => {
             let (tap, tapped) = record::tap();
             let recorder = Recorder::create_tapped(&folder.history(), &header, clock.clone(), tap);
             (recorder, Some(tapped))
         }
-        None => (Recorder::create(&folder.history(), &header, clock.clone()), None),
+        _ => (Recorder::create(&folder.history(), &header, clock.clone()), None),
     };
     let recorder = recorder.context("create the history")?;
     let pen = recorder.pen();
@@ -169,8 +170,7 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: system.traces(),
-        // The stride of process numbers: by it a reader tells which processes are the same client.
-        extra: serde_json::Map::from_iter([("seats".into(), seats(plan).into())]),
+        extra: plan.system.header_extra(seats(plan), !plan.workload.options().retry.is_none()),
     }
 }
 

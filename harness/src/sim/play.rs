@@ -138,7 +138,7 @@ fn header(plan: &Plan, system: &str) -> Header {
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: true,
-        extra: serde_json::Map::from_iter([("seats".into(), seats(plan).into())]),
+        extra: plan.system.header_extra(seats(plan), !plan.workload.options().retry.is_none()),
     }
 }
 
@@ -499,7 +499,7 @@ impl<S: Store> Play<'_, S> {
         let succeeded = self.clients.iter().map(|client| client.succeeded_after_retry).sum();
         self.find(&Finding::Counters {
             node: "clients".into(),
-            counters: BTreeMap::from([("succeeded_after_retry".into(), succeeded)]),
+            counters: BTreeMap::from([("retried_ok".into(), succeeded)]),
         });
         self.find(&Finding::End {
             reason: EndReason::Complete,

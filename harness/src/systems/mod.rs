@@ -7,6 +7,7 @@
 pub mod etcd;
 mod http;
 pub mod quorum;
+pub mod quorum_extras;
 pub mod raft;
 pub(crate) mod wire;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use squall_checker::siblings::{READS, READS_ARE_SETS};
 use squall_nemeses::Capability;
 use squall_node::bugs::{Bug, Planted, Store};
 use squall_workloads::{Client, Function};
@@ -190,6 +192,21 @@ impl SystemPlan {
             SystemPlan::Raft(_) => &Function::ALL,
             SystemPlan::Etcd(_) => &[Function::Read, Function::Write, Function::Cas],
         }
+    }
+
+    /// Whether a read gives all values that were written concurrently, rather than one.
+    pub fn reads_are_sets(&self) -> bool {
+        matches!(self, SystemPlan::Quorum(settings) if settings.versions == quorum::Versions::Vector)
+    }
+
+    /// What a history's header says beside its fields: how many seats there are, and whether clients ask again.
+    pub(crate) fn header_extra(&self, seats: u32, retries: bool) -> serde_json::Map<String, serde_json::Value> {
+        // The stride of process numbers: by it a reader tells which processes are the same client.
+        let mut extra = serde_json::Map::from_iter([("seats".into(), seats.into()), ("retries".into(), retries.into())]);
+        if self.reads_are_sets() {
+            extra.insert(READS.into(), READS_ARE_SETS.into());
+        }
+        extra
     }
 
     /// The system, ready to be started.

@@ -10,6 +10,7 @@ use squall_nemeses::Capability;
 use squall_node::bugs::Bug;
 use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
+use super::quorum_extras::Extras;
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
 use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo};
 use crate::sandbox::place::NodeCommand;
@@ -33,9 +34,33 @@ pub(super) const INFO: SystemInfo = SystemInfo {
             "--versions wall-clock",
             "valid while clocks agree, invalid as soon as they differ (--clock-offset)",
         ),
-        ("--no-write-back", "invalid within some runs"),
+        (
+            "--versions hlc",
+            "as wall-clock: valid while clocks agree, invalid within some runs when they differ; a node hears of most stamps in time, not of all",
+        ),
+        ("--versions hlc --version-read", "valid, whatever the clocks show"),
+        (
+            "--versions vector",
+            "valid by a rule of its own: a read is a set, and each acknowledged value is in every later read or replaced there",
+        ),
+        ("--versions vector --r 1 --w 1", "invalid"),
+        ("--digest-reads", "valid"),
+        (
+            "--anti-entropy-ms 0, --no-hints",
+            "valid: both bring replicas up to date, neither counts towards R or W",
+        ),
+        ("--reaping safe (default), never", "valid, also with --deletes"),
+        (
+            "--reaping grace --deletes 20",
+            "invalid within some runs: a tombstone that goes by age lets the deleted value come back",
+        ),
+        (
+            "--no-write-back",
+            "invalid within some runs; the more seldom the more hints and anti-entropy do",
+        ),
     ],
-    fault_model: "crash, pause, any network fault, honest power loss, disk errors (the node exits), any wall clock but with wall-clock versions",
+    fault_model: "crash, pause, any network fault, honest power loss, disk errors (the node exits), any wall clock but with versions made of it; \
+                  the members are fixed for a run",
     available: || Ok(()),
 };
 
@@ -50,6 +75,10 @@ pub enum Versions {
     WallClock,
     /// A counter of the coordinator's own.
     CoordinatorLocal,
+    /// A hybrid logical clock.
+    Hlc,
+    /// Version vectors: concurrent values are kept side by side.
+    Vector,
 }
 
 impl Versions {
@@ -58,6 +87,8 @@ impl Versions {
             Versions::Quorum => "quorum",
             Versions::WallClock => "wall-clock",
             Versions::CoordinatorLocal => "coordinator-local",
+            Versions::Hlc => "hlc",
+            Versions::Vector => "vector",
         }
     }
 }
@@ -81,6 +112,9 @@ pub struct Settings {
     /// Fixed offsets of nodes' wall clocks, in milliseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub clock_offset_ms: BTreeMap<String, i64>,
+    /// What the store does beside its quorums.
+    #[serde(default, skip_serializing_if = "Extras::is_default")]
+    pub extras: Extras,
     /// The planted bug that is switched on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bug: Option<Bug>,
@@ -106,6 +140,10 @@ impl Settings {
             (
                 w == 0 || w > n,
                 format!("--w {w}: a write waits for at least 1 and at most N={n} acknowledgements"),
+            ),
+            (
+                self.extras.version_read && self.versions != Versions::Hlc,
+                "--version-read belongs to --versions hlc; the other schemes decide themselves whether they ask".into(),
             ),
         ];
         if let Some((_, message)) = rules.into_iter().find(|(broken, _)| *broken) {
@@ -146,6 +184,7 @@ impl System for Quorum {
             write_back,
             versions,
             clock_offset_ms,
+            extras,
             bug,
             ..
         } = &self.settings;
@@ -155,6 +194,10 @@ impl System for Quorum {
         }
         if *versions != Versions::Quorum {
             text.push_str(&format!(" {} versions", versions.flag()));
+        }
+        for (flag, value) in extras.given() {
+            let value = value.map(|value| format!(" {value}")).unwrap_or_default();
+            text.push_str(&format!(" {}{value}", flag.trim_start_matches('-')));
         }
         for (node, offset) in clock_offset_ms {
             text.push_str(&format!(" {node}{offset:+}ms"));
@@ -184,6 +227,10 @@ impl System for Quorum {
         args.extend(["--versions".into(), settings.versions.flag().into()]);
         if !settings.write_back {
             args.push("--no-write-back".into());
+        }
+        for (flag, value) in settings.extras.given() {
+            args.push(flag.into());
+            args.extend(value);
         }
         if let Some(offset) = settings.clock_offset_ms.get(&member.id) {
             args.push(format!("--clock-offset-ms={offset}"));
@@ -243,6 +290,19 @@ pub(super) fn node_status(fields: &serde_json::Map<String, serde_json::Value>) -
     }
 }
 
+/// All values that a read gave, as a list of numbers. Where the key was deleted beside a value that was written meanwhile, the value alone
+/// counts: an absence replaces nothing that is still there.
+pub(crate) fn siblings<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Seen {
+    let mut numbers = Vec::new();
+    for text in values.flatten() {
+        match Seen::from_text(Some(text)) {
+            Seen::Number(number) => numbers.push(number),
+            foreign => return foreign,
+        }
+    }
+    Seen::List(numbers)
+}
+
 /// One client of one node. It never retries: a put sent again would write its value twice.
 struct QuorumClient {
     node: String,
@@ -276,6 +336,8 @@ impl Client for QuorumClient {
                     None,
                     node_deadline,
                 ),
+                // A write of nothing takes the value away.
+                (Function::Write, Argument::None) => connection.encode(&Request::Delete { key }, stamp, None, node_deadline),
                 (other, _) => return Err(ErrorNote::new("unsupported", format!("a quorum store has no {other:?}"))),
             }
             Ok(())
@@ -289,6 +351,9 @@ impl Client for QuorumClient {
             };
             match (connection.exchange().await, operation.f) {
                 (Ok(Reply::Value { value, .. }), Function::Read) => Outcome::Ok(Seen::from_text(value.as_deref())),
+                (Ok(Reply::Siblings { values }), Function::Read) => {
+                    Outcome::Ok(siblings(values.iter().map(|sibling| sibling.value.as_deref())))
+                }
                 (Ok(Reply::Stored { .. }), Function::Write) => Outcome::Ok(Seen::Nothing),
                 (Ok(Reply::Failed(Note { kind, message, .. })), _) => Outcome::Failed(ErrorNote::new(kind, message)),
                 (Ok(Reply::Unknown(Note { kind, message, .. })), _) => Outcome::Unknown(ErrorNote::new(kind, message)),

@@ -30,6 +30,11 @@ pub(crate) enum Request<'a> {
         /// The value.
         value: &'a str,
     },
+    /// Takes the value of a key away.
+    Delete {
+        /// The key.
+        key: &'a str,
+    },
     /// Stores a value if the key holds an expected one.
     Cas {
         /// The key.
@@ -81,7 +86,12 @@ pub(crate) enum Reply {
         #[serde(default)]
         version: Value,
     },
-    /// To a put.
+    /// To a get, where concurrent values are kept side by side.
+    Siblings {
+        /// All of them; none if the key was never written.
+        values: Vec<Sibling>,
+    },
+    /// To a put or a delete.
     Stored {
         /// The version it got.
         #[serde(default)]
@@ -115,6 +125,16 @@ pub(crate) enum Reply {
     },
     /// To a question for status.
     Status(serde_json::Map<String, Value>),
+}
+
+/// One of several values of a key.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Sibling {
+    /// The value; `None` where the key was deleted.
+    pub(crate) value: Option<String>,
+    /// Its version.
+    #[serde(default)]
+    pub(crate) version: Value,
 }
 
 /// Why an operation did not succeed.
@@ -302,7 +322,13 @@ mod tests {
     }
 
     fn golden(kind: &str) -> Vec<Golden> {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/tests/golden/frames.jsonl");
+        golden_of("frames.jsonl", kind)
+    }
+
+    fn golden_of(file: &str, kind: &str) -> Vec<Golden> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../node/tests/golden")
+            .join(file);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let frames: Vec<Golden> = text
             .lines()
@@ -324,6 +350,7 @@ mod tests {
         let requests = [
             ("get", Request::Get { key: "k1" }),
             ("put", Request::Put { key: "k1", value: "17" }),
+            ("delete", Request::Delete { key: "k1" }),
             (
                 "put of text outside ASCII",
                 Request::Put {
@@ -365,6 +392,49 @@ mod tests {
     }
 
     #[test]
+    fn writes_requests_of_the_raft_store_as_its_golden_frames_have_them() {
+        let frames = golden_of("frames_raft.jsonl", "request");
+        let nodes = ["n4"].map(String::from);
+        let gone = ["n1"].map(String::from);
+        let requests = [
+            ("put in a session", Request::Put { key: "k1", value: "17" }),
+            (
+                "cas",
+                Request::Cas {
+                    key: "k1",
+                    expect: Some("17"),
+                    value: "18",
+                },
+            ),
+            ("append", Request::Append { key: "k1", value: "x" }),
+            ("session", Request::Session {}),
+            (
+                "change",
+                Request::Change {
+                    add: &nodes,
+                    remove: &gone,
+                },
+            ),
+            ("transfer", Request::Transfer { to: "n2" }),
+        ];
+        for (name, request) in requests {
+            let theirs: Value = serde_json::from_str(&named(&frames, name).payload).expect("golden payloads are JSON");
+            let ours = serde_json::to_value(&request).expect("a request is plain data");
+            assert_eq!(ours, theirs["body"], "{name}");
+        }
+    }
+
+    #[test]
+    fn reads_the_raft_stores_golden_replies() {
+        let frames = golden_of("frames_raft.jsonl", "reply");
+        for frame in &frames {
+            decode_reply(frame.payload.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", frame.name));
+        }
+        let read = |name: &str| decode_reply(named(&frames, name).payload.as_bytes()).expect("read above").body;
+        assert!(matches!(read("not the leader"), Reply::Failed(note) if note.leader.as_deref() == Some("n2")));
+    }
+
+    #[test]
     fn reads_the_nodes_golden_replies() {
         let frames = golden("reply");
         let read = |name: &str| {
@@ -392,6 +462,22 @@ mod tests {
                 version: Value::Null
             }
         );
+        assert!(matches!(
+            read("value of a deleted key"),
+            Reply::Value {
+                value: None,
+                version: Value::Array(_)
+            }
+        ));
+        let sibling = |value: Option<&str>, version: Value| Sibling {
+            value: value.map(String::from),
+            version,
+        };
+        let values = vec![
+            sibling(Some("17"), version.clone()),
+            sibling(None, serde_json::json!([6, "n2", 1, 4])),
+        ];
+        assert_eq!(read("siblings"), Reply::Siblings { values });
         assert_eq!(read("stored"), Reply::Stored { version });
         assert!(matches!(read("failed"), Reply::Failed(note) if note.kind == "no-quorum"));
         assert!(matches!(read("unknown"), Reply::Unknown(note) if note.kind == "timeout"));

@@ -11,6 +11,8 @@ pub mod simulated;
 mod statistics;
 mod subject;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ pub struct Options {
     pub budget: Duration,
     /// At most so many runs.
     pub runs_max: Option<u32>,
-    /// Stops when every bug was found.
+    /// Stops when every bug was found and every control was run.
     pub until_found: bool,
     /// The first run's seed; the others follow.
     pub seed: u64,
@@ -146,7 +148,8 @@ impl Zoo<'_> {
     }
 
     fn goes_on(&self) -> bool {
-        let all_found = self.cards.iter().all(|card| card.control || card.hits > 0);
+        let is_done = |card: &Card| if card.control { card.standing().begun > 0 } else { card.hits > 0 };
+        let all_found = self.cards.iter().all(is_done);
         self.started.elapsed() < self.options.budget
             && self.options.runs_max.is_none_or(|most| self.begun < most)
             && !(self.options.until_found && all_found)
@@ -201,9 +204,16 @@ fn score_lines(score: &Score<'_>) -> Vec<Line> {
         rate_percent: (card.rate_from * 100.0, card.rate_to * 100.0),
         seconds: (card.hits > 0).then_some(card.seconds),
         simulated: card.simulated.as_ref().map(|tally| (tally.hits, tally.runs)),
-        rules: card.by_rule.iter().map(|(rule, hits)| format!("{rule} {hits}")).collect(),
+        rules: most_frequent(&card.by_rule),
     });
     lines.collect()
+}
+
+/// Rules with their hits, most hits first.
+fn most_frequent(by_rule: &BTreeMap<String, u32>) -> Vec<String> {
+    let mut rules: Vec<(&String, &u32)> = by_rule.iter().collect();
+    rules.sort_by_key(|(_, hits)| Reverse(**hits));
+    rules.into_iter().map(|(rule, hits)| format!("{rule} {hits}")).collect()
 }
 
 fn summary(score: &Score<'_>) -> Vec<String> {

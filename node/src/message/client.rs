@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Empty, FORMAT_VERSION};
 use crate::members::Text;
 use crate::status::Status;
+use crate::vector::Vector;
 use crate::version::Version;
 
 /// What a client sends.
@@ -227,14 +228,19 @@ pub struct ReplyHeader {
 pub enum Outcome {
     /// A get's answer; both null for a key that was never written.
     Value {
-        /// What the key holds.
+        /// What the key holds; null, with a version, for a key that was deleted.
         value: Option<Text>,
         /// The version of that value.
         version: Option<Version>,
     },
+    /// A get's answer in the scheme `vector`: everything that no other value replaced. More than one where puts were concurrent.
+    Siblings {
+        /// The values, by version; none for a key that was never written.
+        values: Vec<SiblingSeen>,
+    },
     /// A put is durable on W replicas; in the Raft store a put, a delete or an append is committed.
     Stored {
-        /// The version the value got.
+        /// The version the value, or its absence, got.
         version: Version,
     },
     /// A compare-and-set was decided.
@@ -288,6 +294,17 @@ pub enum Outcome {
     },
     /// How the node is.
     Status(Box<Status>),
+}
+
+/// One of several values of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiblingSeen {
+    /// The value; null where the key was deleted.
+    pub value: Option<Text>,
+    /// Its version.
+    pub version: Version,
+    /// What its write had seen, itself included: which other writes it replaces.
+    pub vector: Vector,
 }
 
 impl Outcome {

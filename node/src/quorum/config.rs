@@ -12,6 +12,11 @@ pub enum VersionScheme {
     WallClock,
     /// The coordinator's own count of puts. Wrong as soon as two coordinators write one key.
     CoordinatorLocal,
+    /// A hybrid logical clock: the wall clock, but past everything this node has heard of. Wrong when clocks differ, as a wall clock is,
+    /// unless replicas are asked first.
+    Hlc,
+    /// Version vectors: concurrent puts are kept side by side, and a get returns all of them.
+    Vector,
 }
 
 impl VersionScheme {
@@ -21,6 +26,57 @@ impl VersionScheme {
             VersionScheme::Quorum => "quorum",
             VersionScheme::WallClock => "wall-clock",
             VersionScheme::CoordinatorLocal => "coordinator-local",
+            VersionScheme::Hlc => "hlc",
+            VersionScheme::Vector => "vector",
+        }
+    }
+}
+
+/// When a tombstone may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Reaping {
+    /// Once nothing older can come to any home replica any more. The correct one.
+    Safe,
+    /// Each replica lets it go after a time. Wrong as soon as a replica, a hint or a message was away for longer.
+    Grace,
+    /// Never.
+    Never,
+}
+
+impl Reaping {
+    /// The name on the command line and in the trace.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reaping::Safe => "safe",
+            Reaping::Grace => "grace",
+            Reaping::Never => "never",
+        }
+    }
+}
+
+/// What a node does for its keys beside answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Time between two comparisons with another node, in ms; 0 for none.
+    pub anti_entropy_ms: u64,
+    /// Whether a coordinator keeps what a home replica did not acknowledge, and sends it later.
+    pub hints: bool,
+    /// When tombstones go.
+    pub reaping: Reaping,
+    /// How old a tombstone is before anybody thinks of reaping it, in ms.
+    pub reap_after_ms: u64,
+}
+
+impl Default for Upkeep {
+    /// All of it. Half a second between comparisons: with four peers each is met every two seconds, at the price of one message of a few
+    /// kB per comparison. Two seconds before a tombstone is looked at: longer than an operation takes to end, so that the reaper seldom
+    /// waits for one.
+    fn default() -> Upkeep {
+        Upkeep {
+            anti_entropy_ms: 500,
+            hints: true,
+            reaping: Reaping::Safe,
+            reap_after_ms: 2000,
         }
     }
 }
@@ -42,8 +98,14 @@ pub struct QuorumConfig {
     pub write_back: bool,
     /// Where versions come from.
     pub versions: VersionScheme,
+    /// With hybrid clocks: whether a put asks a majority for their versions first, as in the scheme `quorum`.
+    pub version_read: bool,
     /// Added to the wall clock when versions come from it, in ms.
     pub clock_offset_ms: i64,
+    /// Whether a get asks one replica for the value and the others for digests.
+    pub digest_reads: bool,
+    /// What is done beside answering.
+    pub upkeep: Upkeep,
     /// Points per member on the ring.
     pub vnodes: u16,
     /// After how long an unanswered call to a replica is sent again, in ms.
@@ -73,10 +135,25 @@ impl QuorumConfig {
         if self.vnodes == 0 {
             return Err("--vnodes 0 leaves no place on the ring; give at least 1".to_owned());
         }
+        if self.version_read && self.versions != VersionScheme::Hlc {
+            let scheme = self.versions.name();
+            return Err(format!(
+                "--version-read belongs to --versions hlc; the scheme `{scheme}` decides itself whether it asks"
+            ));
+        }
         if self.call_timeout_ms == 0 || self.op_timeout_ms == 0 {
             return Err("--call-timeout-ms and --op-timeout-ms must be at least 1".to_owned());
         }
         Ok(())
+    }
+
+    /// Whether a put asks replicas for their versions first.
+    pub fn asks_replicas(&self) -> bool {
+        match self.versions {
+            VersionScheme::Quorum | VersionScheme::Vector => true,
+            VersionScheme::Hlc => self.version_read,
+            VersionScheme::WallClock | VersionScheme::CoordinatorLocal => false,
+        }
     }
 
     /// The fewest replicas of N that any two such groups share: floor(N/2) + 1.
@@ -93,10 +170,36 @@ impl QuorumConfig {
         self.n - self.r.min(self.majority()) + 1
     }
 
-    /// A checksum over what all nodes of a cluster must agree on to place keys alike. R, W and the rest concern only the coordinator.
+    /// A checksum over what all nodes of a cluster must agree on: where keys are placed, and whether values have vectors. R, W and the rest
+    /// concern only the coordinator.
     pub fn layout(&self) -> u32 {
         let names: Vec<&str> = self.members.names().iter().map(AsRef::as_ref).collect();
-        crc32fast::hash(format!("quorum n={} vnodes={} members={}", self.n, self.vnodes, names.join(",")).as_bytes())
+        let mut text = format!("quorum n={} vnodes={} members={}", self.n, self.vnodes, names.join(","));
+        if self.versions == VersionScheme::Vector {
+            text.push_str(" vectors");
+        }
+        crc32fast::hash(text.as_bytes())
+    }
+
+    /// The only node of a cluster of one, with every default: what tests and tools begin with.
+    pub fn of_one() -> QuorumConfig {
+        QuorumConfig {
+            members: Members::new(["n1"]).expect("`n1` is a name"),
+            me: NodeIndex(0),
+            n: 1,
+            r: 1,
+            w: 1,
+            write_back: true,
+            versions: VersionScheme::Quorum,
+            version_read: false,
+            clock_offset_ms: 0,
+            digest_reads: false,
+            upkeep: Upkeep::default(),
+            vnodes: 1,
+            call_timeout_ms: 300,
+            op_timeout_ms: 1000,
+            planted: Planted::default(),
+        }
     }
 }
 
@@ -108,17 +211,11 @@ mod tests {
         let names: Vec<String> = (1..=members).map(|number| format!("n{number}")).collect();
         QuorumConfig {
             members: Members::new(names.iter().map(String::as_str)).unwrap(),
-            me: NodeIndex(0),
             n,
             r,
             w,
-            write_back: true,
-            versions: VersionScheme::Quorum,
-            clock_offset_ms: 0,
             vnodes: 8,
-            call_timeout_ms: 300,
-            op_timeout_ms: 1000,
-            planted: Planted::default(),
+            ..QuorumConfig::of_one()
         }
     }
 
@@ -133,6 +230,11 @@ mod tests {
         );
         assert!(config(5, 3, 4, 2).check().unwrap_err().contains("--r 4 is not between 1 and --n 3"));
         assert!(config(5, 3, 2, 0).check().unwrap_err().contains("--w 0"));
+        let odd = QuorumConfig {
+            version_read: true,
+            ..config(5, 3, 2, 2)
+        };
+        assert!(odd.check().unwrap_err().contains("the scheme `quorum`"));
     }
 
     #[test]
@@ -165,6 +267,11 @@ mod tests {
             .layout()
         );
         assert_ne!(base.layout(), QuorumConfig { n: 4, ..base.clone() }.layout());
-        assert_ne!(base.layout(), QuorumConfig { vnodes: 9, ..base }.layout());
+        assert_ne!(base.layout(), QuorumConfig { vnodes: 9, ..base.clone() }.layout());
+        let vectors = QuorumConfig {
+            versions: VersionScheme::Vector,
+            ..base.clone()
+        };
+        assert_ne!(base.layout(), vectors.layout());
     }
 }

@@ -1,27 +1,33 @@
 //! The coordinator: operations that are open at this node, from the client's request to the reply.
 //!
-//! The rules of an operation are in `put` and `get`; here they meet replicas' answers, deadlines and the trace.
+//! The rules of an operation are in `put` and `get`; here they meet replicas' answers, deadlines and the trace. A put that was answered
+//! before all home replicas acknowledged it stays here as a [`Trail`] for one call timeout: most of them come a moment later, and what then
+//! is missing becomes a hint.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::QuorumConfig;
-use super::get::Get;
-use super::message::{OpId, QuorumMessage};
+use super::cell::{Cell, Stored};
+use super::config::{QuorumConfig, VersionScheme};
+use super::get::{Get, Step};
+use super::message::{OpId, QuorumMessage, Shown};
 use super::outgoing::Outgoing;
 use super::put::Put;
-use super::replica::Stored;
-use super::version_source::VersionSource;
+use super::version_source::{Made, VersionSource};
+use crate::bugs::Bug;
 use crate::core::{ClientRef, Now};
 use crate::members::{NodeIndex, Text};
-use crate::message::{Outcome, RequestHeader};
+use crate::message::{Outcome, RequestHeader, SiblingSeen};
 use crate::trace::{ReplySeen, TraceEvent, value_id};
-use crate::version::Version;
 
 /// Open operations at most. A client that waits for its answers has one; thousands mean that answers do not come.
 const OPEN_MAX: usize = 8192;
 
 /// Bytes of keys and values in open operations at most.
 const OPEN_BYTES_MAX: usize = 128 << 20;
+
+/// Trails at most, and their bytes. With a home replica away every put leaves one; what finds no place is left to anti-entropy.
+const TRAILS_MAX: usize = 4096;
+const TRAIL_BYTES_MAX: usize = 32 << 20;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -30,12 +36,18 @@ const NS_PER_MS: u64 = 1_000_000;
 pub(super) struct Coordinator {
     config: QuorumConfig,
     incarnation: u64,
-    versions: VersionSource,
+    pub(super) versions: VersionSource,
     open: BTreeMap<u64, Open>,
     open_bytes: usize,
-    /// (when, operation): its deadline or the end of its present calls, whichever is first.
+    trails: BTreeMap<u64, Trail>,
+    trail_bytes: usize,
+    /// (when, operation): its deadline, the end of its present calls, or that of its trail.
     agenda: BTreeSet<(u64, u64)>,
+    /// Puts that wait for the hybrid clock.
+    parked: BTreeSet<u64>,
     last_op: u64,
+    /// What home replicas did not acknowledge, for the core to take.
+    unacknowledged: Vec<(NodeIndex, Text, Stored)>,
 }
 
 #[derive(Debug)]
@@ -49,6 +61,22 @@ struct Open {
     work: Work,
 }
 
+/// What an answered put still waits for.
+#[derive(Debug)]
+struct Trail {
+    key: Text,
+    cell: Cell,
+    missing: Vec<NodeIndex>,
+    /// Its place in the agenda.
+    ends_ns: u64,
+}
+
+impl Trail {
+    fn byte_count(&self) -> usize {
+        self.key.len() + self.cell.byte_count()
+    }
+}
+
 /// What an operation does.
 #[derive(Debug)]
 pub(super) enum Work {
@@ -57,16 +85,24 @@ pub(super) enum Work {
 }
 
 impl Work {
-    fn calls(&self, op: OpId) -> (Vec<NodeIndex>, QuorumMessage) {
+    fn calls(&self, op: OpId) -> Vec<(NodeIndex, QuorumMessage)> {
         match self {
             Work::Put(put) => put.calls(op),
             Work::Get(get) => get.calls(op),
         }
     }
 
+    /// Home replicas known to hold what was sent, or what is returned, durably.
+    fn acks(&self) -> &[NodeIndex] {
+        match self {
+            Work::Put(put) => put.acks(),
+            Work::Get(get) => get.holders(),
+        }
+    }
+
     fn byte_count(&self) -> usize {
         match self {
-            Work::Put(put) => put.key.len() + put.value.len(),
+            Work::Put(put) => put.key.len() + put.value.as_ref().map_or(0, |value| value.len()),
             Work::Get(get) => get.key.len(),
         }
     }
@@ -75,15 +111,18 @@ impl Work {
 impl Coordinator {
     pub(super) fn new(config: QuorumConfig, incarnation: u64) -> Coordinator {
         let versions = VersionSource::new(&config, incarnation);
-        let (open, agenda) = (BTreeMap::new(), BTreeSet::new());
         Coordinator {
             config,
             incarnation,
             versions,
-            open,
+            open: BTreeMap::new(),
             open_bytes: 0,
-            agenda,
+            trails: BTreeMap::new(),
+            trail_bytes: 0,
+            agenda: BTreeSet::new(),
+            parked: BTreeSet::new(),
             last_op: 0,
+            unacknowledged: Vec::new(),
         }
     }
 
@@ -92,8 +131,34 @@ impl Coordinator {
     }
 
     /// When [`Coordinator::keep_time`] has something to do.
-    pub(super) fn wake_at_ns(&self) -> Option<u64> {
-        self.agenda.first().map(|(at_ns, _)| *at_ns)
+    pub(super) fn wake_at_ns(&self, now: Now) -> Option<u64> {
+        let rest = self.versions.clock.rest_ends_ns(self.versions.wall_ns(now), now.mono_ns);
+        let rest = rest.filter(|_| !self.parked.is_empty());
+        self.agenda.first().map(|(at_ns, _)| *at_ns).into_iter().chain(rest).min()
+    }
+
+    /// A number for an operation that sends something.
+    pub(super) fn next_op(&mut self) -> OpId {
+        self.last_op += 1;
+        self.op_id(self.last_op)
+    }
+
+    /// The operation begun last.
+    pub(super) fn last(&self) -> OpId {
+        self.op_id(self.last_op)
+    }
+
+    /// All operations up to this one have ended, if those of pushes up to `first_push` have.
+    pub(super) fn closed(&self, first_push: Option<u64>) -> OpId {
+        let first_open = self.open.first_key_value().map(|(number, _)| *number);
+        let first_trail = self.trails.first_key_value().map(|(number, _)| *number);
+        let first = first_open.into_iter().chain(first_trail).chain(first_push).min();
+        self.op_id(first.map_or(self.last_op, |first| first - 1))
+    }
+
+    /// What home replicas did not acknowledge since this was asked last.
+    pub(super) fn take_unacknowledged(&mut self) -> Vec<(NodeIndex, Text, Stored)> {
+        std::mem::take(&mut self.unacknowledged)
     }
 
     /// Opens an operation and makes its first calls.
@@ -114,18 +179,22 @@ impl Coordinator {
             work,
         };
         if matches!(open.work, Work::Put(_)) && !self.versions.asks_replicas() {
-            self.assign(now, self.last_op, open, 0, out);
+            self.assign(now, self.last_op, open, out);
         } else {
             self.call(now, self.last_op, open, out);
         }
     }
 
     /// Sends an operation's outstanding calls and keeps it until they are answered or time is up.
-    fn call(&mut self, now: Now, number: u64, mut open: Open, out: &mut Outgoing<'_>) {
-        let (homes, message) = open.work.calls(self.op_id(number));
-        for home in homes {
-            out.send(home, message.clone());
+    fn call(&mut self, now: Now, number: u64, open: Open, out: &mut Outgoing<'_>) {
+        for (home, message) in open.work.calls(self.op_id(number)) {
+            out.send(home, message);
         }
+        self.wait(now, number, open);
+    }
+
+    /// Keeps an operation until its calls are answered or time is up.
+    fn wait(&mut self, now: Now, number: u64, mut open: Open) {
         self.agenda.remove(&(open.wake_ns, number));
         let call_ends_ns = now.mono_ns.saturating_add(self.config.call_timeout_ms.saturating_mul(NS_PER_MS));
         open.wake_ns = call_ends_ns.min(open.deadline_ns);
@@ -137,82 +206,92 @@ impl Coordinator {
     /// content.
     pub(super) fn call_again(&mut self, peer: NodeIndex, out: &mut Outgoing<'_>) {
         for (number, open) in &self.open {
-            let (homes, message) = open.work.calls(self.op_id(*number));
-            if homes.contains(&peer) {
+            if self.parked.contains(number) {
+                continue;
+            }
+            let calls = open.work.calls(self.op_id(*number));
+            for (_, message) in calls.into_iter().filter(|(home, _)| *home == peer) {
                 out.send(peer, message);
             }
         }
     }
 
     /// A replica told what it holds.
-    pub(super) fn on_read_reply(
-        &mut self,
-        now: Now,
-        from: NodeIndex,
-        op: OpId,
-        version: Option<Version>,
-        value: Option<Text>,
-        out: &mut Outgoing<'_>,
-    ) {
+    pub(super) fn on_read_reply(&mut self, now: Now, from: NodeIndex, op: OpId, shown: Shown, out: &mut Outgoing<'_>) {
+        for stored in shown.cell.iter() {
+            self.versions.clock.observe(stored.version.counter);
+        }
         let Some(mut open) = self.take(op) else { return };
         let number = op.number;
         match &mut open.work {
-            Work::Put(put) => match put.on_version(from, version.as_ref(), self.config.majority()) {
-                Some(counter_seen) => self.assign(now, number, open, counter_seen, out),
-                None => self.put_back(number, open),
-            },
-            Work::Get(get) => {
-                // A version without its value answers another question; the call is made again.
-                let is_answer = version.is_some() == value.is_some();
-                let stored = version.zip(value).map(|(version, value)| Stored { version, value });
-                if is_answer && get.on_reply(from, stored, self.config.r) {
-                    self.decide_get(now, number, open, out);
+            Work::Put(put) => {
+                if put.on_version(from, &shown, self.config.majority()) {
+                    self.assign(now, number, open, out);
                 } else {
                     self.put_back(number, open);
                 }
             }
+            Work::Get(get) => match get.on_reply(from, shown, self.config.r) {
+                Step::Wait => self.put_back(number, open),
+                Step::Decide => self.decide_get(now, number, open, out),
+                Step::Disagree => self.call(now, number, open, out),
+            },
         }
     }
 
-    /// Gives a put its version and sends the value.
-    fn assign(&mut self, now: Now, number: u64, mut open: Open, counter_seen: u64, out: &mut Outgoing<'_>) {
-        let Some(version) = self.versions.next(now, counter_seen) else {
-            let message = format!("a replica holds counter {counter_seen}, the largest there is");
-            return self.finish(number, open, Outcome::failed("version-exhausted", message), out);
-        };
-        if let Work::Put(put) = &mut open.work {
-            let (op, key) = (self.op_name(number), put.key.clone());
-            out.trace(TraceEvent::Assign {
-                op,
-                key,
-                version: version.clone(),
-                value_id: value_id(&put.value),
-            });
-            put.assign(version);
+    /// Gives a put its version and sends the value, or lets it wait for the clock.
+    fn assign(&mut self, now: Now, number: u64, mut open: Open, out: &mut Outgoing<'_>) {
+        let Work::Put(put) = &mut open.work else { return };
+        let seen = put.seen();
+        match self.versions.next(now, &seen) {
+            Made::Version(version, vector) => {
+                let (op, key) = (self.op_name(number), put.key.clone());
+                out.trace(TraceEvent::Assign {
+                    op,
+                    key,
+                    version: version.clone(),
+                    value_id: value_id(put.value.as_ref()),
+                    vector: vector.clone(),
+                });
+                put.assign(version, vector);
+                self.parked.remove(&number);
+                self.call(now, number, open, out);
+            }
+            Made::NotYet => {
+                self.parked.insert(number);
+                self.wait(now, number, open);
+            }
+            Made::Exhausted => {
+                let message = format!("a replica holds counter {}, and there is no version above it", seen.counter);
+                self.finish(now, number, open, Outcome::failed("version-exhausted", message), out);
+            }
         }
-        self.call(now, number, open, out);
     }
 
-    /// R replies are there: return the newest, or make it durable on W replicas first.
+    /// The clock may have come so far that puts need not wait any more.
+    pub(super) fn try_parked(&mut self, now: Now, out: &mut Outgoing<'_>) {
+        for number in std::mem::take(&mut self.parked) {
+            if let Some(open) = self.open.remove(&number) {
+                self.assign(now, number, open, out);
+            }
+        }
+    }
+
+    /// Enough replies are there: return what they hold, or make it durable on W replicas first.
     fn decide_get(&mut self, now: Now, number: u64, mut open: Open, out: &mut Outgoing<'_>) {
         let op = self.op_name(number);
         let Work::Get(get) = &mut open.work else { return };
-        let name = |node: NodeIndex| self.config.members.name(node).clone();
-        let replies = get
-            .replies()
-            .iter()
-            .map(|(node, version)| ReplySeen {
-                node: name(*node),
-                version: version.clone(),
-            })
-            .collect();
         out.trace(TraceEvent::Get {
             op: op.clone(),
             key: get.key.clone(),
-            replies,
+            replies: get
+                .replies()
+                .iter()
+                .map(|reply| self.reply_seen(reply.from, &reply.shown.cell))
+                .collect(),
         });
-        let Some(newest) = get.newest().filter(|_| self.config.write_back) else {
-            return self.finish_get(number, open, out);
+        let Some(newest) = get.found().newest().filter(|_| self.config.write_back) else {
+            return self.finish_get(now, number, open, out);
         };
         let holders = get.holders().len();
         let needed = holders < self.config.holders_enough();
@@ -224,54 +303,135 @@ impl Coordinator {
             holders,
         });
         if !needed {
-            return self.finish_get(number, open, out);
+            return self.finish_get(now, number, open, out);
         }
         get.write_back();
         // Replicas that replied with the version hold it durably and count. Where that alone reaches W, the setting is unsound anyway
         // (W + majority <= N or R + W <= N); the others are still told.
-        let is_done = holders >= self.config.w;
+        let is_done = holders >= self.config.w || self.config.planted.has(Bug::Q04);
         self.call(now, number, open, out);
         if is_done && let Some(open) = self.open.remove(&number) {
-            self.finish_get(number, open, out);
+            self.finish_get(now, number, open, out);
         }
     }
 
-    /// A replica holds the operation's version, or a newer one, durably.
-    pub(super) fn on_write_reply(&mut self, from: NodeIndex, op: OpId, out: &mut Outgoing<'_>) {
-        let Some(mut open) = self.take(op) else { return };
-        let w = self.config.w;
+    fn reply_seen(&self, from: NodeIndex, cell: &Cell) -> ReplySeen {
+        let mut versions = cell.versions();
+        ReplySeen {
+            node: self.config.members.name(from).clone(),
+            version: versions.pop(),
+            siblings: versions,
+        }
+    }
+
+    /// A replica holds what the operation sent, or what replaces it, durably. False if it is no operation of a client.
+    pub(super) fn on_write_reply(&mut self, now: Now, from: NodeIndex, op: OpId, out: &mut Outgoing<'_>) -> bool {
+        let Some(mut open) = self.take(op) else {
+            return op.incarnation == self.incarnation && self.on_trail(from, op.number);
+        };
+        let mut w = self.config.w;
+        if self.config.planted.has(Bug::Q01) && (from == self.config.me || open.work.acks().contains(&self.config.me)) {
+            w -= 1;
+        }
         match &mut open.work {
             Work::Put(put) => match put.on_ack(from, w).then(|| put.version().cloned()).flatten() {
-                Some(version) => self.finish(op.number, open, Outcome::Stored { version }, out),
+                Some(version) => self.finish(now, op.number, open, Outcome::Stored { version }, out),
                 None => self.put_back(op.number, open),
             },
             Work::Get(get) => {
                 if get.on_ack(from, w) {
-                    self.finish_get(op.number, open, out);
+                    self.finish_get(now, op.number, open, out);
                 } else {
                     self.put_back(op.number, open);
                 }
             }
         }
+        true
     }
 
-    fn finish_get(&mut self, number: u64, open: Open, out: &mut Outgoing<'_>) {
+    /// An answered put was acknowledged once more.
+    fn on_trail(&mut self, from: NodeIndex, number: u64) -> bool {
+        let Some(trail) = self.trails.get_mut(&number) else { return false };
+        trail.missing.retain(|home| *home != from);
+        if trail.missing.is_empty() {
+            self.end_trail(number);
+        }
+        true
+    }
+
+    fn end_trail(&mut self, number: u64) -> Option<Trail> {
+        let trail = self.trails.remove(&number)?;
+        self.trail_bytes -= trail.byte_count();
+        self.agenda.remove(&(trail.ends_ns, number));
+        Some(trail)
+    }
+
+    fn finish_get(&mut self, now: Now, number: u64, open: Open, out: &mut Outgoing<'_>) {
         let Work::Get(get) = &open.work else { return };
-        let (value, version) = get.newest().map(|newest| (newest.value.clone(), newest.version.clone())).unzip();
-        self.finish(number, open, Outcome::Value { value, version }, out);
+        let outcome = if self.config.versions == VersionScheme::Vector {
+            let siblings = get.found().iter().map(|Stored { version, value, vector }| SiblingSeen {
+                value: value.clone(),
+                version: version.clone(),
+                vector: vector.clone(),
+            });
+            Outcome::Siblings {
+                values: siblings.collect(),
+            }
+        } else {
+            let newest = get.found().newest();
+            Outcome::Value {
+                value: newest.and_then(|newest| newest.value.clone()),
+                version: newest.map(|newest| newest.version.clone()),
+            }
+        };
+        self.finish(now, number, open, outcome, out);
     }
 
-    /// Ends operations whose deadline passed, and makes the unanswered calls of others again.
+    /// Ends operations whose deadline passed, makes the unanswered calls of others again, and makes hints of what trails were left with.
     pub(super) fn keep_time(&mut self, now: Now, out: &mut Outgoing<'_>) {
-        while let Some((_, number)) = self.agenda.first().copied().filter(|(at_ns, _)| *at_ns <= now.mono_ns) {
-            let open = self.open.remove(&number).expect("the agenda names open operations only");
-            if now.mono_ns < open.deadline_ns {
-                self.call(now, number, open, out);
-            } else {
+        while let Some((at_ns, number)) = self.agenda.first().copied().filter(|(at_ns, _)| *at_ns <= now.mono_ns) {
+            self.agenda.remove(&(at_ns, number));
+            if let Some(trail) = self.end_trail(number) {
+                self.leave(&trail.key, &trail.cell, &trail.missing);
+                continue;
+            }
+            let mut open = self.open.remove(&number).expect("the agenda names open operations and trails only");
+            if now.mono_ns >= open.deadline_ns {
                 let outcome = self.timed_out(&open);
-                self.finish(number, open, outcome, out);
+                self.finish(now, number, open, outcome, out);
+                continue;
+            }
+            if let Work::Get(get) = &mut open.work {
+                get.ask_all_for_values();
+            }
+            if self.config.planted.has(Bug::Q08)
+                && let Some(outcome) = self.count_hints(&mut open)
+            {
+                self.finish(now, number, open, outcome, out);
+                continue;
+            }
+            if self.parked.contains(&number) {
+                self.wait(now, number, open);
+            } else {
+                self.call(now, number, open, out);
             }
         }
+        if !self.parked.is_empty() {
+            self.try_parked(now, out);
+        }
+    }
+
+    /// Q08: keeps hints for the home replicas that are silent, and counts each as the replica's acknowledgement.
+    fn count_hints(&mut self, open: &mut Open) -> Option<Outcome> {
+        let Work::Put(put) = &mut open.work else { return None };
+        let (cell, missing) = put.missing()?;
+        self.leave(&put.key, cell, &missing);
+        let mut hinted = missing.into_iter().filter(|home| *home != self.config.me);
+        let is_done = hinted.any(|home| put.on_ack(home, self.config.w));
+        put.version()
+            .filter(|_| is_done)
+            .cloned()
+            .map(|version| Outcome::Stored { version })
     }
 
     /// A put whose value may have left is unknown; everything else certainly changed nothing.
@@ -279,6 +439,10 @@ impl Coordinator {
         let QuorumConfig { r, w, .. } = self.config;
         let ms = open.timeout_ms;
         match &open.work {
+            Work::Put(put) if put.version().is_some() && self.config.planted.has(Bug::Q20) => Outcome::failed(
+                "no-quorum",
+                format!("{} of {w} replicas acknowledged within {ms} ms", put.acks().len()),
+            ),
             Work::Put(put) if put.version().is_some() => Outcome::unknown(
                 "timeout",
                 format!("{} of {w} replicas acknowledged within {ms} ms", put.acks().len()),
@@ -290,7 +454,7 @@ impl Coordinator {
                     format!("fewer than {majority} replicas told their version within {ms} ms"),
                 )
             }
-            Work::Get(get) if get.replies().len() < r => Outcome::failed(
+            Work::Get(get) if !get.is_decided() => Outcome::failed(
                 "no-quorum",
                 format!("{} of {r} replicas replied within {ms} ms", get.replies().len()),
             ),
@@ -299,24 +463,31 @@ impl Coordinator {
     }
 
     /// Closes an operation: trace, then reply.
-    fn finish(&mut self, number: u64, open: Open, outcome: Outcome, out: &mut Outgoing<'_>) {
+    fn finish(&mut self, now: Now, number: u64, open: Open, outcome: Outcome, out: &mut Outgoing<'_>) {
         self.agenda.remove(&(open.wake_ns, number));
+        self.parked.remove(&number);
         self.open_bytes -= open.work.byte_count();
         let name = match &outcome {
             Outcome::Failed { .. } => "failed",
             Outcome::Unknown { .. } => "unknown",
             _ => "ok",
         };
-        let (f, key, version, acks) = match &open.work {
-            Work::Put(put) => ("put", put.key.clone(), put.version().cloned(), put.acks()),
-            Work::Get(get) => (
-                "get",
-                get.key.clone(),
-                get.newest().map(|newest| newest.version.clone()),
-                get.holders(),
-            ),
+        let (f, key, version) = match &open.work {
+            Work::Put(put) => {
+                let f = if put.value.is_some() { "put" } else { "delete" };
+                (f, put.key.clone(), put.version().cloned())
+            }
+            Work::Get(get) => {
+                let newest = get.found().newest();
+                ("get", get.key.clone(), newest.map(|newest| newest.version.clone()))
+            }
         };
-        let acks = acks.iter().map(|node| self.config.members.name(*node).clone()).collect();
+        let acks = open
+            .work
+            .acks()
+            .iter()
+            .map(|node| self.config.members.name(*node).clone())
+            .collect();
         out.trace(TraceEvent::Done {
             op: self.op_name(number),
             f,
@@ -326,6 +497,37 @@ impl Coordinator {
             acks,
         });
         out.reply(open.client, outcome);
+        self.follow_up(now, number, &open.work, name == "ok");
+    }
+
+    /// What home replicas have not acknowledged of an answered put: they have a little longer if all went well.
+    fn follow_up(&mut self, now: Now, number: u64, work: &Work, went_well: bool) {
+        let Work::Put(put) = work else { return };
+        let Some((cell, missing)) = put.missing().filter(|(_, missing)| self.config.upkeep.hints && !missing.is_empty()) else {
+            return;
+        };
+        if !went_well {
+            return self.leave(&put.key, cell, &missing);
+        }
+        let trail = Trail {
+            key: put.key.clone(),
+            cell: cell.clone(),
+            missing,
+            ends_ns: now.mono_ns.saturating_add(self.config.call_timeout_ms.saturating_mul(NS_PER_MS)),
+        };
+        if self.trails.len() < TRAILS_MAX && self.trail_bytes + trail.byte_count() <= TRAIL_BYTES_MAX {
+            self.trail_bytes += trail.byte_count();
+            self.agenda.insert((trail.ends_ns, number));
+            self.trails.insert(number, trail);
+        }
+    }
+
+    /// Leaves to the core what these nodes have not acknowledged. This node itself needs no hint: its own log is late, not lost.
+    fn leave(&mut self, key: &Text, cell: &Cell, missing: &[NodeIndex]) {
+        for home in missing.iter().filter(|home| **home != self.config.me) {
+            let stored = cell.iter().map(|stored| (*home, key.clone(), stored.clone()));
+            self.unacknowledged.extend(stored);
+        }
     }
 
     /// Takes an open operation of this life out; an answer to another life, or to a closed operation, finds none.

@@ -25,6 +25,10 @@ impl Outgoing<'_> {
         }
     }
 
+    pub(super) fn append(&mut self, record: Vec<u8>) {
+        self.effects.push(Effect::Append { record });
+    }
+
     pub(super) fn reply(&mut self, client: ClientRef, outcome: Outcome) {
         self.effects.push(Effect::Reply { client, outcome });
     }

@@ -1,14 +1,19 @@
-//! A put at its coordinator: read versions from a majority, take a larger one, send to all, count durable acknowledgements.
+//! A put or a delete at its coordinator: read versions from a majority, take a larger one, send to all, count durable acknowledgements. A
+//! delete writes a tombstone, which is a version like any other.
 
-use super::message::{OpId, QuorumMessage};
+use super::cell::{Cell, Stored};
+use super::message::{OpId, QuorumMessage, Shown};
+use super::version_source::Seen;
 use crate::members::{NodeIndex, Text};
+use crate::vector::Vector;
 use crate::version::Version;
 
 /// A put on its way.
 #[derive(Debug)]
 pub(super) struct Put {
     pub(super) key: Text,
-    pub(super) value: Text,
+    /// `None` deletes.
+    pub(super) value: Option<Text>,
     homes: Vec<NodeIndex>,
     stage: Stage,
 }
@@ -16,40 +21,68 @@ pub(super) struct Put {
 /// What a put waits for. Only in the second stage can a replica hold the value: before it, failure is definite.
 #[derive(Debug)]
 enum Stage {
-    Versions { answered: Vec<NodeIndex>, counter_max: u64 },
-    Acknowledgements { version: Version, acks: Vec<NodeIndex> },
+    Versions {
+        answered: Vec<NodeIndex>,
+        seen: Seen,
+    },
+    Acknowledgements {
+        cell: Cell,
+        version: Version,
+        acks: Vec<NodeIndex>,
+    },
 }
 
 impl Put {
-    pub(super) fn new(key: Text, value: Text, homes: Vec<NodeIndex>) -> Put {
+    pub(super) fn new(key: Text, value: Option<Text>, homes: Vec<NodeIndex>) -> Put {
         Put {
             key,
             value,
             homes,
             stage: Stage::Versions {
                 answered: Vec::new(),
-                counter_max: 0,
+                seen: Seen::default(),
             },
         }
     }
 
-    /// Counts a version; returns the largest counter once `majority` replicas answered. Later answers return nothing.
-    pub(super) fn on_version(&mut self, from: NodeIndex, version: Option<&Version>, majority: usize) -> Option<u64> {
-        let Stage::Versions { answered, counter_max } = &mut self.stage else {
-            return None;
+    /// Counts what a replica shows; true once `majority` replicas answered.
+    pub(super) fn on_version(&mut self, from: NodeIndex, shown: &Shown, majority: usize) -> bool {
+        let Stage::Versions { answered, seen } = &mut self.stage else {
+            return false;
         };
         if answered.contains(&from) || !self.homes.contains(&from) {
-            return None;
+            return false;
         }
         answered.push(from);
-        *counter_max = (*counter_max).max(version.map_or(0, |version| version.counter));
-        (answered.len() >= majority).then_some(*counter_max)
+        seen.counter = seen.counter.max(shown.floor);
+        for Stored { version, vector, .. } in shown.cell.iter() {
+            seen.counter = seen.counter.max(version.counter);
+            seen.vector.join(vector);
+        }
+        answered.len() >= majority
+    }
+
+    /// What the replicas that answered hold.
+    pub(super) fn seen(&self) -> Seen {
+        match &self.stage {
+            Stage::Versions { seen, .. } => seen.clone(),
+            Stage::Acknowledgements { .. } => Seen::default(),
+        }
     }
 
     /// The put has its version, once and for ever; the next calls carry the value.
-    pub(super) fn assign(&mut self, version: Version) {
+    pub(super) fn assign(&mut self, version: Version, vector: Vector) {
         assert!(matches!(self.stage, Stage::Versions { .. }), "a put gets one version");
-        self.stage = Stage::Acknowledgements { version, acks: Vec::new() };
+        let cell = Cell::of(Stored {
+            version: version.clone(),
+            value: self.value.clone(),
+            vector,
+        });
+        self.stage = Stage::Acknowledgements {
+            cell,
+            version,
+            acks: Vec::new(),
+        };
     }
 
     /// Counts an acknowledgement; true once W replicas gave one.
@@ -79,31 +112,33 @@ impl Put {
         }
     }
 
-    /// The replicas that have not answered the present stage, and what to send them. The same message every time: a version is never
-    /// changed.
-    pub(super) fn calls(&self, op: OpId) -> (Vec<NodeIndex>, QuorumMessage) {
+    /// What was sent, and the home replicas that have not acknowledged it.
+    pub(super) fn missing(&self) -> Option<(&Cell, Vec<NodeIndex>)> {
+        match &self.stage {
+            Stage::Versions { .. } => None,
+            Stage::Acknowledgements { cell, acks, .. } => {
+                Some((cell, self.homes.iter().copied().filter(|home| !acks.contains(home)).collect()))
+            }
+        }
+    }
+
+    /// What to send to the replicas that have not answered the present stage. The same message every time: a version is never changed.
+    pub(super) fn calls(&self, op: OpId) -> Vec<(NodeIndex, QuorumMessage)> {
         let (answered, message) = match &self.stage {
-            Stage::Versions { answered, .. } => (
-                answered,
-                QuorumMessage::Read {
+            Stage::Versions { answered, .. } => {
+                let read = QuorumMessage::Read {
                     op,
                     key: self.key.clone(),
                     value_wanted: false,
-                },
-            ),
-            Stage::Acknowledgements { version, acks } => (
-                acks,
-                QuorumMessage::Write {
-                    op,
-                    key: self.key.clone(),
-                    version: version.clone(),
-                    value: self.value.clone(),
-                },
-            ),
+                    digest: false,
+                };
+                (answered, Some(read))
+            }
+            Stage::Acknowledgements { cell, acks, .. } => (acks, QuorumMessage::write(op, self.key.clone(), cell)),
         };
-        (
-            self.homes.iter().copied().filter(|home| !answered.contains(home)).collect(),
-            message,
-        )
+        let open = self.homes.iter().copied().filter(|home| !answered.contains(home));
+        message
+            .map(|message| open.map(|home| (home, message.clone())).collect())
+            .unwrap_or_default()
     }
 }

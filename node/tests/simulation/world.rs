@@ -9,14 +9,15 @@ mod watch;
 use std::collections::BTreeMap;
 
 use squall_node::core::Core;
-use squall_node::members::{Members, NodeIndex};
-use squall_node::quorum::{QuorumConfig, QuorumCore, VersionScheme};
+use squall_node::members::Members;
+use squall_node::quorum::{QuorumConfig, QuorumCore, Reaping, Upkeep, VersionScheme};
 use squall_node::sim::{Chance, Cluster, Delay, Notice, World};
+use squall_node::vector::Vector;
 
 use self::clients::Clients;
 use self::faults::Faults;
 use self::watch::Watch;
-use crate::zones::Operation;
+use crate::history::Operation;
 
 pub(crate) const MS: u64 = 1_000_000;
 
@@ -29,11 +30,24 @@ pub(crate) struct Setting {
     pub(crate) w: usize,
     pub(crate) write_back: bool,
     pub(crate) versions: VersionScheme,
+    pub(crate) version_read: bool,
+    pub(crate) digest_reads: bool,
+    pub(crate) upkeep: Upkeep,
+    /// Deletes among 1,000 operations.
+    pub(crate) deletes_per_mille: u64,
     /// Wall clocks differ by up to this much, both ways.
     pub(crate) skew_ms: u64,
     /// Messages lost, of 1,000; half as many are doubled.
     pub(crate) lost_per_mille: u16,
 }
+
+/// All of it, in this world's time: its operations end after 100 ms.
+pub(crate) const UPKEEP: Upkeep = Upkeep {
+    anti_entropy_ms: 25,
+    hints: true,
+    reaping: Reaping::Safe,
+    reap_after_ms: 5,
+};
 
 pub(crate) const SOUND: Setting = Setting {
     nodes: 3,
@@ -42,6 +56,10 @@ pub(crate) const SOUND: Setting = Setting {
     w: 2,
     write_back: true,
     versions: VersionScheme::Quorum,
+    version_read: false,
+    digest_reads: false,
+    upkeep: UPKEEP,
+    deletes_per_mille: 0,
     skew_ms: 0,
     lost_per_mille: 50,
 };
@@ -52,6 +70,10 @@ pub(crate) struct Record {
     pub(crate) histories: BTreeMap<String, Vec<Operation>>,
     pub(crate) outcomes: BTreeMap<&'static str, u64>,
     pub(crate) digest: u64,
+    /// How often nodes did what, by the names of the trace.
+    pub(crate) events: BTreeMap<&'static str, u64>,
+    /// The vectors of the values written, in the scheme `vector`.
+    pub(crate) vectors: BTreeMap<u64, Vector>,
 }
 
 /// Who asked for a timer.
@@ -85,7 +107,7 @@ pub(crate) fn run(setting: Setting, seed: u64) -> Record {
     let config = config(setting);
     let mut cluster = cluster(setting, &config, seed);
     let (mut timers, mut watch) = (Timers::default(), Watch::new(&config));
-    let mut clients = Clients::new(seed, setting.nodes);
+    let mut clients = Clients::new(seed, setting.nodes, setting.deletes_per_mille);
     let mut faults = Faults::new(seed, setting.nodes);
     cluster.nodes().for_each(|at| cluster.start(at));
     clients.begin(&mut cluster, &mut timers);
@@ -114,6 +136,7 @@ pub(crate) fn run(setting: Setting, seed: u64) -> Record {
     }
     let mut record = clients.into_record();
     record.digest = digest;
+    (record.events, record.vectors) = watch.into_figures();
     record
 }
 
@@ -121,17 +144,18 @@ fn config(setting: Setting) -> QuorumConfig {
     let names: Vec<String> = (1..=setting.nodes).map(|number| format!("n{number}")).collect();
     let config = QuorumConfig {
         members: Members::new(names.iter().map(String::as_str)).unwrap(),
-        me: NodeIndex(0),
         n: setting.n,
         r: setting.r,
         w: setting.w,
         write_back: setting.write_back,
         versions: setting.versions,
-        clock_offset_ms: 0,
+        version_read: setting.version_read,
+        digest_reads: setting.digest_reads,
+        upkeep: setting.upkeep,
         vnodes: 4,
         call_timeout_ms: 30,
         op_timeout_ms: 100,
-        planted: Default::default(),
+        ..QuorumConfig::of_one()
     };
     config.check().unwrap();
     config

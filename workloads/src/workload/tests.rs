@@ -349,6 +349,35 @@ fn the_clients_of_a_group_meet_in_every_other_slot() {
     );
 }
 
+#[test]
+fn deletes_take_the_place_of_writes_and_move_nothing_else() {
+    let with = |deletes_percent| {
+        let options = Options {
+            deletes_percent,
+            ..Options::default()
+        };
+        let register = register(options);
+        (0..1000).map(|count| register.operation(0, count)).collect::<Vec<_>>()
+    };
+    let (plain, deleting) = (with(0), with(20));
+    let mut deletes = 0;
+    for (before, after) in plain.iter().zip(&deleting) {
+        if before == after {
+            continue;
+        }
+        assert_eq!(
+            (before.f, after.f, after.argument),
+            (Function::Write, Function::Write, Argument::None)
+        );
+        assert_eq!(before.key, after.key);
+        deletes += 1;
+    }
+    assert!(
+        (60..140).contains(&deletes),
+        "{deletes} of about 500 changes are deletes, 100 were asked for"
+    );
+}
+
 /// A closed loop of one client that changes registers by compare-and-set only; answers by `answer`.
 fn expectations(answer: impl Fn(&Operation) -> Outcome) -> Vec<(Option<i64>, i64)> {
     let options = Options {

@@ -81,6 +81,7 @@ pub(super) fn neighbourhood(breach: &Breach, nodes: &[NodeState], names: &Names,
             time_ns: on_axis(event.mono_ns, origin_ns),
             lamport: event.lamport,
             kind: tell::kind(&event.what).to_owned(),
+            label: tell::label(&event.what, names),
             text: tell::what(&event.what, names),
             breaks: breach.facts.iter().any(|fact| is_at(fact, *node, event)),
         })

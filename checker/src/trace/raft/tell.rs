@@ -24,6 +24,27 @@ pub(super) fn kind(what: &What) -> &'static str {
     }
 }
 
+/// The least that names an event within a picture: kind, index and term, as far as it has them.
+pub(super) fn label(what: &What, names: &Names) -> String {
+    match what {
+        What::Start(start) => format!("start t{}", start.term),
+        What::Hard { term, vote: None } => format!("no vote t{term}"),
+        What::Hard { term, vote: Some(vote) } => format!("vote {} t{term}", names.get(*vote)),
+        What::Role { role, term, .. } => format!("{} t{term}", role_word(*role)),
+        What::Append { index, term, .. } => format!("append {index} t{term}"),
+        What::Truncate { from, term } => format!("truncate {from} t{term}"),
+        What::Fsync { upto, term_at, .. } => format!("fsync {upto} t{term_at}"),
+        What::Commit { to, term_at, .. } => format!("commit {to} t{term_at}"),
+        What::Apply(apply) => format!("apply {} t{}", apply.index, apply.term_at),
+        What::SnapTake { index, term_at, .. } | What::SnapInstall { index, term_at, .. } => format!("snapshot {index} t{term_at}"),
+        What::Config { index, .. } => format!("config {index}"),
+        What::Ack(ack) => format!("ack {} t{}", ack.index, ack.term_at),
+        What::Read { index, .. } => format!("read {index}"),
+        What::Send { message, term, .. } | What::Receive { message, term, .. } => format!("{} t{term}", message.word()),
+        What::Health { .. } => "health".to_owned(),
+    }
+}
+
 /// One short line.
 pub(super) fn what(what: &What, names: &Names) -> String {
     match what {

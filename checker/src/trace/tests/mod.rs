@@ -4,6 +4,7 @@ mod late;
 mod notation;
 mod reading;
 mod rules;
+mod upkeep;
 
 use self::notation::{Settings, traces};
 use super::{Conditions, NodeTraces, Violation};

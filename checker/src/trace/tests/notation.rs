@@ -8,6 +8,8 @@
 //! n2 put k 5@n1 17                 n1 write-back 2 k 5@n1 yes
 //! n1 put-done 1 k ok 5@n1 n1,n2    n1 get-done 2 k ok 5@n1 n1,n2
 //! n2 restart                       n2 found k 5@n1 17
+//! n2 reap k 5@n1                   n2 found-reap k 5@n1
+//! n2 put k 5@n1 17 n1:5 n3:2       (with a vector of counts)
 //! ```
 
 use std::collections::BTreeMap;
@@ -100,12 +102,22 @@ impl Writer {
                 let fields = json!({"op": op(number), "key": key, "version": version(new), "value_id": value});
                 ("assign", fields)
             }
-            [kind @ ("put" | "found"), key, held, value] => {
+            [kind @ ("put" | "found"), key, held, value, ref counts @ ..] => {
                 let mut fields = json!({"key": key, "version": version(held), "value_id": value, "durable": true});
                 if kind == "found" {
                     fields["replayed"] = json!(true);
                 }
+                if !counts.is_empty() {
+                    fields["vector"] = counts.iter().map(|count| actor(count)).collect();
+                }
                 ("put", fields)
+            }
+            [kind @ ("reap" | "found-reap"), key, held] => {
+                let mut fields = json!({"key": key, "version": version(held)});
+                if kind == "found-reap" {
+                    fields["replayed"] = json!(true);
+                }
+                ("reap", fields)
             }
             ["get", number, key, ref replies @ ..] => {
                 let reply = |text: &&str| {
@@ -119,9 +131,9 @@ impl Writer {
                 let fields = json!({"op": op(number), "key": key, "version": version(newest), "needed": needed == "yes", "holders": 1});
                 ("write_back", fields)
             }
-            [f @ ("put-done" | "get-done"), number, key, outcome, of, acks] => {
+            [f @ ("put-done" | "get-done" | "delete-done"), number, key, outcome, of, acks] => {
                 let acks: Vec<&str> = acks.split(',').filter(|node| *node != "-").collect();
-                let f = &f[..3];
+                let f = f.trim_end_matches("-done");
                 let fields = json!({"op": op(number), "f": f, "key": key, "outcome": outcome, "version": version(of), "acks": acks});
                 ("done", fields)
             }
@@ -140,6 +152,11 @@ impl Writer {
         self.text += &format!("{fields}\n");
         self.seq += 1;
     }
+}
+
+fn actor(text: &str) -> Value {
+    let (node, count) = text.split_once(':').expect("a count is node:count");
+    json!([node, 1, count.parse::<u64>().expect("a count")])
 }
 
 fn version(text: &str) -> Value {

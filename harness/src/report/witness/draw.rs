@@ -2,10 +2,11 @@
 
 use squall_checker::history::operation::Outcome;
 
-use super::layout::{BOX_PX, CHAR_PX, FAULTS_PX, LANE_PX, Layout, ROW_PX, SMALL_PX, ribbon_name};
+use super::layout::{BOX_PX, FAULTS_PX, LANE_PX, Layout, ROW_PX, ribbon_name};
 use super::scene::{Fault, Part, Scene, Shown};
 use super::words::{columns, digits, duration, long, moment, value};
 use crate::report::markup::{Element, element};
+use crate::report::shapes::{CHAR_PX, SMALL_PX, line, n, path, rect, text};
 use crate::report::words::plural;
 
 /// Top and height of the ribbon.
@@ -48,33 +49,6 @@ pub(super) fn svg(scene: &Scene<'_>, layout: &Layout, name: &str) -> Element {
 struct Canvas<'a> {
     scene: &'a Scene<'a>,
     layout: &'a Layout,
-}
-
-fn rect(x: f64, y: f64, width: f64, height: f64, class: &'static str) -> Element {
-    element("rect")
-        .at([("x", x), ("y", y), ("width", width), ("height", height)])
-        .class(class)
-}
-
-fn line(x1: f64, y1: f64, x2: f64, y2: f64, class: &'static str) -> Element {
-    element("line").at([("x1", x1), ("y1", y1), ("x2", x2), ("y2", y2)]).class(class)
-}
-
-fn text(x: f64, y: f64, anchor: &'static str, class: &'static str, text: &str) -> Element {
-    element("text")
-        .at([("x", x), ("y", y)])
-        .set("text-anchor", anchor)
-        .class(class)
-        .text(text)
-}
-
-fn path(d: &str, class: &'static str) -> Element {
-    element("path").set("d", d).class(class)
-}
-
-/// Numbers of a path with one digit.
-fn n(value: f64) -> String {
-    crate::report::markup::number(value)
 }
 
 impl Canvas<'_> {

@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 
 use super::scene::{Candidates, Part, Scene};
 use super::words::{columns, value};
+use crate::report::shapes::{CHAR_PX, SMALL_PX};
 use crate::report::timeline::{Axis, Span, compress};
 
-/// Width of one character of the monospaced text, 12.5 px: layout needs no font.
-pub(super) const CHAR_PX: f64 = 7.55;
-/// The same at 11.5 px.
-pub(super) const SMALL_PX: f64 = 6.95;
 /// Height of a row and of the box in it.
 pub(super) const ROW_PX: f64 = 48.0;
 /// See [`ROW_PX`].

@@ -14,7 +14,7 @@ mod page;
 mod scene;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(super) mod words;
 
 use squall_checker::history::History;
 use squall_checker::linearizability::Witness;

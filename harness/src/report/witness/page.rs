@@ -1,8 +1,4 @@
 //! The page around the picture: the verdict, the sentences, the picture, what its signs mean, and the operations as a table.
-//!
-//! One file that fetches nothing and runs nothing: the policy in its head allows the one style sheet, by its hash, and nothing else.
-
-use std::sync::LazyLock;
 
 use squall_checker::history::History;
 use squall_checker::history::operation::Outcome;
@@ -11,31 +7,13 @@ use squall_checker::linearizability::Witness;
 use super::layout::Layout;
 use super::scene::{Part, Scene, Shown};
 use super::words::{digits, long, moment};
-use crate::report::markup::{Element, element, style};
-use crate::report::tokens::{PAGE, PICTURE, css};
+use crate::report::markup::{Element, element};
+use crate::report::page::{frame, sentence};
 use crate::report::words::{count, plural};
-
-/// The style sheet of every page.
-pub(super) static STYLE: LazyLock<String> = LazyLock::new(|| css(&format!("{PICTURE}{PAGE}")));
-
-/// SHA-256 of [`STYLE`], base64. A test compares; it also says the right one.
-pub(super) const STYLE_HASH: &str = "C14dLBNj4rM04tW0kyGt2WznRwc60MA5BSngcMOK4lA=";
 
 /// The whole page.
 pub(super) fn page(history: &History, witness: &Witness, scene: &Scene<'_>, layout: &Layout, picture: Element) -> String {
     let title = format!("{} is not linearizable", key_name(witness));
-    let policy = format!("default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none'");
-    let head = element("head")
-        .with(element("meta").set("charset", "utf-8"))
-        .with(element("meta").set("http-equiv", "Content-Security-Policy").set("content", &policy))
-        .with(element("meta").set("name", "referrer").set("content", "no-referrer"))
-        .with(
-            element("meta")
-                .set("name", "viewport")
-                .set("content", "width=device-width, initial-scale=1"),
-        )
-        .with(element("title").text(&title))
-        .with(style(&STYLE));
     let main = element("main")
         .with_all(crumb(history))
         .with(
@@ -56,8 +34,7 @@ pub(super) fn page(history: &History, witness: &Witness, scene: &Scene<'_>, layo
                 .with(element("h2").text(&operations_title(witness)))
                 .with(table(history, scene)),
         );
-    let page = element("html").set("lang", "en").with(head).with(element("body").with(main));
-    format!("<!doctype html>\n{}", page.render())
+    frame(&title, main)
 }
 
 fn key_name(witness: &Witness) -> String {
@@ -65,13 +42,6 @@ fn key_name(witness: &Witness) -> String {
         (noun, Some(name)) => format!("{noun} {}", long(name)),
         (noun, None) => format!("the {noun}"),
     }
-}
-
-/// `key k3` as the beginning of what is said.
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", characters.as_str())
 }
 
 /// What was run, if the history says so.

@@ -9,7 +9,7 @@ use squall_checker::history::History;
 use squall_checker::linearizability::{Witness, check, first_violation};
 
 use super::Picture;
-use super::page::{STYLE, STYLE_HASH};
+use crate::report::page::{STYLE, STYLE_HASH};
 use story::Story;
 
 fn picture(story: &Story) -> Picture {
@@ -174,7 +174,7 @@ fn the_page_runs_nothing_and_fetches_nothing() {
 #[test]
 fn the_policy_allows_the_style_of_the_page() {
     let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    assert_eq!(STYLE_HASH, hash, "write the right side into page.rs");
+    assert_eq!(STYLE_HASH, hash, "write the right side into report/page.rs");
     assert!(picture(&Story::stale_read("k3")).html.contains(&format!("sha256-{hash}&#39;")));
 }
 

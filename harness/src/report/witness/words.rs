@@ -5,10 +5,10 @@ use squall_checker::escape::visible;
 /// Longest value within the picture, in characters.
 const VALUE_CHARS_MAX: usize = 16;
 /// Longest value, name or key anywhere on the page, in characters.
-pub(super) const LONG_CHARS_MAX: usize = 64;
+pub(in crate::report) const LONG_CHARS_MAX: usize = 64;
 
 /// A value or a key within the picture: its two ends if it is long, since long values often differ only in the last.
-pub(super) fn value(text: &str) -> String {
+pub(in crate::report) fn value(text: &str) -> String {
     let text = visible(text, usize::MAX);
     let count = text.chars().count();
     if count <= VALUE_CHARS_MAX {
@@ -20,7 +20,7 @@ pub(super) fn value(text: &str) -> String {
 }
 
 /// A value or a name where there is room: cut with its length.
-pub(super) fn long(text: &str) -> String {
+pub(in crate::report) fn long(text: &str) -> String {
     match text.chars().count() {
         count if count <= LONG_CHARS_MAX => text.to_owned(),
         count => format!("{}… ({count} characters)", text.chars().take(LONG_CHARS_MAX).collect::<String>()),
@@ -28,7 +28,7 @@ pub(super) fn long(text: &str) -> String {
 }
 
 /// A duration with three figures or so: `273 ms`, `1.24 s`.
-pub(super) fn duration(time_ns: u64) -> String {
+pub(in crate::report) fn duration(time_ns: u64) -> String {
     let (unit_ns, unit) = match time_ns {
         0..1_000 => return format!("{time_ns} ns"),
         1_000..1_000_000 => (1_000, "µs"),
@@ -45,13 +45,13 @@ pub(super) fn duration(time_ns: u64) -> String {
 }
 
 /// A moment of the run, cut to its digits: `62.118 s`.
-pub(super) fn moment(time_ns: u64, digits: usize) -> String {
+pub(in crate::report) fn moment(time_ns: u64, digits: usize) -> String {
     let fraction = format!("{:09}", time_ns % 1_000_000_000);
     format!("{}.{} s", time_ns / 1_000_000_000, &fraction[..digits])
 }
 
 /// The fewest digits of 3, 6 and 9 that tell these moments apart.
-pub(super) fn digits(times_ns: &[u64]) -> usize {
+pub(in crate::report) fn digits(times_ns: &[u64]) -> usize {
     let mut times_ns = times_ns.to_vec();
     times_ns.sort_unstable();
     times_ns.dedup();
@@ -63,7 +63,7 @@ pub(super) fn digits(times_ns: &[u64]) -> usize {
 }
 
 /// How many columns of a monospaced typeface a text takes at most: beyond ASCII, characters may be two wide.
-pub(super) fn columns(text: &str) -> f64 {
+pub(in crate::report) fn columns(text: &str) -> f64 {
     text.chars()
         .map(|character| {
             if character.is_ascii() || "…→µ·✕".contains(character) {

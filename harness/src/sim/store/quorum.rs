@@ -9,7 +9,7 @@ use squall_workloads::{Argument, ErrorNote, Function, Operation, Outcome, Seen};
 
 use super::Store;
 use crate::plan::node_names;
-use crate::systems::quorum::{Settings, Versions};
+use crate::systems::quorum::{Settings, Versions, siblings};
 
 /// A quorum cluster.
 pub(in crate::sim) struct Quorum {
@@ -35,7 +35,12 @@ impl Quorum {
                 Versions::Quorum => VersionScheme::Quorum,
                 Versions::WallClock => VersionScheme::WallClock,
                 Versions::CoordinatorLocal => VersionScheme::CoordinatorLocal,
+                Versions::Hlc => VersionScheme::Hlc,
+                Versions::Vector => VersionScheme::Vector,
             },
+            version_read: settings.extras.version_read,
+            digest_reads: settings.extras.digest_reads,
+            upkeep: settings.extras.upkeep(),
             clock_offset_ms: settings.clock_offset_ms.get(members.name(me).as_ref()).copied().unwrap_or(0),
             vnodes: VNODES_DEFAULT,
             // What a node's command line has where nothing is given; a test holds them together.
@@ -75,6 +80,7 @@ impl Store for Quorum {
                 key,
                 value: value.to_string().into(),
             },
+            Argument::None if operation.f == Function::Write => RequestBody::Delete { key },
             Argument::None | Argument::Pair(..) => RequestBody::Get { key },
         }
     }
@@ -82,6 +88,7 @@ impl Store for Quorum {
     fn outcome(&self, operation: &Operation, answer: Answer) -> Outcome {
         match (answer, operation.f) {
             (Answer::Value { value, .. }, Function::Read) => Outcome::Ok(Seen::from_text(value.as_deref())),
+            (Answer::Siblings { values }, Function::Read) => Outcome::Ok(siblings(values.iter().map(|sibling| sibling.value.as_deref()))),
             (Answer::Stored { .. }, Function::Write) => Outcome::Ok(Seen::Nothing),
             (Answer::Failed { kind, message, .. }, _) => Outcome::Failed(ErrorNote::new(kind.to_string(), message.to_string())),
             (Answer::Unknown { kind, message }, _) => Outcome::Unknown(ErrorNote::new(kind.to_string(), message.to_string())),
@@ -98,7 +105,10 @@ mod tests {
     use clap::Parser;
     use squall_node::cli::{NodeCommand, Store as Command};
 
+    use squall_node::quorum::Upkeep;
+
     use super::*;
+    use crate::systems::quorum_extras::Extras;
     use crate::systems::{Member, NodeFiles, SystemPlan};
 
     #[derive(Parser)]
@@ -117,6 +127,11 @@ mod tests {
             write_back: false,
             versions: Versions::WallClock,
             clock_offset_ms: BTreeMap::from([("n2".into(), -7)]),
+            extras: Extras {
+                digest_reads: true,
+                anti_entropy_ms: Some(70),
+                ..Extras::DEFAULT
+            },
             bug: None,
         };
         let member = |number: u8| Member {
@@ -141,6 +156,14 @@ mod tests {
             (config.write_back, config.versions, config.vnodes),
             (args.write_back, args.versions, args.vnodes)
         );
+        assert_eq!((config.digest_reads, config.version_read), (args.digest_reads, args.version_read));
+        let upkeep = Upkeep {
+            anti_entropy_ms: args.anti_entropy_ms,
+            hints: args.hints,
+            reaping: args.reaping,
+            reap_after_ms: args.reap_after_ms,
+        };
+        assert_eq!(config.upkeep, upkeep);
         assert_eq!(
             (config.clock_offset_ms, config.call_timeout_ms, config.op_timeout_ms),
             (args.clock_offset_ms, args.call_timeout_ms, args.op_timeout_ms)

@@ -106,6 +106,7 @@ fn body_of(request: &Request<'_>) -> RequestBody {
             expect: expect.map(Into::into),
             value: value.into(),
         },
+        Request::Delete { key } => RequestBody::Delete { key: key.into() },
         Request::Append { key, value } => RequestBody::Append {
             key: key.into(),
             value: value.into(),

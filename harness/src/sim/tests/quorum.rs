@@ -3,8 +3,9 @@
 use squall_nemeses::{Fault, Shape, TargetChoice};
 
 use super::*;
-use crate::plan::Injection;
+use crate::plan::{Injection, WorkloadPlan};
 use crate::systems::quorum::{Settings, Versions};
+use crate::systems::quorum_extras::Extras;
 
 const SOUND: Settings = Settings {
     nodes: 3,
@@ -14,6 +15,7 @@ const SOUND: Settings = Settings {
     write_back: true,
     versions: Versions::Quorum,
     clock_offset_ms: BTreeMap::new(),
+    extras: Extras::DEFAULT,
     bug: None,
 };
 
@@ -62,6 +64,93 @@ fn wall_clocks_that_agree_are_valid_under_the_storm() {
         ..SOUND
     };
     check_valid(&wall_clock, 0..20);
+}
+
+#[test]
+fn upkeep_and_digest_reads_leave_a_sound_store_valid_under_the_storm() {
+    let extras = Extras {
+        digest_reads: true,
+        anti_entropy_ms: Some(50),
+        ..Extras::DEFAULT
+    };
+    check_valid(&Settings { nodes: 5, extras, ..SOUND }, 0..15);
+    let nothing = Extras {
+        anti_entropy_ms: Some(0),
+        no_hints: true,
+        ..Extras::DEFAULT
+    };
+    check_valid(&Settings { extras: nothing, ..SOUND }, 0..10);
+}
+
+#[test]
+fn deleted_keys_are_valid_under_the_storm_while_their_tombstones_are_reaped() {
+    let extras = Extras {
+        reap_after_ms: Some(50),
+        anti_entropy_ms: Some(50),
+        ..Extras::DEFAULT
+    };
+    for seed in 0..20 {
+        let mut plan = quorum(
+            &Settings {
+                extras: extras.clone(),
+                ..SOUND
+            },
+            &STORM,
+            seed,
+        );
+        let WorkloadPlan::Register(options) = &mut plan.workload else {
+            panic!("registers were asked for");
+        };
+        options.deletes_percent = 20;
+        let report = run(&plan);
+        assert_eq!(verdict(&report), Verdict::Valid, "seed {seed}:\n{}", said(&report));
+    }
+}
+
+#[test]
+fn hybrid_clocks_and_vectors_are_valid_under_the_storm() {
+    for versions in [Versions::Hlc, Versions::Vector] {
+        check_valid(
+            &Settings {
+                nodes: 5,
+                versions,
+                ..SOUND
+            },
+            0..40,
+        );
+    }
+}
+
+#[test]
+fn hybrid_clocks_that_differ_are_found_unless_replicas_are_asked_first() {
+    let world = World {
+        wall_skew_ns: vec![0, 100_000_000, -100_000_000, 50_000_000, 0],
+        ..World::default()
+    };
+    let hlc = Settings {
+        nodes: 5,
+        versions: Versions::Hlc,
+        ..SOUND
+    };
+    let found = count_invalid(&hlc, &world, 20);
+    assert!(found >= 5, "{found} of 20");
+    let extras = Extras {
+        version_read: true,
+        ..Extras::DEFAULT
+    };
+    assert_eq!(count_invalid(&Settings { extras, ..hlc }, &world, 20), 0);
+}
+
+#[test]
+fn vectors_over_quorums_that_do_not_meet_are_found() {
+    let settings = Settings {
+        r: 1,
+        w: 1,
+        versions: Versions::Vector,
+        ..SOUND
+    };
+    let found = count_invalid(&settings, &slow(), 20);
+    assert!(found >= 10, "{found} of 20");
 }
 
 #[test]

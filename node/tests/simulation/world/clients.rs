@@ -9,7 +9,7 @@ use squall_node::quorum::QuorumCore;
 use squall_node::sim::{Chance, Cluster};
 
 use super::{MS, Record, Timer, Timers};
-use crate::zones::{Kind, NEVER, Operation};
+use crate::history::{Kind, NEVER, Operation};
 
 const CLIENTS: usize = 6;
 const OPERATIONS: u32 = 150;
@@ -30,6 +30,7 @@ struct Open {
 pub(super) struct Clients {
     chance: Chance,
     nodes: usize,
+    deletes_per_mille: u64,
     clients: Vec<Client>,
     operations_left: u32,
     next_value: u64,
@@ -38,10 +39,11 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(seed: u64, nodes: usize) -> Clients {
+    pub(super) fn new(seed: u64, nodes: usize, deletes_per_mille: u64) -> Clients {
         Clients {
             chance: Chance::new(seed, "test.clients"),
             nodes,
+            deletes_per_mille,
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
             operations_left: OPERATIONS,
             next_value: 0,
@@ -80,7 +82,9 @@ impl Clients {
         }
         self.operations_left -= 1;
         let key = format!("k{}", self.chance.below(2));
-        let (kind, body) = if self.chance.happens(400) {
+        let (kind, body) = if self.deletes_per_mille > 0 && self.chance.below(1000) < self.deletes_per_mille {
+            (Kind::Delete, RequestBody::Delete { key: key.as_str().into() })
+        } else if self.chance.happens(400) {
             self.next_value += 1;
             let body = RequestBody::Put {
                 key: key.as_str().into(),
@@ -124,12 +128,16 @@ impl Clients {
         };
         let now_ns = cluster.now_ns();
         let (name, kind, end) = match (outcome, kind) {
-            (Outcome::Stored { .. }, write @ Kind::Write(_)) => ("ok", write, now_ns),
+            (Outcome::Stored { .. }, write @ (Kind::Write(_) | Kind::Delete)) => ("ok", write, now_ns),
+            (Outcome::Siblings { values }, Kind::Read(_)) => {
+                let values = values.iter().filter_map(|sibling| sibling.value.as_ref()?.parse().ok());
+                ("ok", Kind::ReadSet(values.collect()), now_ns)
+            }
             (Outcome::Value { value, .. }, Kind::Read(_)) => {
                 let value = value.map(|value| value.parse().unwrap());
                 ("ok", Kind::Read(value), now_ns)
             }
-            (Outcome::Unknown { .. }, write @ Kind::Write(_)) => ("unknown", write, NEVER),
+            (Outcome::Unknown { .. }, write @ (Kind::Write(_) | Kind::Delete)) => ("unknown", write, NEVER),
             (Outcome::Failed { .. }, kind) => {
                 if let Kind::Write(value) = kind {
                     self.definitely_failed.insert(value.to_string());
@@ -149,7 +157,7 @@ impl Clients {
             return;
         };
         self.count("unanswered");
-        if matches!(kind, Kind::Write(_)) {
+        if matches!(kind, Kind::Write(_) | Kind::Delete) {
             self.write_down(key, Operation { start, end: NEVER, kind });
         }
     }

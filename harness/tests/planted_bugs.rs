@@ -1,0 +1,60 @@
+//! A short visit to the zoo: bugs that every healthy harness finds at once, in real processes, and controls in which it finds nothing.
+//!
+//! The whole zoo takes half an hour (`squall zoo`). What is asserted is bounded in runs, never in time.
+
+mod common;
+
+use std::fs;
+
+use common::{exit_code, sandbox_or_skip};
+use serde_json::Value;
+
+/// One for each way to be found: by the clients, by the trace rules on votes, terms, logs, durability, snapshots and sessions.
+const BUGS: &str = "R02,R03,R08,R11,R20,R22,R27,R36";
+
+/// Found in the first run each, on a loaded machine; four runs each leave room for a machine that is worse.
+const RUNS_MAX: &str = "40";
+
+#[test]
+fn finds_eight_planted_bugs_and_reports_no_control() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let visit = squall.run(&[
+        "zoo",
+        "--bugs",
+        BUGS,
+        "--until-found",
+        "--runs",
+        RUNS_MAX,
+        "--expect",
+        "8",
+        "--budget",
+        "1h",
+        "--seed",
+        "7",
+        "--json",
+    ]);
+    assert_eq!(exit_code(&visit), 0, "{}", visit.text());
+    let score: Value = serde_json::from_str(&visit.stdout).expect("the score is JSON");
+    assert_eq!((&score["found"], &score["bugs"]), (&8.into(), &8.into()), "{score}");
+    assert_eq!(score["false_alarms"], 0, "{score}");
+    assert!(score["control_runs"].as_u64().is_some_and(|runs| runs >= 2), "{score}");
+    let kept = fs::read_dir(squall.folder().join("results")).expect("the zoo has a folder");
+    assert!(
+        kept.flatten().any(|entry| entry.path().join("zoo.txt").is_file()),
+        "the score is kept"
+    );
+}
+
+#[test]
+fn a_bug_of_another_store_or_of_none_is_a_usage_error() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    for (args, word) in [
+        (["run", "quorum", "--bug", "R04"], "another store"),
+        (["run", "raft", "--bug", "R99"], "R99"),
+        (["run", "etcd", "--bug", "R04"], "no setting of etcd"),
+    ] {
+        let run = squall.run(&args);
+        assert_eq!(exit_code(&run), 254, "{}", run.text());
+        assert!(run.stderr.contains(word), "{}", run.text());
+    }
+}
