@@ -204,7 +204,7 @@ pub(crate) fn of_words(words: &[String]) -> Result<Plan> {
     }
     let words = std::iter::once("plan").chain(words.iter().map(String::as_str));
     let args = <Program as clap::Parser>::try_parse_from(words)?.plan;
-    args.plan(args.seed.map_or_else(draw_seed, Ok)?)
+    args.draw(args.seed.map_or_else(draw_seed, Ok)?)
 }
 
 /// Prints the plan that `squall run` would execute.
@@ -250,11 +250,21 @@ pub(super) fn draw_seed() -> Result<u64> {
 }
 
 impl PlanArgs {
-    /// The plan for a seed.
+    /// The plan for a seed; says which of all faults it leaves out.
     ///
     /// # Errors
     /// A usage error for values that do not fit together.
     pub(super) fn plan(&self, seed: u64) -> Result<Plan> {
+        let plan = self.draw(seed)?;
+        for info in squall_nemeses::FAULTS.iter().filter(|_| self.faults == "all") {
+            if let Some(why) = impossible(info, &plan.system) {
+                stdout::note(&format!("left out fault {}: {why}", info.name));
+            }
+        }
+        Ok(plan)
+    }
+
+    fn draw(&self, seed: u64) -> Result<Plan> {
         let system = self.system_plan()?;
         let Some(kind) = Kind::named(&self.workload) else {
             return Err(usage(
@@ -372,19 +382,13 @@ impl PlanArgs {
         }
     }
 
-    /// The kinds asked for; `all` leaves out, in one line each, what the system cannot take.
+    /// The kinds asked for; `all` are those that the system can take.
     fn fault_kinds(&self, system: &SystemPlan) -> Result<Vec<String>> {
         match self.faults.as_str() {
             "none" => Ok(Vec::new()),
             "all" => {
-                let mut kinds = Vec::new();
-                for info in squall_nemeses::FAULTS {
-                    match impossible(info, system) {
-                        None => kinds.push(info.name.to_owned()),
-                        Some(why) => stdout::note(&format!("left out fault {}: {why}", info.name)),
-                    }
-                }
-                Ok(kinds)
+                let possible = squall_nemeses::FAULTS.iter().filter(|info| impossible(info, system).is_none());
+                Ok(possible.map(|info| info.name.to_owned()).collect())
             }
             list => {
                 let mut kinds: Vec<String> = Vec::new();

@@ -40,7 +40,7 @@ enum Injected {
     /// Nothing was done.
     Not,
     /// It is in force.
-    As(Resolved),
+    As(Box<Resolved>),
     /// The system was asked and did not confirm it; it may come to be in force.
     Perhaps,
 }
@@ -203,7 +203,7 @@ impl Nemesis {
             .map_or(json!({"ok": false, "reason": "nothing changed"}), value);
         info!(%probe, "probed");
         self.pen.fault(kind, stage(id, Stage::Probed).probe(&probe));
-        Ok(Injected::As(resolved))
+        Ok(Injected::As(Box::new(resolved)))
     }
 
     async fn heal(&self, injection: &Injection, resolved: &Resolved) -> Result<()> {

@@ -4,7 +4,7 @@
 //! resolved by the same rules against what the simulated cluster shows, and what happened is a [`History`] with the same marks, judged by
 //! the same rules. So a plan that breaks a store here can be given to real processes, and the other way round.
 //!
-//! **The main decision: nothing is rendered.** Operations and traces go to the judge as values; text costs ten times the simulation. Not
+//! **The main decision: nothing is rendered.** Operations and Raft traces go to the judge as values; text costs ten times the simulation. Not
 //! taken: running the async clients on a paused clock. It would share one more file with `run`, and the order of their tasks would be
 //! the runtime's.
 //!

@@ -1,6 +1,7 @@
 //! From what simulated nodes told to what the trace rules take: values, not text, which costs more to print and read than to judge.
 //!
-//! A test holds this to the lines that real nodes write: both ways lead the rules to the same state.
+//! A test holds this to the lines that real nodes write: both ways lead the rules to the same state. What quorum nodes told still
+//! goes by way of their lines.
 
 use squall_checker::trace::NodeTraces;
 use squall_checker::trace::raft::event::{Ack, Apply, Basis, By, Command, Config, Message, Outcome, Role, Stage, Start, Told, What};

@@ -65,7 +65,6 @@ mod tests {
 
     use super::*;
 
-    /// Of each kind of oracle one that shows in almost every run.
     #[test]
     fn the_simulator_finds_bugs_that_show_at_once() {
         for bug in [Bug::R09, Bug::R22, Bug::R36] {
