@@ -30,8 +30,6 @@ pub(super) enum Ended {
     Bytes(u64),
     /// The caller's stop.
     Stopped,
-    /// More operations were open at once than the search has room for.
-    Width(usize),
 }
 
 impl std::fmt::Display for Ended {
@@ -40,7 +38,6 @@ impl std::fmt::Display for Ended {
             Ended::Configurations(count) => write!(f, "the budget of {count} configurations ended"),
             Ended::Bytes(bytes) => write!(f, "the budget of {bytes} bytes ended"),
             Ended::Stopped => f.write_str("the check was stopped"),
-            Ended::Width(count) => write!(f, "{count} operations are open at once"),
         }
     }
 }

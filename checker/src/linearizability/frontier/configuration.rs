@@ -1,154 +1,113 @@
-//! One possible state of the register and of the operations that are under way, and sets of them without those that others make needless.
+//! One possible state of the register and of the operations that are under way, and when one makes another needless.
 
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHasher;
 
-/// A set of slots. The number of words is chosen once per key, by how many operations are open at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Slots<const WORDS: usize>([u64; WORDS]);
+use super::counts::Counts;
 
-impl<const WORDS: usize> Slots<WORDS> {
-    pub(super) const NONE: Slots<WORDS> = Slots([0; WORDS]);
+/// A set of slots, one slot per operation under way. The kind is chosen once per key, by how many operations are open at once.
+pub(super) trait Slots: Clone + PartialEq {
+    /// The empty set with room for `width` slots.
+    fn none(width: usize) -> Self;
+    fn words(&self) -> &[u64];
+    fn words_mut(&mut self) -> &mut [u64];
 
-    pub(super) fn has(&self, slot: usize) -> bool {
-        self.0[slot / 64] >> (slot % 64) & 1 == 1
+    fn has(&self, slot: usize) -> bool {
+        self.words()[slot / 64] >> (slot % 64) & 1 == 1
     }
 
-    pub(super) fn insert(&mut self, slot: usize) {
-        self.0[slot / 64] |= 1 << (slot % 64);
+    fn insert(&mut self, slot: usize) {
+        self.words_mut()[slot / 64] |= 1 << (slot % 64);
     }
 
-    pub(super) fn remove(&mut self, slot: usize) {
-        self.0[slot / 64] &= !(1 << (slot % 64));
+    fn remove(&mut self, slot: usize) {
+        self.words_mut()[slot / 64] &= !(1 << (slot % 64));
     }
 
-    fn is_within(&self, other: &Slots<WORDS>) -> bool {
-        self.0.iter().zip(&other.0).all(|(one, other)| one & !other == 0)
+    fn is_within(&self, other: &Self) -> bool {
+        self.words().iter().zip(other.words()).all(|(one, other)| one & !other == 0)
+    }
+}
+
+impl<const WORDS: usize> Slots for [u64; WORDS] {
+    fn none(_: usize) -> Self {
+        [0; WORDS]
+    }
+
+    fn words(&self) -> &[u64] {
+        self
+    }
+
+    fn words_mut(&mut self) -> &mut [u64] {
+        self
+    }
+}
+
+/// As many slots as there are operations, for histories wider than any client's loop makes them.
+impl Slots for Box<[u64]> {
+    fn none(width: usize) -> Self {
+        vec![0; width.div_ceil(64)].into_boxed_slice()
+    }
+
+    fn words(&self) -> &[u64] {
+        self
+    }
+
+    fn words_mut(&mut self) -> &mut [u64] {
+        self
     }
 }
 
 /// What may be true at one moment. The value and the sets are all that the future depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Configuration<const WORDS: usize> {
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Configuration<S> {
     /// The register's value.
     pub(super) value: u32,
     /// The last event at which a write changed it: writes under way since before may have happened just then, unseen.
     pub(super) written_at: u32,
     /// Writes under way that have been visible.
-    pub(super) used: Slots<WORDS>,
+    pub(super) used: S,
     /// Compare-and-sets under way that have happened.
-    pub(super) replaced: Slots<WORDS>,
+    pub(super) replaced: S,
     /// Reads and failed compare-and-sets under way that have seen what they report.
-    pub(super) served: Slots<WORDS>,
-    /// How many of each class of operations of unknown outcome have happened visibly; sorted by class, none zero.
-    pub(super) counts: Vec<(u32, u32)>,
+    pub(super) served: S,
+    /// How many of each class of operations of unknown outcome have happened visibly; a place in [`Counts`].
+    pub(super) counts: u32,
     /// The last of the changes that led here.
     pub(super) trail: u32,
 }
 
-impl<const WORDS: usize> Configuration<WORDS> {
-    pub(super) fn count(&self, class: u32) -> u32 {
-        self.counts
-            .binary_search_by_key(&class, |(class, _)| *class)
-            .map_or(0, |place| self.counts[place].1)
-    }
-
-    pub(super) fn count_one(&mut self, class: u32) {
-        match self.counts.binary_search_by_key(&class, |(class, _)| *class) {
-            Ok(place) => self.counts[place].1 += 1,
-            Err(place) => self.counts.insert(place, (class, 1)),
+impl<S: Slots> Configuration<S> {
+    /// Whether whatever can follow this one can follow `other` too: `other` has used up no more and served no less. What was used up of
+    /// unknown outcomes decides only between two that are equal otherwise, as far as it is not compared.
+    pub(super) fn is_dominated_by(&self, other: &Configuration<S>, counts: &Counts) -> bool {
+        if other.written_at < self.written_at || !other.used.is_within(&self.used) || !self.served.is_within(&other.served) {
+            return false;
         }
-    }
-
-    /// Whether whatever can follow this one can follow `other` too: `other` has used up no more and served no less.
-    fn is_dominated_by(&self, other: &Configuration<WORDS>) -> bool {
-        other.written_at >= self.written_at
-            && other.used.is_within(&self.used)
-            && self.served.is_within(&other.served)
-            && other.counts.iter().all(|(class, count)| *count <= self.count(*class))
-    }
-
-    fn group(&self) -> Group<WORDS> {
-        Group(self.value, self.replaced)
-    }
-}
-
-/// Only configurations that agree in these are compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Group<const WORDS: usize>(u32, Slots<WORDS>);
-
-impl<const WORDS: usize> Hash for Group<WORDS> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-        self.1.0.iter().for_each(|word| state.write_u64(*word));
-    }
-}
-
-/// Configurations of which none dominates another, in the order in which they came.
-pub(super) struct Antichain<const WORDS: usize> {
-    items: Vec<Option<Configuration<WORDS>>>,
-    /// Never iterated: its order is nobody's.
-    groups: FxHashMap<Group<WORDS>, Vec<u32>>,
-    kept: usize,
-    /// How often two were compared since this was last asked.
-    comparisons: u64,
-}
-
-impl<const WORDS: usize> Antichain<WORDS> {
-    pub(super) fn new() -> Antichain<WORDS> {
-        Antichain {
-            items: Vec::new(),
-            groups: FxHashMap::default(),
-            kept: 0,
-            comparisons: 0,
+        if other.counts == self.counts {
+            return true;
         }
+        let alike = other.written_at == self.written_at && other.used == self.used && other.served == self.served;
+        counts.are_within(other.counts, self.counts) && (!alike || counts.total(other.counts) <= counts.total(self.counts))
     }
 
-    /// The place of the new configuration; `None` if one that is here makes it needless.
-    pub(super) fn insert(&mut self, new: Configuration<WORDS>) -> Option<usize> {
-        let group = self.groups.entry(new.group()).or_default();
-        self.comparisons += group.len() as u64;
-        let items = &mut self.items;
-        let dominates = |place: &u32| {
-            let known = items[*place as usize].as_ref().expect("groups hold what is kept");
-            new.is_dominated_by(known)
-        };
-        if group.iter().any(dominates) {
-            return None;
-        }
-        let kept = &mut self.kept;
-        group.retain(|place| {
-            let known = &mut items[*place as usize];
-            let needless = known.as_ref().is_some_and(|known| known.is_dominated_by(&new));
-            if needless {
-                *known = None;
-                *kept -= 1;
-            }
-            !needless
-        });
-        group.push(items.len() as u32);
-        items.push(Some(new));
-        *kept += 1;
-        Some(items.len() - 1)
+    /// Only configurations that agree in these are compared.
+    pub(super) fn is_of_group(&self, other: &Configuration<S>) -> bool {
+        self.value == other.value && self.replaced == other.replaced
     }
 
-    /// The configuration at a place, unless a later one made it needless.
-    pub(super) fn get(&self, place: usize) -> Option<&Configuration<WORDS>> {
-        self.items[place].as_ref()
+    /// A hash of the group.
+    pub(super) fn group_hash(&self) -> u64 {
+        let mut hasher = FxHasher::default();
+        hasher.write_u32(self.value);
+        self.replaced.words().iter().for_each(|word| hasher.write_u64(*word));
+        hasher.finish()
     }
 
-    pub(super) fn kept(&self) -> usize {
-        self.kept
-    }
-
-    pub(super) fn take_comparisons(&mut self) -> u64 {
-        std::mem::take(&mut self.comparisons)
-    }
-
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Configuration<WORDS>> {
-        self.groups.clear();
-        self.kept = 0;
-        self.items.drain(..).flatten()
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        // A set may be on the heap; counting it twice where it is not does no harm.
+        size_of::<Self>() + 3 * size_of_val(self.used.words())
     }
 }

@@ -50,11 +50,12 @@ impl Act {
         }
     }
 
-    /// The value it looks for.
-    pub(super) fn looks_for(self) -> Option<u32> {
+    /// Whether it observes, and finds what it reports where the register holds `value`.
+    pub(super) fn sees(self, value: u32) -> bool {
         match self {
-            Act::Saw(value) | Act::Replaced(value, _) => Some(value),
-            _ => None,
+            Act::Saw(seen) => seen == value,
+            Act::SawOther(expected) => expected != value,
+            _ => false,
         }
     }
 }
@@ -84,9 +85,18 @@ pub(in super::super) struct Register {
 }
 
 impl Register {
-    /// A register that holds `initial` at first. Items that say nothing are left out.
+    /// A register that holds `initial` at first. Items that say nothing are left out. All values that nobody looks for, nor for anything
+    /// else than them, become one: nothing tells them apart.
     pub(in super::super) fn of(items: impl IntoIterator<Item = Item>, initial: ValueId) -> Register {
+        let items: Vec<Item> = items.into_iter().collect();
         let mut dense: FxHashMap<ValueId, u32> = FxHashMap::from_iter([(initial, 0)]);
+        for item in &items {
+            if let Meaning::Saw(value) | Meaning::SawOther(value) | Meaning::Replaced(value, _) = item.meaning {
+                let next = dense.len() as u32;
+                dense.entry(value).or_insert(next);
+            }
+        }
+        let anonymous = dense.len() as u32;
         let mut register = Register {
             items: Vec::new(),
             acts: Vec::new(),
@@ -98,10 +108,7 @@ impl Register {
             width: 0,
         };
         for item in items {
-            let mut number = |value: ValueId| {
-                let next = dense.len() as u32;
-                *dense.entry(value).or_insert(next)
-            };
+            let number = |value: ValueId| dense.get(&value).copied().unwrap_or(anonymous);
             let act = match item.meaning {
                 Meaning::Nothing | Meaning::Foreign => continue,
                 Meaning::Saw(value) => Act::Saw(number(value)),
@@ -117,7 +124,7 @@ impl Register {
             register.items.push(item);
             register.acts.push(act);
         }
-        register.values = dense.len();
+        register.values = dense.len() + 1;
         register.events.sort_unstable();
         register.classify();
         register

@@ -1,76 +1,103 @@
 //! The sweep: configurations from event to event.
 
-use super::configuration::{Antichain, Configuration, Slots};
+use super::antichain::Antichain;
+use super::compared::Compared;
+use super::configuration::{Configuration, Slots};
+use super::counts::{self, Counts};
 use super::register::Item;
-use super::trail::{By, START, Trail};
+use super::trail::{START, Trail};
+use super::wanted::Wanted;
 use super::{Act, Ended, Found, Meter, Register, Unfinished};
-
-pub(super) fn sweep<const WORDS: usize>(register: &Register, meter: &Meter<'_>) -> Found {
-    Sweep::<WORDS>::of(register, meter).run()
-}
 
 /// An operation under way, in a slot.
 #[derive(Debug, Clone, Copy)]
-struct Pending {
-    slot: usize,
-    item: u32,
-    act: Act,
-    invoked_at: u32,
-    returned_ns: i64,
+pub(super) struct Pending {
+    pub(super) slot: usize,
+    pub(super) item: u32,
+    pub(super) act: Act,
+    pub(super) invoked_at: u32,
+    pub(super) returned_ns: i64,
 }
 
-struct Sweep<'a, const WORDS: usize> {
-    register: &'a Register,
-    meter: &'a Meter<'a>,
+/// One pass through a register's events.
+pub(super) struct Sweep<'a, S> {
+    pub(super) register: &'a Register,
+    pub(super) meter: &'a Meter<'a>,
     /// Operations under way: changes sorted by what they do and then by their return, observers in any fixed order.
-    changes: Vec<Pending>,
-    observers: Vec<Pending>,
+    pub(super) changes: Vec<Pending>,
+    pub(super) observers: Vec<Pending>,
     free: Vec<usize>,
     /// How many operations that have not returned look for each value.
-    looks: Vec<u32>,
-    /// How many failed compare-and-sets have not returned, those to come included.
-    failed: u32,
-    /// How many of each class of unknown outcomes were invoked.
-    available: Vec<u32>,
-    /// The classes of which some were invoked, in that order.
-    invoked_classes: Vec<u32>,
-    frontier: Vec<Configuration<WORDS>>,
-    trail: Trail,
-    now: u32,
+    pub(super) looks: Vec<u32>,
+    /// How many failed compare-and-sets that have not returned, those to come included, expect each value; and how many there are.
+    others: Vec<u32>,
+    pub(super) failed: u32,
+    /// The classes of which some were invoked: those whose value somebody may still mention, and the others.
+    pub(super) open_classes: Vec<u32>,
+    pub(super) forgotten_classes: Vec<u32>,
+    /// Per class: the last event at which a configuration had none left where another that was dropped may have had one; 0 if there was
+    /// none.
+    pub(super) blocked: Vec<u32>,
+    frontier: Vec<Configuration<S>>,
+    pub(super) trail: Trail,
+    pub(super) counts: Counts,
+    pub(super) now: u32,
+    /// Between two returns empty; kept for their memory.
+    pub(super) done: Antichain<S>,
+    pub(super) seen: Antichain<S>,
+    pub(super) open: Vec<usize>,
+    pub(super) wanted: Wanted,
+    waiting_since: Vec<u32>,
 }
 
-impl<'a, const WORDS: usize> Sweep<'a, WORDS> {
-    fn of(register: &'a Register, meter: &'a Meter<'a>) -> Sweep<'a, WORDS> {
-        let mut looks = vec![0; register.values];
-        for value in register.acts.iter().filter_map(|act| act.looks_for()) {
-            looks[value as usize] += 1;
+impl<'a, S: Slots> Sweep<'a, S> {
+    pub(super) fn of(register: &'a Register, meter: &'a Meter<'a>, compared: Compared) -> Sweep<'a, S> {
+        // One more than there are: a value that nobody mentions any more.
+        let (mut looks, mut others, mut failed) = (vec![0; register.values + 1], vec![0; register.values + 1], 0);
+        for act in &register.acts {
+            match *act {
+                Act::Saw(value) | Act::Replaced(value, _) => looks[value as usize] += 1,
+                Act::SawOther(value) => {
+                    others[value as usize] += 1;
+                    failed += 1;
+                }
+                Act::Wrote(_) => {}
+            }
         }
-        let failed = register.acts.iter().filter(|act| matches!(act, Act::SawOther(_))).count() as u32;
         Sweep {
             register,
             meter,
             changes: Vec::new(),
             observers: Vec::new(),
             free: (0..register.width).rev().collect(),
+            wanted: Wanted::new(looks.len()),
             looks,
+            others,
             failed,
-            available: vec![0; register.classes.len()],
-            invoked_classes: Vec::new(),
+            open_classes: Vec::new(),
+            forgotten_classes: Vec::new(),
+            blocked: vec![0; register.classes.len()],
             frontier: vec![Configuration {
                 value: register.initial,
                 written_at: 0,
-                used: Slots::NONE,
-                replaced: Slots::NONE,
-                served: Slots::NONE,
-                counts: Vec::new(),
+                used: S::none(register.width),
+                replaced: S::none(register.width),
+                served: S::none(register.width),
+                counts: counts::NONE,
                 trail: START,
             }],
             trail: Trail::new(),
+            counts: Counts::new(compared),
             now: 0,
+            done: Antichain::new(),
+            seen: Antichain::new(),
+            open: Vec::new(),
+            waiting_since: Vec::new(),
         }
     }
 
-    fn run(mut self) -> Found {
+    /// What was found, at which event, and when each class was blocked last.
+    pub(super) fn run(mut self) -> (Found, u32, Vec<u32>) {
         let register = self.register;
         let mut since = None;
         for &(_, is_return, item) in &register.events {
@@ -79,33 +106,40 @@ impl<'a, const WORDS: usize> Sweep<'a, WORDS> {
                 self.invoke(item);
                 continue;
             }
+            self.counts.at(self.now);
+            let open = self.changes.len() + self.observers.len();
             match self.return_of(item) {
-                Ok(()) if self.frontier.is_empty() => return Found::Invalid(item as usize),
+                Ok(()) if self.frontier.is_empty() => return (Found::Invalid(item as usize), self.now, self.blocked),
                 Ok(()) => {}
                 Err(why) => {
-                    return Found::Open(Unfinished {
+                    let unfinished = Unfinished {
                         why,
                         at: item as usize,
                         since,
-                        open: self.changes.len() + self.observers.len(),
-                        unknown: self.available.iter().map(|count| *count as usize).sum(),
-                    });
+                        open,
+                        unknown: self.counts.available.iter().map(|count| *count as usize).sum(),
+                    };
+                    return (Found::Open(unfinished), self.now, self.blocked);
                 }
             }
             if self.frontier.len() == 1 {
                 since = Some(item as usize);
             }
         }
-        Found::Valid(self.trail.order(self.frontier[0].trail, register))
+        let order = self.trail.order(self.frontier[0].trail, register);
+        (Found::Valid(order), self.now, self.blocked)
     }
 
     fn invoke(&mut self, item: u32) {
         let act = self.register.acts[item as usize];
         if let Some(&class) = self.register.class_of.get(&item) {
-            if self.available[class as usize] == 0 {
-                self.invoked_classes.push(class);
+            if self.counts.available[class as usize] == 0 {
+                match act.left().is_some_and(|value| self.is_forgotten(value)) {
+                    true => self.forgotten_classes.push(class),
+                    false => self.open_classes.push(class),
+                }
             }
-            self.available[class as usize] += 1;
+            self.counts.available[class as usize] += 1;
             return;
         }
         let slot = self
@@ -128,186 +162,99 @@ impl<'a, const WORDS: usize> Sweep<'a, WORDS> {
         }
         self.observers.push(pending);
         for configuration in &mut self.frontier {
-            if sees(act, configuration.value) {
+            if act.sees(configuration.value) {
                 configuration.served.insert(slot);
             }
         }
     }
 
-    /// Whether somebody still looks for a value: then making it visible may help.
-    fn is_useful(&self, value: u32) -> bool {
-        self.looks[value as usize] > 0 || self.failed > 0
+    /// Whether nobody will look for a value any more, nor for anything else than it.
+    pub(super) fn is_forgotten(&self, value: u32) -> bool {
+        self.looks[value as usize] == 0 && self.others[value as usize] == 0
     }
 
     fn return_of(&mut self, item: u32) -> Result<(), Ended> {
         let pending = self.changes.iter().chain(&self.observers).find(|pending| pending.item == item);
         let x = *pending.expect("what returns was invoked");
-        let mut next = self.continued(x)?;
+        let frontier = std::mem::take(&mut self.frontier);
+        self.place(x, frontier)?;
         self.looks_no_more(x);
         self.free.push(x.slot);
-        self.changes.retain(|pending| pending.item != item);
-        self.observers.retain(|pending| pending.item != item);
+        match x.act.left() {
+            Some(_) => self.changes.retain(|pending| pending.item != item),
+            None => self.observers.retain(|pending| pending.item != item),
+        }
+        self.settle(x)
+    }
 
-        let mut frontier = Antichain::new();
+    fn looks_no_more(&mut self, x: Pending) {
+        let value = match x.act {
+            Act::Saw(value) | Act::Replaced(value, _) => {
+                self.looks[value as usize] -= 1;
+                value
+            }
+            Act::SawOther(value) => {
+                self.others[value as usize] -= 1;
+                self.failed -= 1;
+                value
+            }
+            Act::Wrote(_) => return,
+        };
+        if self.is_forgotten(value) {
+            self.close_classes();
+        }
+    }
+
+    fn close_classes(&mut self) {
+        let mut classes = std::mem::take(&mut self.open_classes);
+        classes.retain(|&class| {
+            let value = self.register.classes[class as usize].act.left();
+            let is_open = value.is_some_and(|value| !self.is_forgotten(value));
+            if !is_open {
+                self.forgotten_classes.push(class);
+            }
+            is_open
+        });
+        self.open_classes = classes;
+    }
+
+    /// Makes the configurations in which `x` has returned as alike as they can be, and keeps those that are not needless.
+    fn settle(&mut self, x: Pending) -> Result<(), Ended> {
+        self.waiting_since.clear();
         let writes = self.changes.iter().filter(|pending| matches!(pending.act, Act::Wrote(_)));
-        let mut waiting_since: Vec<u32> = writes.map(|pending| pending.invoked_at).collect();
-        waiting_since.sort_unstable();
-        for mut configuration in next.drain() {
+        self.waiting_since.extend(writes.map(|pending| pending.invoked_at));
+        self.waiting_since.sort_unstable();
+        let (looks, failed, classes) = (&self.looks, self.failed, &self.register.classes);
+        let matters = |class: u32| {
+            let value = classes[class as usize].act.left();
+            value.is_some_and(|value| looks[value as usize] > 0 || failed > 0)
+        };
+        let forgotten = self.register.values as u32;
+        for mut configuration in self.done.drain() {
             for slots in [&mut configuration.used, &mut configuration.replaced, &mut configuration.served] {
                 slots.remove(x.slot);
             }
+            if looks[configuration.value as usize] == 0 && self.others[configuration.value as usize] == 0 {
+                configuration.value = forgotten;
+            }
             // Only which of the writes under way it absorbs counts; so more configurations become comparable.
-            let absorbs = waiting_since.partition_point(|invoked_at| *invoked_at <= configuration.written_at);
-            configuration.written_at = absorbs.checked_sub(1).map_or(0, |place| waiting_since[place]);
-            configuration.counts.retain(|(class, _)| {
-                let value = self.register.classes[*class as usize].act.left();
-                value.is_some_and(|value| self.looks[value as usize] > 0 || self.failed > 0)
-            });
-            frontier.insert(configuration);
+            let absorbs = self
+                .waiting_since
+                .partition_point(|invoked_at| *invoked_at <= configuration.written_at);
+            configuration.written_at = absorbs.checked_sub(1).map_or(0, |place| self.waiting_since[place]);
+            configuration.counts = self.counts.without(configuration.counts, matters);
+            self.seen.insert(configuration, &self.counts);
         }
-        self.meter.spend(frontier.take_comparisons())?;
-        self.frontier = frontier.drain().collect();
+        self.meter.spend(self.seen.take_comparisons())?;
+        self.frontier.extend(self.seen.drain());
         if self.trail.is_due() {
             self.trail
                 .sweep(self.frontier.iter_mut().map(|configuration| &mut configuration.trail));
         }
+        if self.counts.is_due() {
+            self.counts
+                .sweep(self.frontier.iter_mut().map(|configuration| &mut configuration.counts));
+        }
         Ok(())
-    }
-
-    fn looks_no_more(&mut self, x: Pending) {
-        if let Some(value) = x.act.looks_for() {
-            self.looks[value as usize] -= 1;
-        }
-        if matches!(x.act, Act::SawOther(_)) {
-            self.failed -= 1;
-        }
-    }
-
-    /// All ways in which the frontier can go on so that `x` has taken effect.
-    fn continued(&mut self, x: Pending) -> Result<Antichain<WORDS>, Ended> {
-        let mut steps = Steps {
-            x,
-            done: Antichain::new(),
-            seen: Antichain::new(),
-            open: Vec::new(),
-        };
-        for configuration in std::mem::take(&mut self.frontier) {
-            self.arrive(&mut steps, configuration);
-        }
-        while let Some(place) = steps.open.pop() {
-            let comparisons = steps.seen.take_comparisons() + steps.done.take_comparisons();
-            self.meter.spend(comparisons)?;
-            // Meanwhile something may have come that can do all it can.
-            let Some(configuration) = steps.seen.get(place).cloned() else {
-                continue;
-            };
-            self.go_on(&mut steps, &configuration);
-            let held = (steps.seen.kept() + steps.done.kept()) * 2 * size_of::<Configuration<WORDS>>();
-            self.meter.hold(held + self.trail.bytes())?;
-        }
-        Ok(steps.done)
-    }
-
-    /// Every change that one configuration allows.
-    fn go_on(&mut self, steps: &mut Steps<WORDS>, from: &Configuration<WORDS>) {
-        let x = steps.x;
-        // Of the changes under way that do the same, the one that must return first; the others do no better.
-        let mut tried: Option<Act> = None;
-        for place in 0..self.changes.len() {
-            let change = self.changes[place];
-            let mut to = from.clone();
-            match change.act {
-                Act::Wrote(value) => {
-                    if from.used.has(change.slot) || tried == Some(change.act) || !(change.slot == x.slot || self.is_useful(value)) {
-                        continue;
-                    }
-                    to.used.insert(change.slot);
-                    to.written_at = self.now;
-                }
-                Act::Replaced(expected, _) => {
-                    if from.replaced.has(change.slot) || tried == Some(change.act) || from.value != expected {
-                        continue;
-                    }
-                    to.replaced.insert(change.slot);
-                }
-                _ => continue,
-            }
-            tried = Some(change.act);
-            self.change(steps, to, change.act, By::Item(change.item));
-        }
-        for place in 0..self.invoked_classes.len() {
-            let class = self.invoked_classes[place];
-            let act = self.register.classes[class as usize].act;
-            let mut to = from.clone();
-            match act {
-                Act::Wrote(_) => to.written_at = self.now,
-                Act::Replaced(expected, _) if expected == from.value => {}
-                _ => continue,
-            }
-            let useful = act.left().is_some_and(|value| self.is_useful(value));
-            if !useful || from.count(class) >= self.available[class as usize] || self.has_unused(from, act) {
-                continue;
-            }
-            to.count_one(class);
-            self.change(steps, to, act, By::Class(class));
-        }
-    }
-
-    /// Whether something under way does the same, and must anyway.
-    fn has_unused(&self, from: &Configuration<WORDS>, act: Act) -> bool {
-        let begin = self.changes.partition_point(|change| change.act < act);
-        self.changes[begin..]
-            .iter()
-            .take_while(|change| change.act == act)
-            .any(|change| !from.used.has(change.slot) && !from.replaced.has(change.slot))
-    }
-
-    fn change(&mut self, steps: &mut Steps<WORDS>, mut to: Configuration<WORDS>, act: Act, by: By) {
-        to.value = act.left().expect("only what changes the register is a change");
-        for observer in &self.observers {
-            if sees(observer.act, to.value) {
-                to.served.insert(observer.slot);
-            }
-        }
-        to.trail = self.trail.push(to.trail, by, self.now);
-        self.arrive(steps, to);
-    }
-
-    fn arrive(&self, steps: &mut Steps<WORDS>, configuration: Configuration<WORDS>) {
-        let x = steps.x;
-        let satisfied = match x.act {
-            Act::Saw(_) | Act::SawOther(_) => configuration.served.has(x.slot),
-            Act::Replaced(..) => configuration.replaced.has(x.slot),
-            Act::Wrote(_) => configuration.used.has(x.slot) || configuration.written_at >= x.invoked_at,
-        };
-        if satisfied {
-            // A write that may have gone by unseen may as well become visible now, if somebody looks for it.
-            let goes_on = match x.act {
-                Act::Wrote(value) => !configuration.used.has(x.slot) && self.is_useful(value),
-                _ => false,
-            };
-            if !goes_on {
-                steps.done.insert(configuration);
-                return;
-            }
-            steps.done.insert(configuration.clone());
-        }
-        steps.open.extend(steps.seen.insert(configuration));
-    }
-}
-
-/// The search for all ways to place one operation.
-struct Steps<const WORDS: usize> {
-    x: Pending,
-    done: Antichain<WORDS>,
-    seen: Antichain<WORDS>,
-    open: Vec<usize>,
-}
-
-fn sees(act: Act, value: u32) -> bool {
-    match act {
-        Act::Saw(seen) => seen == value,
-        Act::SawOther(expected) => expected != value,
-        _ => false,
     }
 }
