@@ -20,21 +20,31 @@ pub(super) struct Placement<'a> {
     earliest_ns: Vec<i64>,
 }
 
+/// An order with failed compare-and-sets in it, and those for which it has no place.
+pub(super) struct Placed {
+    pub(super) order: Vec<u32>,
+    pub(super) left: Vec<Place>,
+}
+
 impl<'a> Placement<'a> {
     pub(super) fn of(history: &'a History, order: &'a [u32]) -> Placement<'a> {
         let times = Times::of(history);
-        let mut values = vec![ValueId::NULL];
+        let mut values = Vec::with_capacity(order.len() + 1);
+        values.push(ValueId::NULL);
         let mut latest_ns: Vec<i64> = Vec::with_capacity(order.len());
+        let mut earliest_ns: Vec<i64> = Vec::with_capacity(order.len());
+        let (mut value, mut before_ns) = (ValueId::NULL, i64::MIN);
         for &place in order {
-            let written = Meaning::at(history, Place::of(place)).written();
-            values.push(written.unwrap_or(values[values.len() - 1]));
-            let before_ns = latest_ns.last().copied().unwrap_or(i64::MIN);
-            latest_ns.push(before_ns.max(times.invoked_ns(Place::of(place))));
+            let place = Place::of(place);
+            value = Meaning::at(history, place).written().unwrap_or(value);
+            values.push(value);
+            before_ns = before_ns.max(times.invoked_ns(place));
+            latest_ns.push(before_ns);
+            earliest_ns.push(times.returned_ns(place));
         }
-        let mut earliest_ns = vec![Times::NEVER; order.len()];
         let mut after_ns = Times::NEVER;
-        for (earliest_ns, &place) in earliest_ns.iter_mut().zip(order).rev() {
-            after_ns = after_ns.min(times.returned_ns(Place::of(place)));
+        for earliest_ns in earliest_ns.iter_mut().rev() {
+            after_ns = after_ns.min(*earliest_ns);
             *earliest_ns = after_ns;
         }
         Placement {
@@ -58,6 +68,16 @@ impl<'a> Placement<'a> {
         self.latest_ns.partition_point(|latest_ns| *latest_ns <= time_ns)
     }
 
+    /// The value before a place of the order.
+    pub(super) fn value(&self, place: usize) -> ValueId {
+        self.values[place]
+    }
+
+    /// The smallest return from a place of the order on.
+    pub(super) fn earliest_ns(&self, place: usize) -> i64 {
+        self.earliest_ns.get(place).copied().unwrap_or(Times::NEVER)
+    }
+
     /// A place before which the register does not hold `expected`, and the operation fits. The values are all different, so `expected` is
     /// there during one stretch, and looking at both ends is enough; the moment of the invocation is looked at before, because operations
     /// that are placed there never stand in each other's way.
@@ -67,8 +87,8 @@ impl<'a> Placement<'a> {
         [begun, last, first].into_iter().find(|&place| self.values[place] != expected)
     }
 
-    /// Puts the failed compare-and-sets into the order. Those that do not fit are returned instead.
-    pub(super) fn with(&self, failed: &[Place]) -> Result<Vec<u32>, Vec<Place>> {
+    /// Puts the failed compare-and-sets into the order, as far as they fit.
+    pub(super) fn with(&self, failed: &[Place]) -> Placed {
         let mut placed: Vec<(usize, i64, u32)> = Vec::new();
         let mut left = Vec::new();
         let times = Times::of(self.history);
@@ -84,23 +104,31 @@ impl<'a> Placement<'a> {
         placed.sort_unstable();
         // One that has to stand late may have returned before another one, which has to stand early, began.
         let mut latest_ns = i64::MIN;
-        for &(_, invoked_ns, place) in &placed {
-            if times.returned_ns(Place::of(place)) < latest_ns {
+        placed.retain(|&(_, invoked_ns, place)| {
+            let fits = times.returned_ns(Place::of(place)) >= latest_ns;
+            if fits {
+                latest_ns = latest_ns.max(invoked_ns);
+            } else {
                 left.push(Place::of(place));
             }
-            latest_ns = latest_ns.max(invoked_ns);
+            fits
+        });
+        left.sort_unstable();
+        Placed {
+            order: self.merged(&placed),
+            left,
         }
-        if !left.is_empty() {
-            return Err(left);
-        }
-        let mut placed = placed.into_iter().peekable();
+    }
+
+    fn merged(&self, placed: &[(usize, i64, u32)]) -> Vec<u32> {
         let mut order = Vec::with_capacity(self.order.len() + placed.len());
-        for before in 0..=self.order.len() {
-            while let Some((.., place)) = placed.next_if(|(at, ..)| *at == before) {
-                order.push(place);
-            }
-            order.extend(self.order.get(before));
+        let mut from = 0;
+        for &(before, _, place) in placed {
+            order.extend(&self.order[from..before]);
+            order.push(place);
+            from = before;
         }
-        Ok(order)
+        order.extend(&self.order[from..]);
+        order
     }
 }

@@ -1,9 +1,10 @@
 //! One key: which algorithm decides it.
 
-use super::budget::{Ended, Meter};
+use super::budget::Meter;
 use super::certificate::Certificate;
 use super::failed::Placement;
 use super::frontier::{Found, Item, Register, Unfinished, search};
+use super::repair::{Repaired, repaired};
 use super::time::{Place, Times};
 use super::window::shrunk;
 use super::zones::Zones;
@@ -13,7 +14,8 @@ use crate::history::values::ValueId;
 
 /// The answer for one key.
 pub(super) enum Judged {
-    Valid,
+    /// An order proves it, if it was made.
+    Valid(Option<Vec<u32>>),
     Invalid(Certificate),
     Unknown(String),
 }
@@ -22,7 +24,7 @@ pub(super) enum Judged {
 const ZONES: &str = "zones";
 const FRONTIER: &str = "frontier";
 
-/// Zones where they decide, else the frontier.
+/// Zones where they decide, with the frontier on parts where failed compare-and-sets want it; else the frontier.
 pub(super) fn judge(history: &History, places: &[u32], options: &Options<'_>) -> (&'static str, Judged) {
     let zones = match Zones::of(history, places) {
         Ok(zones) => zones,
@@ -31,43 +33,57 @@ pub(super) fn judge(history: &History, places: &[u32], options: &Options<'_>) ->
     if let Some(certificate) = zones.contradiction(history, places) {
         return (ZONES, Judged::Invalid(certificate));
     }
-    if !zones.undecided && (zones.failed.is_empty() || placed(history, places, &zones).is_ok()) {
-        return (ZONES, Judged::Valid);
-    }
     let meter = Meter::of(options.budget, options.stop);
-    let register = whole(history, places);
-    let judged = match search(&register, &meter) {
-        Found::Valid(_) => Judged::Valid,
-        Found::Invalid(item) => {
-            let unplaceable = place_of(&register, item);
-            Judged::Invalid(Certificate::Window(shrunk(history, places, unplaceable, &meter)))
-        }
-        Found::Open(unfinished) => Judged::Unknown(reason(history, &register, &unfinished)),
+    let by_zones = if zones.undecided {
+        None
+    } else if zones.failed.is_empty() {
+        Some(Judged::Valid(None))
+    } else {
+        with_failed(history, places, &zones, &meter)
     };
-    (FRONTIER, judged)
+    match by_zones {
+        Some(judged) => (ZONES, judged),
+        None => (FRONTIER, search_all(history, places, &meter)),
+    }
 }
 
 /// An order that proves a key linearizable.
-pub(super) fn order(history: &History, places: &[u32], options: &Options<'_>) -> Option<Vec<u32>> {
-    let zones = Zones::of(history, places).ok()?;
-    if zones.contradiction(history, places).is_some() {
-        return None;
+pub(super) fn order(history: &History, places: &[u32], options: &Options<'_>) -> Option<Vec<usize>> {
+    let order = match judge(history, places, options) {
+        (_, Judged::Valid(Some(order))) => order,
+        (_, Judged::Valid(None)) => {
+            let zones = Zones::of(history, places).ok()?;
+            order::linearization(history, places, &zones)
+        }
+        _ => return None,
+    };
+    Some(order.into_iter().map(|place| place as usize).collect())
+}
+
+/// The zones' order with the failed compare-and-sets in it, or what contradicts them.
+fn with_failed(history: &History, places: &[u32], zones: &Zones, meter: &Meter<'_>) -> Option<Judged> {
+    let order = order::linearization(history, places, zones);
+    let placed = Placement::of(history, &order).with(&zones.failed);
+    if placed.left.is_empty() {
+        return Some(Judged::Valid(Some(placed.order)));
     }
-    if !zones.undecided
-        && let Ok(order) = placed(history, places, &zones)
-    {
-        return Some(order);
-    }
-    match search(&whole(history, places), &Meter::of(options.budget, options.stop)) {
-        Found::Valid(order) => Some(order),
-        _ => None,
+    match repaired(history, places, placed, meter) {
+        Repaired::Valid(order) => Some(Judged::Valid(Some(order))),
+        Repaired::Invalid(window) => Some(Judged::Invalid(Certificate::Window(window))),
+        Repaired::Open => None,
     }
 }
 
-/// The zones' order with the failed compare-and-sets in it, or those that do not fit.
-fn placed(history: &History, places: &[u32], zones: &Zones) -> Result<Vec<u32>, Vec<Place>> {
-    let order = order::linearization(history, places, zones);
-    Placement::of(history, &order).with(&zones.failed)
+fn search_all(history: &History, places: &[u32], meter: &Meter<'_>) -> Judged {
+    let register = whole(history, places);
+    match search(&register, meter) {
+        Found::Valid(order) => Judged::Valid(Some(order)),
+        Found::Invalid(item) => {
+            let unplaceable = place_of(&register, item);
+            Judged::Invalid(Certificate::Window(shrunk(history, places, unplaceable, meter)))
+        }
+        Found::Open(unfinished) => Judged::Unknown(reason(history, &register, &unfinished)),
+    }
 }
 
 fn whole(history: &History, places: &[u32]) -> Register {
@@ -87,9 +103,6 @@ fn reason(history: &History, register: &Register, unfinished: &Unfinished) -> St
         open,
         unknown,
     } = *unfinished;
-    if let Ended::Width(_) = why {
-        return format!("{why}, more than the search has room for");
-    }
     let line = |item: usize| {
         let operation = place_of(register, item).operation().map(|place| history.operations[place]);
         operation.map_or(0, |operation| operation.complete_line().unwrap_or(operation.invoke_line()))

@@ -1,12 +1,25 @@
 //! Is each key of a history linearizable: could every operation have taken effect at one moment between its invocation and its return?
 //!
 //! Keys are judged one by one, because linearizability is local: a history is linearizable exactly if each object's part of it is (Herlihy
-//! and Wing 1990, theorem 1). `zones` decides registers whose written values are all different, which is what our workloads write by
-//! construction; [`certificate`] and `order` are the proofs of its two answers, [`verify`] replays either, [`witness`] tells it to a
-//! person. Another algorithm is another file beside `zones`, chosen per key; the field's general search (Wing and Gong 1993) was not taken
-//! for unique values, because it is exponential in the width where one sort is enough.
+//! and Wing 1990, theorem 1). Two algorithms share the work, chosen per key:
 //!
-//! Intervals are closed and times may be equal; see [`history`](crate::history).
+//! - **zones** (A), where written values are all different, which is what our workloads write by construction. A read then names its write,
+//!   all operations of a value stand in one block of any order, and blocks can be put in an order unless two of them must each come before
+//!   the other: one sort finds out. Compare-and-sets tie blocks to chains. Failed ones that do not say what they saw (`failed`) are put into
+//!   the order afterwards; around those that fit nowhere a short stretch of it is put in another order (`repair`).
+//! - **frontier** (B), for any other register: a sweep through time with every state that is still possible, where nothing takes effect
+//!   before somebody's return needs it, and of states of which one can do all another can, one is kept.
+//!
+//! Why each is right stands at the head of its file. [`certificate`] and `order` are the proofs of the two answers, [`Proof`] either of them
+//! to be saved, [`verify`] replays it, [`witness`] tells it to a person. The field's general search (Wing and Gong 1993) was not taken for
+//! registers, because it is exponential in the width where one sort is enough; [`general`] has it for the other models.
+//!
+//! **Intervals are closed.** An operation that returns at time t and one that is invoked at the same t are concurrent: two threads read one
+//! clock, and two readings may be equal whichever came first. So every comparison of a return with an invocation is strict, and at equal
+//! times invocations are swept before returns; see [`history`](crate::history).
+//!
+//! **What ends it.** The frontier's problem is NP-complete, so its work is counted ([`Budget`]) and never timed. What ends without an answer is
+//! [`Unknown`](Verdict::Unknown), with the stretch of time where it ended and how far the key is proved.
 //!
 //! ```
 //! use squall_checker::history::History;
@@ -29,6 +42,7 @@ mod frontier;
 mod key;
 mod meaning;
 mod order;
+mod repair;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
@@ -51,15 +65,28 @@ pub use self::witness::Witness;
 use self::key::Judged;
 use crate::history::History;
 use crate::history::operation::KeyId;
+use crate::parallel;
 use crate::verdict::Verdict;
 
 /// How to judge.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// What one key may cost.
     pub budget: Budget,
+    /// How many keys may be judged at once, each on a thread of its own; the answer is the same for any number. 1 unless said otherwise.
+    pub threads: usize,
     /// Asked about every millisecond; once it says true, what is not decided by then is unknown.
     pub stop: Option<Stop<'a>>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options {
+            budget: Budget::default(),
+            threads: 1,
+            stop: None,
+        }
+    }
 }
 
 /// What was found out about one key.
@@ -69,7 +96,8 @@ pub struct KeyResult {
     pub key: Option<KeyId>,
     /// How many operations it has, whatever their outcome.
     pub operations: usize,
-    /// How it was decided: `zones`, or `frontier` where values are written more than once.
+    /// How it was decided: `zones`, or `frontier` where values are written more than once. Where failed compare-and-sets do not say what
+    /// they saw, zones leave short stretches around some of them to the frontier.
     pub algorithm: &'static str,
     /// [`Valid`](Verdict::Valid), [`Unknown`](Verdict::Unknown) or [`Invalid`](Verdict::Invalid).
     pub verdict: Verdict,
@@ -89,10 +117,22 @@ pub fn check(history: &History) -> Vec<KeyResult> {
 /// Judges every key of a history of registers, in the order in which keys first appear.
 pub fn check_with(history: &History, options: &Options<'_>) -> Vec<KeyResult> {
     let by_key = ByKey::of(history);
-    by_key
-        .keys()
-        .map(|key| check_key(history, key, by_key.places(key), options))
-        .collect()
+    let keys: Vec<Option<KeyId>> = by_key.keys().collect();
+    let weight = |key: &Option<KeyId>| by_key.places(*key).len() as u64;
+    parallel::map(&keys, options.threads, weight, |&key| {
+        check_key(history, key, by_key.places(key), options)
+    })
+}
+
+/// What proves each of the `results` of a check of the same history with the same options. An order is looked for again, which costs as
+/// much as the check did.
+pub fn proofs(history: &History, results: &[KeyResult], options: &Options<'_>) -> Vec<Proof> {
+    let by_key = ByKey::of(history);
+    let weight = |result: &KeyResult| result.operations as u64;
+    parallel::map(results, options.threads, weight, |result| {
+        let order = (result.verdict == Verdict::Valid).then(|| key::order(history, by_key.places(result.key), options));
+        Proof::new(history, result, order.flatten())
+    })
 }
 
 /// The violation that was certain first.
@@ -113,13 +153,13 @@ pub fn linearization(history: &History, key: Option<KeyId>) -> Option<Vec<usize>
 /// [`linearization`] within a budget.
 pub fn linearization_with(history: &History, key: Option<KeyId>, options: &Options<'_>) -> Option<Vec<usize>> {
     let by_key = ByKey::of(history);
-    key::order(history, by_key.places(key), options).map(|order| order.into_iter().map(|place| place as usize).collect())
+    key::order(history, by_key.places(key), options)
 }
 
 fn check_key(history: &History, key: Option<KeyId>, places: &[u32], options: &Options<'_>) -> KeyResult {
     let (algorithm, judged) = key::judge(history, places, options);
     let (verdict, reason, certificate) = match judged {
-        Judged::Valid => (Verdict::Valid, None, None),
+        Judged::Valid(_) => (Verdict::Valid, None, None),
         Judged::Unknown(reason) => (Verdict::Unknown, Some(reason), None),
         Judged::Invalid(certificate) => (Verdict::Invalid, None, Some(certificate)),
     };

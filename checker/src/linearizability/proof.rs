@@ -31,20 +31,21 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The proof of what a check found out. An order is looked for here, which costs as much as the check did; the others are at hand.
-    pub fn of(history: &History, result: &KeyResult, options: &Options<'_>) -> Proof {
-        let is_valid = result.verdict == Verdict::Valid;
+    pub(super) fn new(history: &History, result: &KeyResult, order: Option<Vec<usize>>) -> Proof {
         Proof {
             key: result.key.and_then(|key| history.keys.get(key.index())).map(str::to_owned),
             verdict: result.verdict,
-            order: if is_valid {
-                linearization_with(history, result.key, options)
-            } else {
-                None
-            },
+            order,
             certificate: result.certificate.clone(),
             reason: result.reason.clone(),
         }
+    }
+
+    /// The proof of what a check found out about one key. [`proofs`](super::proofs) makes those of all keys at once.
+    pub fn of(history: &History, result: &KeyResult, options: &Options<'_>) -> Proof {
+        let is_valid = result.verdict == Verdict::Valid;
+        let order = is_valid.then(|| linearization_with(history, result.key, options));
+        Proof::new(history, result, order.flatten())
     }
 
     /// Replays the proof on the history. An unknown key proves nothing, and there is nothing to replay.
@@ -63,8 +64,7 @@ impl Proof {
 
     fn key_in(&self, history: &History) -> Result<Option<KeyId>, Rejection> {
         let Some(name) = &self.key else { return Ok(None) };
-        let place = history.keys.iter().position(|known| known == name);
-        let key = place.and_then(KeyId::new);
+        let key = history.keys.find(name).and_then(KeyId::new);
         key.map(Some).ok_or(Rejection::of("the history has no such key"))
     }
 }

@@ -1,18 +1,20 @@
 //! The verifier: replays a proof in one pass, knowing nothing of how it was found.
 //!
-//! It is short so that a person can check it, and it shares no code with the algorithms: only the history and the rule of precedence
-//! (`a` before `b` if a's return plus the clock error is before b's invocation) are common.
+//! `replay` is all that `valid` rests on: fifty lines that share nothing with the algorithms but the history itself. What `invalid` rests
+//! on stands here, one short rule per kind of certificate; it shares with the algorithms what an operation means and the rule of precedence
+//! (`a` before `b` if a's return plus the clock error is before b's invocation), and for a window of more than twenty operations the search.
+
+mod replay;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::budget::{Budget, Meter};
+pub use self::replay::Replay;
 use super::certificate::{Certificate, Side};
-use super::frontier::{Found, Item, Register, search};
 use super::meaning::Meaning;
-use super::time::{Place, Times};
-use super::window::{Window, anchored_value, values_of, windowed};
+use super::time::Place;
 use crate::history::History;
 use crate::history::operation::{Function, KeyId, Operation, Outcome};
 use crate::history::values::ValueId;
@@ -37,38 +39,7 @@ fn require(holds: bool, otherwise: &'static str) -> Result<(), Rejection> {
 /// # Errors
 /// If the order leaves out or repeats an operation, contradicts time, or a read sees another value than the last one written.
 pub fn valid(history: &History, key: Option<KeyId>, order: &[usize]) -> Result<(), Rejection> {
-    let mut used = vec![false; history.operations.len()];
-    let mut value = ValueId::NULL;
-    let mut latest_invocation_ns = 0;
-    for &place in order {
-        let operation = history
-            .operations
-            .get(place)
-            .ok_or(Rejection("the order names an operation that does not exist"))?;
-        require(operation.key == key, "the order names an operation on another key")?;
-        require(!std::mem::replace(&mut used[place], true), "the order names an operation twice")?;
-        latest_invocation_ns = latest_invocation_ns.max(operation.invoked_ns);
-        require(
-            !returned_before(history, operation, latest_invocation_ns),
-            "an operation stands after one that began after its return",
-        )?;
-        match Meaning::of(history, operation) {
-            Meaning::Wrote(written) => value = written,
-            Meaning::Saw(seen) => require(seen == value, "a read does not see the last value written")?,
-            Meaning::Replaced(expected, new) => {
-                require(expected == value, "a compare-and-set does not find what it expects")?;
-                value = new;
-            }
-            Meaning::SawOther(expected) => require(expected != value, "a failed compare-and-set finds what it expects")?,
-            Meaning::Nothing => return Err(Rejection("the order contains an operation that did not happen")),
-            Meaning::Foreign => return Err(Rejection("the order contains an operation that no register knows")),
-        }
-    }
-    let left_out = history.operations.iter().zip(used).any(|(operation, used)| {
-        let says_something = operation.key == key && Meaning::of(history, operation) != Meaning::Nothing;
-        says_something && operation.outcome != Outcome::Unknown && !used
-    });
-    require(!left_out, "the order leaves out an operation that happened")
+    Replay::of(history).order(key, order)
 }
 
 /// Checks that `certificate` proves the register `key` not linearizable.
@@ -332,80 +303,10 @@ impl<'a> Check<'a> {
         Ok((side.write, value))
     }
 
-    /// The three cuts of a window are allowed, and no order explains what they leave.
-    fn window(&self, window: &Window) -> Result<(), Rejection> {
-        let Window {
-            anchor,
-            unplaceable,
-            ref operations,
-        } = *window;
-        let returned = |place: Place| Ok(self.operation(place)?.is_none_or(|operation| operation.returned_ns().is_some()));
-        require(returned(anchor)? && returned(unplaceable)?, "the window has no beginning or no end")?;
-        let initial = anchored_value(self.history, anchor).ok_or(Rejection("the window begins with no value"))?;
-        require(operations.is_sorted_by(|one, other| one < other), "an operation is named twice")?;
-        let mut items = Vec::new();
-        for &place in operations {
-            self.operation(place)?;
-            let item = windowed(self.history, place, anchor, unplaceable);
-            items.push(item.ok_or(Rejection("an operation lies outside of the window"))?);
-        }
-        let kept: FxHashSet<ValueId> = items.iter().flat_map(|item| values_of(item.meaning)).chain([initial]).collect();
-        let looks_for_others = items.iter().any(|item| matches!(item.meaning, Meaning::SawOther(_)));
-        let places = (0..)
-            .zip(&self.history.operations)
-            .filter(|(_, operation)| operation.key == self.key);
-        for (place, _) in places.filter(|&(place, _)| operations.binary_search(&Place::of(place)).is_err()) {
-            let Some(left_out) = windowed(self.history, Place::of(place), anchor, unplaceable) else {
-                continue;
-            };
-            let bound = looks_for_others || values_of(left_out.meaning).any(|value| kept.contains(&value));
-            require(
-                left_out.meaning.written().is_none() || !bound,
-                "a change is left out that could explain the rest",
-            )?;
-        }
-        require(!has_order(&items, initial), "there is an order that explains the window")
-    }
-
     fn before(&self, first: Place, then: Place) -> bool {
         let (Ok(first), Ok(Some(then))) = (self.operation(first), self.operation(then)) else {
             return false;
         };
         first.is_none_or(|first| returned_before(self.history, first, then.invoked_ns))
     }
-}
-
-/// Most operations of a window for which every order is tried.
-const TRIED_MAX: usize = 20;
-
-/// Whether some order explains the operations: every order is tried, and what was tried is remembered. A larger window is left to the
-/// search, which finds nothing that is not there, but is no independent witness.
-fn has_order(items: &[Item], initial: ValueId) -> bool {
-    if items.len() > TRIED_MAX {
-        let register = Register::of(items.iter().copied(), initial);
-        return !matches!(search(&register, &Meter::of(Budget::default(), None)), Found::Invalid(_));
-    }
-    let mut tried = FxHashSet::default();
-    let mut open = vec![(0_u32, initial)];
-    while let Some((done, value)) = open.pop() {
-        let left = || (0..items.len()).filter(|place| done >> place & 1 == 0);
-        let first_return_ns = left().map(|place| items[place].returned_ns).min().unwrap_or(Times::NEVER);
-        if first_return_ns == Times::NEVER {
-            return true;
-        }
-        if !tried.insert((done, value)) {
-            continue;
-        }
-        for place in left().filter(|&place| items[place].invoked_ns <= first_return_ns) {
-            let then = match items[place].meaning {
-                Meaning::Wrote(written) => Some(written),
-                Meaning::Saw(seen) => (seen == value).then_some(value),
-                Meaning::SawOther(expected) => (expected != value).then_some(value),
-                Meaning::Replaced(expected, new) => (expected == value).then_some(new),
-                Meaning::Nothing | Meaning::Foreign => None,
-            };
-            open.extend(then.map(|then| (done | 1 << place, then)));
-        }
-    }
-    false
 }

@@ -49,6 +49,42 @@ pub(super) fn shrunk(history: &History, places: &[u32], unplaceable: Place, mete
     shrink.without_values(shrink.without_reads(window))
 }
 
+/// A window of operations around `middle` that no order explains, if there is one that begins and ends within some `margin` operations of it.
+pub(super) fn around(history: &History, places: &[u32], middle: Place, margin: usize, meter: &Meter<'_>) -> Option<Window> {
+    let times = Times::of(history);
+    let (invoked_ns, returned_ns) = (times.invoked_ns(middle), times.returned_ns(middle));
+    let mut before = Vec::new();
+    let mut after = Vec::new();
+    for place in places.iter().map(|&place| Place::of(place)) {
+        let at_ns = times.returned_ns(place);
+        if at_ns < invoked_ns && anchored_value(history, place).is_some() {
+            before.push((at_ns, place));
+        } else if at_ns >= returned_ns && at_ns != Times::NEVER {
+            after.push((at_ns, place));
+        }
+    }
+    before.sort_unstable();
+    let last = margin.min(after.len()).checked_sub(1)?;
+    let end = after.select_nth_unstable(last).1.1;
+    let shrink = Shrink {
+        history,
+        places,
+        unplaceable: end,
+        meter,
+    };
+    // What overlaps the anchor may happen at any time later, so an anchor further back need not show what a nearer one does.
+    let distances = std::iter::successors(Some(1_usize), |distance| distance.checked_mul(2));
+    let anchors = distances.take_while(|distance| *distance <= margin.min(before.len()));
+    let anchors = anchors.map(|distance| before[before.len() - distance].1);
+    let beginning = (margin > before.len()).then_some(Place::INITIAL);
+    let found = anchors.chain(beginning).find_map(|anchor| {
+        let operations = shrink.within(anchor, end);
+        let unplaceable = shrink.contradiction(anchor, end, &operations)?;
+        Some(shrink.window(anchor, unplaceable, operations))
+    });
+    found.map(|window| shrink.without_values(shrink.without_reads(window)))
+}
+
 /// What the register held at the anchor's moment.
 pub(super) fn anchored_value(history: &History, anchor: Place) -> Option<ValueId> {
     let meaning = Meaning::at(history, anchor);
