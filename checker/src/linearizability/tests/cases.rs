@@ -2,7 +2,7 @@
 
 use crate::history::History;
 use crate::history::testing::of_notation;
-use crate::linearizability::{KeyResult, check, first_violation};
+use crate::linearizability::{Certificate, KeyResult, check, first_violation, linearization};
 use crate::verdict::Verdict;
 
 #[track_caller]
@@ -129,6 +129,117 @@ fn repeated_values_do_not_hide_what_the_others_prove() {
     check_invalid("1 write 1 0 5 \n 1 write 1 6 9 \n 2 read 1 6 9 \n 1 write 2 10 20 \n 1 write 3 30 40 \n 2 read 2 50 60");
     // A repeated write still overwrites.
     check_invalid("1 write 2 0 5 \n 1 write 1 6 9 \n 1 write 1 10 20 \n 2 read 1 21 22 \n 2 read 2 30 40");
+}
+
+/// Makes 7 a value with two writers, so that the frontier decides.
+const REPEATED: &str = "\n 8 write 7 9000 9001 \n 8 write 7 9002 9003 \n 8 read 7 9004 9005";
+
+#[track_caller]
+fn check_both(notation: &str, expected: Verdict) {
+    check_verdict(notation, expected);
+    let result = check_verdict(&format!("{notation} {REPEATED}"), expected);
+    // What the other values contradict, zones see all the same.
+    assert!(result.algorithm == "frontier" || expected == Verdict::Invalid);
+}
+
+#[test]
+fn a_write_that_may_have_gone_by_unseen_may_have_to_be_visible_all_the_same() {
+    let begin = "1 write 1 0 10 \n 2 write 2 0 4 \n 3 read 2 5 6";
+    check_both(&format!("{begin} \n 3 read 1 11 12"), Verdict::Valid);
+    check_both(&format!("{begin} \n 3 read 2 11 12"), Verdict::Valid);
+    check_both(&format!("{begin} \n 3 read 1 11 12 \n 3 read 2 13 14"), Verdict::Invalid);
+}
+
+#[test]
+fn nothing_goes_by_unseen_between_a_compare_and_set_and_what_it_found() {
+    let begin = "1 write 1 0 1 \n 2 cas [1,2] 2 3 \n 4 read 2 4 5";
+    check_both(begin, Verdict::Valid);
+    check_both(&format!("{begin} \n 3 write 5 2 3"), Verdict::Invalid);
+    check_both(&format!("{begin} \n 3 write 5 2 4"), Verdict::Valid);
+    check_both(&format!("{begin} \n 3 write 5 0 3"), Verdict::Valid);
+    check_both(&format!("{begin} \n 3 write 5 2 6"), Verdict::Valid);
+}
+
+#[test]
+fn a_write_of_the_present_value_changes_nothing_and_counts_as_a_write() {
+    // Between the first write and the compare-and-set, which finds the same value still.
+    check_valid("1 write 1 0 1 \n 3 write 1 2 3 \n 2 cas [1,2] 2 3 \n 4 read 2 4 5");
+    check_valid("1 write 1 0 1 \n 5 write 2 2 4 \n 3 write 1 2 6 \n 2 read 1 7 8");
+    check_invalid("1 write 1 0 1 \n 3 write 1 2 3 \n 4 write 2 4 5 \n 2 read 1 6 7");
+}
+
+#[test]
+fn a_compare_and_set_to_the_value_it_found_changes_nothing() {
+    check_valid("1 write 1 0 1 \n 2 cas [1,1] 2 3 \n 3 read 1 4 5");
+    check_invalid("1 write 1 0 1 \n 1 write 2 2 3 \n 2 cas [1,1] 4 5");
+    check_valid("1 write 1 0 1 \n 2 cas [1,1] 2 3 unknown \n 1 write 2 4 5 \n 3 read 2 6 7");
+}
+
+#[test]
+fn an_unread_write_of_unknown_outcome_may_be_why_a_compare_and_set_failed() {
+    let failed = "1 write 1 0 1 \n 3 cas [1,7] 5 6 fail";
+    check_both(failed, Verdict::Invalid);
+    check_both(&format!("{failed} \n 2 write 9 2 -"), Verdict::Valid);
+    check_both(&format!("{failed} \n 2 cas [1,9] 2 -"), Verdict::Valid);
+    check_both(&format!("{failed} \n 2 cas [3,9] 2 -"), Verdict::Invalid);
+    // It stays: nobody put 1 back.
+    check_both(&format!("{failed} \n 2 write 9 2 - \n 4 read 1 7 8"), Verdict::Invalid);
+}
+
+#[test]
+fn a_value_that_nobody_looks_for_may_be_why_a_compare_and_set_failed() {
+    let failed = "1 write 1 0 1 \n 3 cas [1,7] 8 9 fail";
+    check_both(&format!("{failed} \n 2 write 2 5 20"), Verdict::Valid);
+    check_both(&format!("{failed} \n 2 write 2 5 7 \n 4 write 3 5 7"), Verdict::Valid);
+    check_both(&format!("{failed} \n 2 write 2 10 20"), Verdict::Invalid);
+}
+
+#[test]
+fn of_two_unread_changes_of_unknown_outcome_the_compare_and_set_may_have_to_come_first() {
+    // The write could explain the first failure too, but then nothing explains the second.
+    let unread = "1 cas [null,5] 0 - \n 2 write 2 0 -";
+    let failed = "3 cas [null,7] 1 1 fail \n 4 write 12 2 7 \n 4 read 12 8 9 \n 5 cas [12,8] 22 27 fail";
+    check_both(&format!("{unread} \n {failed}"), Verdict::Valid);
+    check_both(&format!("2 write 2 0 - \n {failed}"), Verdict::Invalid);
+}
+
+#[test]
+fn a_write_of_unknown_outcome_hides_another_one_though_it_writes_what_is_there() {
+    // 1 is gone by, null is there again, and the compare-and-set finds it.
+    let hidden = "5 write 1 1 7 \n 3 cas [null,2] 1 - \n 4 read 2 3 4 \n 6 write 1 4 9 \n 7 read 2 8 11";
+    check_valid(&format!("{hidden} \n 1 write - 3 -"));
+    check_invalid(hidden);
+}
+
+#[test]
+fn a_process_with_two_operations_at_once_is_no_history() {
+    let line = |time: u64, process: u64| format!(r#"{{"time":{time},"type":"invoke","process":{process},"f":"read","key":"k"}}"#);
+    let error = History::read([line(1, 4), line(2, 4)].join("\n").as_bytes())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("line 2") && error.contains('4'), "{error}");
+    assert!(History::read([line(1, 4), line(2, 5)].join("\n").as_bytes()).is_ok());
+}
+
+#[test]
+fn unknown_is_neither_valid_nor_invalid_nor_a_violation() {
+    let history = of_notation("1 write 1 0 5 \n 2 pop [1,2] 6 9");
+    let results = check(&history);
+    assert_eq!(results[0].verdict, Verdict::Unknown);
+    assert_eq!(first_violation(&results), None);
+    assert_eq!(results[0].certificate, None);
+    assert_eq!(linearization(&history, results[0].key), None);
+}
+
+#[test]
+fn a_value_that_was_refused_and_is_read_is_named_as_such() {
+    for refused in ["2 write 2 6 9 fail", "2 cas [1,2] 6 9 fail", "2 cas [77,2] 6 9 fail"] {
+        for seen in ["3 read 2 10 20", "3 cas [2,4] 10 20", "3 cas [2,4] 10 - \n 5 read 4 30 40"] {
+            let result = check_verdict(&format!("1 write 1 0 5 \n {refused} \n {seen}"), Verdict::Invalid);
+            let certificate = result.certificate.unwrap();
+            assert!(matches!(certificate, Certificate::RefusedWriteRead { .. }), "{certificate:?}");
+        }
+    }
 }
 
 #[test]
