@@ -81,7 +81,7 @@ fn of_register(history: &History, by_key: &ByKey, result: &KeyResult, options: &
     Proof {
         key: result.key.and_then(|key| history.keys.get(key.index())).map(str::to_owned),
         verdict: if lost { Verdict::Unknown } else { result.verdict },
-        order: order.map(|order| order.into_iter().map(|place| place as usize).collect()),
+        order,
         certificate: result.certificate.clone(),
         reason: if lost {
             Some("it was found linearizable, but the check was stopped before its order was found".to_owned())
