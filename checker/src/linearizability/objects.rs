@@ -27,7 +27,7 @@ pub fn check_objects(history: &History, choice: ModelChoice, options: &Options<'
     match choice {
         ModelChoice::Register => without_cas(history, registers(history, options)),
         ModelChoice::CasRegister => registers(history, options),
-        ModelChoice::Kv if history.functions.find("txn").is_none() => registers(history, options),
+        ModelChoice::Kv if ["txn", "append"].iter().all(|f| history.functions.find(f).is_none()) => registers(history, options),
         ModelChoice::Kv => general::check_kv(history, options),
         ModelChoice::Counter | ModelChoice::Set | ModelChoice::Queue | ModelChoice::Mutex => {
             other(general::check_model(history, choice, options))

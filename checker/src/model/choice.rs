@@ -116,7 +116,7 @@ impl ModelChoice {
             ModelChoice::Queue
         } else if any(&["acquire", "release"]) {
             ModelChoice::Mutex
-        } else if any(&["txn"]) {
+        } else if any(&["txn", "append"]) {
             ModelChoice::Kv
         } else if any(&["inc", "dec", "increment", "decrement"]) {
             ModelChoice::Counter
@@ -179,6 +179,7 @@ mod tests {
         assert_eq!(guess(&[("dequeue", "1")]), "queue");
         assert_eq!(guess(&[("acquire", "null")]), "mutex");
         assert_eq!(guess(&[("txn", "[]")]), "kv");
+        assert_eq!(guess(&[("append", "\"x\""), ("read", "\"x\"")]), "kv");
         assert_eq!(guess(&[("inc", "null"), ("read", "[1]")]), "counter");
         assert_eq!(guess(&[("remove", "1"), ("read", "[1]")]), "set");
         assert_eq!(guess(&[("write", "1"), ("read", "1")]), "register");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::register::RegisterOp;
 use super::{Call, Foreign, Model, Touches, Value};
 
-/// `read`, `write` and `cas` on the operation's key, and `txn`: a list of `["r", key, value]` and `["w", key, value]` in one step.
+/// `read`, `write`, `cas` and `append` (of text) on the operation's key, and `txn`: a list of `["r", key, value]` and `["w", key, value]` in one step.
 ///
 /// Only keys that some transaction spans are judged together.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,6 +34,11 @@ impl Model for Kv {
     }
 
     fn read(&self, call: &Call<'_>) -> Result<Option<KvOp>, Foreign> {
+        if call.f == "append" {
+            // As Porcupine's key-value model has it: a key that was never written holds the empty text.
+            let text = call.argument.text().ok_or(Foreign)?;
+            return Ok(Some(KvOp(vec![on(call, RegisterOp::Append(text.into()))])));
+        }
         if call.f != "txn" {
             return Ok(RegisterOp::of(call.f, call)?.map(|op| KvOp(vec![on(call, op)])));
         }
@@ -79,7 +84,7 @@ impl Model for Kv {
         let mut after = state.clone();
         for micro in &op.0 {
             let held = after.get(&micro.key).unwrap_or(&Value::Null);
-            match micro.op.applied(held)?.clone() {
+            match micro.op.applied(held)? {
                 Value::Null => drop(after.remove(&micro.key)),
                 value => drop(after.insert(micro.key.clone(), value)),
             }
@@ -90,7 +95,7 @@ impl Model for Kv {
     fn advance(&self, state: &mut BTreeMap<String, Value>, op: &KvOp) -> bool {
         op.0.iter().all(|micro| {
             let held = state.get(&micro.key).unwrap_or(&Value::Null);
-            let Some(after) = micro.op.applied(held).cloned() else {
+            let Some(after) = micro.op.applied(held) else {
                 return false;
             };
             match after {

@@ -1,5 +1,7 @@
 //! One value that is read, written, and replaced if it is what the client expects.
 
+use std::sync::Arc;
+
 use super::{Call, Foreign, Model, Value};
 
 /// `read` and `write`; null before the first write.
@@ -21,6 +23,8 @@ pub enum RegisterOp {
     Write(Value),
     /// It held the first and holds the second from now on.
     Cas(Value, Value),
+    /// It holds what it held with this text behind it; null is the empty text. Only of a store ([`Kv`](super::Kv)).
+    Append(Arc<str>),
 }
 
 impl RegisterOp {
@@ -50,13 +54,15 @@ impl RegisterOp {
         }
     }
 
-    /// The value after it, if `held` allows it.
-    pub(super) fn applied<'a>(&'a self, held: &'a Value) -> Option<&'a Value> {
+    /// The value after it, if `held` allows it. Nothing can be appended to what is no text.
+    pub(super) fn applied(&self, held: &Value) -> Option<Value> {
         match self {
-            RegisterOp::Read(seen) => (seen == held).then_some(held),
-            RegisterOp::NotRead(other) => (other != held).then_some(held),
-            RegisterOp::Write(new) => Some(new),
-            RegisterOp::Cas(expected, new) => (expected == held).then_some(new),
+            RegisterOp::Read(seen) => (seen == held).then(|| held.clone()),
+            RegisterOp::NotRead(other) => (other != held).then(|| held.clone()),
+            RegisterOp::Write(new) => Some(new.clone()),
+            RegisterOp::Cas(expected, new) => (expected == held).then(|| new.clone()),
+            RegisterOp::Append(text) if *held == Value::Null => Some(Value::of_text(text)),
+            RegisterOp::Append(text) => Some(Value::of_text(&(held.text()? + text))),
         }
     }
 
@@ -88,7 +94,7 @@ macro_rules! register {
             }
 
             fn step(&self, state: &Value, op: &RegisterOp) -> Option<Value> {
-                op.applied(state).cloned()
+                op.applied(state)
             }
 
             fn observes(&self, op: &RegisterOp) -> bool {

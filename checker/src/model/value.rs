@@ -48,6 +48,19 @@ impl Value {
         }
     }
 
+    /// The text, unless it is something else.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Value::Json(json) => serde_json::from_str(json).ok(),
+            _ => None,
+        }
+    }
+
+    /// A text as a value.
+    pub fn of_text(text: &str) -> Value {
+        Value::Json(serde_json::Value::from(text).to_string().into())
+    }
+
     /// The boolean, unless it is something else.
     pub fn boolean(&self) -> Option<bool> {
         match self {

@@ -140,16 +140,15 @@ pub fn check_model_of<M: Model<Op: Send + Sync> + Sync>(history: &History, model
     check_with(history, model, None, options)
 }
 
-/// Judges the store of `kv`: keys that no transaction touches are registers, which have algorithms of their own.
+/// Judges the store of `kv`: keys that no transaction touches and to which nothing is appended are registers, which have algorithms of their own.
 pub(super) fn check_kv(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
-    let spans = |places: &[u32]| {
-        places
-            .iter()
-            .any(|&place| history.function(&history.operations[place as usize]) == "txn")
+    let is_plain = |places: &[u32]| {
+        let mut names = places.iter().map(|&place| history.function(&history.operations[place as usize]));
+        names.all(|f| f != "txn" && f != "append")
     };
     let parts = parts::split(history, &Kv);
     // Without a key there may be transactions beside them, of other keys.
-    let is_register = |part: &Part<_>| part.key.is_some() && part.foreign.is_none() && !spans(&part.places);
+    let is_register = |part: &Part<_>| part.key.is_some() && part.foreign.is_none() && is_plain(&part.places);
     let judge = |part: &Part<_>, options: &Options<'_>| {
         if is_register(part) {
             ObjectResult::Register(super::check_key(history, part.key, &part.places, options))

@@ -338,3 +338,115 @@ fn keys_that_no_transaction_spans_are_judged_as_registers() {
         ]
     );
 }
+
+#[test]
+fn what_is_appended_stands_behind_what_was_there() {
+    let check = |rows: &str, expected| check(ModelChoice::Kv, rows, expected);
+    let rows = |seen: &str| {
+        format!(
+            r#"0 append "a" 1 2 "a"
+               0 append "b" 3 4 "b"
+               1 read null 5 6 {seen}"#
+        )
+    };
+    check(&rows(r#""ab""#), Verdict::Valid);
+    for wrong in [r#""ba""#, r#""b""#, r#""aab""#, "null"] {
+        check(&rows(wrong), Verdict::Invalid);
+    }
+    // At once, in either order; of unknown outcome, or not at all; and a write begins anew.
+    for seen in [r#""ab""#, r#""ba""#] {
+        check(
+            &format!(
+                r#"0 append "a" 1 4 "a"
+                          1 append "b" 2 3 "b"
+                          2 read null 5 6 {seen}"#
+            ),
+            Verdict::Valid,
+        );
+    }
+    for seen in [r#""b""#, r#""ab""#, r#""ba""#] {
+        check(
+            &format!(
+                r#"0 append "a" 1 - "a"
+                          1 append "b" 2 3 "b"
+                          2 read null 5 6 {seen}"#
+            ),
+            Verdict::Valid,
+        );
+    }
+    check(
+        r#"0 append "a" 1 2 "a"
+             0 write "c" 3 4 "c"
+             0 append "d" 5 6 "d"
+             1 read null 7 8 "cd""#,
+        Verdict::Valid,
+    );
+    check(
+        r#"0 append "a" 1 2 fail
+             1 read null 3 4 "a""#,
+        Verdict::Invalid,
+    );
+}
+
+#[test]
+fn a_number_is_no_text_to_append() {
+    let [result] = &results(ModelChoice::Kv, "0 append 7 1 2 7")[..] else {
+        panic!("one object")
+    };
+    assert_eq!(result.answer.verdict(), Verdict::Unknown);
+}
+
+#[test]
+fn appends_agree_with_all_orders() {
+    use rand::{RngExt, SeedableRng};
+    let mut chance = rand_chacha::ChaCha8Rng::seed_from_u64(31);
+    let mut tally = [0; 2];
+    for _ in 0..3_000 {
+        let count = chance.random_range(2..=5);
+        // (is an append, text, invoked, returned)
+        let operations: Vec<(bool, String, u64, u64)> = (0..count)
+            .map(|number| {
+                let invoked = chance.random_range(0..12);
+                let is_append = number == 0 || chance.random_bool(0.6);
+                let text = match is_append {
+                    true => ["a", "b"][chance.random_range(0..2)].to_owned(),
+                    false => (0..chance.random_range(1..4))
+                        .map(|_| ["a", "b"][chance.random_range(0..2)])
+                        .collect(),
+                };
+                (is_append, text, invoked, invoked + chance.random_range(0..5))
+            })
+            .collect();
+        let rows: Vec<String> = (0..)
+            .zip(&operations)
+            .map(|(process, (is_append, text, invoked, returned)): (u64, _)| match is_append {
+                true => format!("{process} append \"{text}\" {invoked} {returned} \"{text}\""),
+                false => format!("{process} read null {invoked} {returned} \"{text}\""),
+            })
+            .collect();
+        let expected = has_order(&operations, &mut Vec::new(), String::new());
+        let verdict = if expected { Verdict::Valid } else { Verdict::Invalid };
+        check(ModelChoice::Kv, &rows.join("\n"), verdict);
+        tally[usize::from(expected)] += 1;
+    }
+    assert!(tally.iter().all(|count| *count > 200), "{tally:?}");
+}
+
+/// Every order, by the definition: nothing stands before what had returned when it began.
+fn has_order(operations: &[(bool, String, u64, u64)], done: &mut Vec<usize>, held: String) -> bool {
+    if done.len() == operations.len() {
+        return true;
+    }
+    (0..operations.len()).any(|next| {
+        let (is_append, text, invoked, _) = &operations[next];
+        let waits = |other: usize| other != next && !done.contains(&other) && operations[other].3 < *invoked;
+        if done.contains(&next) || (0..operations.len()).any(waits) || (!is_append && held != *text) {
+            return false;
+        }
+        done.push(next);
+        let after = if *is_append { format!("{held}{text}") } else { held.clone() };
+        let found = has_order(operations, done, after);
+        done.pop();
+        found
+    })
+}
