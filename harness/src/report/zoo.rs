@@ -27,7 +27,6 @@ pub(crate) fn text(lines: &[Line], summary: &[String]) -> String {
     let headings: Vec<&str> = ["id", "what", "runs", "hits", "rate at 95 %", "first hit"]
         .into_iter()
         .chain(is_simulated.then_some("simulated"))
-        .chain(["by"])
         .collect();
     let mut table = Table::new(2, headings);
     for line in lines {
