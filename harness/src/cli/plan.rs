@@ -204,13 +204,15 @@ pub(crate) fn of_words(words: &[String]) -> Result<Plan> {
     }
     let words = std::iter::once("plan").chain(words.iter().map(String::as_str));
     let args = <Program as clap::Parser>::try_parse_from(words)?.plan;
-    args.draw(args.seed.map_or_else(draw_seed, Ok)?)
+    args.plan(args.seed.map_or_else(draw_seed, Ok)?)
 }
 
 /// Prints the plan that `squall run` would execute.
 pub(super) fn print(args: &PlanArgs) -> Result<u8> {
     let seed = args.seed.map_or_else(draw_seed, Ok)?;
-    stdout::print(&args.plan(seed)?.to_json());
+    let plan = args.plan(seed)?;
+    args.say_left_out(&plan);
+    stdout::print(&plan.to_json());
     Ok(exit::VALID)
 }
 
@@ -250,21 +252,20 @@ pub(super) fn draw_seed() -> Result<u64> {
 }
 
 impl PlanArgs {
-    /// The plan for a seed; says which of all faults it leaves out.
-    ///
-    /// # Errors
-    /// A usage error for values that do not fit together.
-    pub(super) fn plan(&self, seed: u64) -> Result<Plan> {
-        let plan = self.draw(seed)?;
+    /// Says which of all faults a plan leaves out.
+    pub(super) fn say_left_out(&self, plan: &Plan) {
         for info in squall_nemeses::FAULTS.iter().filter(|_| self.faults == "all") {
             if let Some(why) = impossible(info, &plan.system) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
-        Ok(plan)
     }
 
-    fn draw(&self, seed: u64) -> Result<Plan> {
+    /// The plan for a seed.
+    ///
+    /// # Errors
+    /// A usage error for values that do not fit together.
+    pub(super) fn plan(&self, seed: u64) -> Result<Plan> {
         let system = self.system_plan()?;
         let Some(kind) = Kind::named(&self.workload) else {
             return Err(usage(

@@ -54,6 +54,13 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
+    /// Says what a plan drawn here leaves out; one that was handed over says what it says.
+    fn say_left_out(&self, plan: &Plan) {
+        if self.plan.is_none() {
+            self.plan_args.say_left_out(plan);
+        }
+    }
+
     /// How long frozen nodes are held at a violation; none if it does not stop the run. Where nobody reads, nobody is waited for.
     fn hold_ms(&self) -> Option<u64> {
         let is_read = std::io::stderr().is_terminal();
@@ -71,11 +78,13 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
         None => args.plan_args.plan(args.plan_args.seed.map_or_else(draw_seed, Ok)?)?,
     };
     if args.runs > 1 {
+        args.say_left_out(&first);
         return repeat(args, first.seed);
     }
     let system = first.system.open().map_err(|error| usage(format!("{error:#}"), ""))?;
     // First of all: whatever happens from here on, it can be repeated.
     stdout::note(&format!("seed {}", first.seed));
+    args.say_left_out(&first);
     drop(system);
     one(&first, &args.out, args.hold_ms())
 }

@@ -31,6 +31,8 @@ mod space;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 pub use self::claim::Claim;
 pub(super) use self::problem::{interval, meaning};
 pub(super) use self::proof::claims_and_windows;
@@ -148,7 +150,13 @@ pub(super) fn check_kv(history: &History, options: &Options<'_>) -> Vec<ObjectRe
     };
     let parts = parts::split(history, &Kv);
     // Without a key there may be transactions beside them, of other keys.
-    let is_register = |part: &Part<_>| part.key.is_some() && part.foreign.is_none() && is_plain(&part.places);
+    // A transaction's line may carry a key, too: then the operations of that key are not those of the object.
+    let transactions = history.operations.iter().filter(|operation| history.function(operation) == "txn");
+    let of_transactions: BTreeSet<KeyId> = transactions.filter_map(|operation| operation.key).collect();
+    let is_register = |part: &Part<_>| {
+        let is_whole = part.key.is_some_and(|key| !of_transactions.contains(&key));
+        is_whole && part.foreign.is_none() && is_plain(&part.places)
+    };
     let judge = |part: &Part<_>, options: &Options<'_>| {
         if is_register(part) {
             ObjectResult::Register(super::check_key(history, part.key, &part.places, options))
