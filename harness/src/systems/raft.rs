@@ -158,8 +158,7 @@ impl System for Raft {
         Box::pin(async move {
             let fields = status_of(member).await?;
             let mut status = node_status(&fields);
-            // A member that knows no leader answers, but serves nobody.
-            status.ready &= fields.get("leader").is_some_and(serde_json::Value::is_string);
+            status.ready &= serves(&fields);
             Ok(status)
         })
     }
@@ -223,6 +222,17 @@ async fn request_of_nemesis(leader: &Member, request: Request<'_>) -> Asked {
         Ok(other) => Asked::Unknown(format!("it answered {other:?}")),
         Err(error) => Asked::Unknown(error.to_string()),
     }
+}
+
+/// Whether a node that answers also serves: it knows a leader, and votes. One that was taken out of the members and not taken in again
+/// must not pass for recovered.
+fn serves(fields: &serde_json::Map<String, serde_json::Value>) -> bool {
+    let knows_a_leader = fields.get("leader").is_some_and(serde_json::Value::is_string);
+    let voters = fields.get("voters").and_then(serde_json::Value::as_array);
+    let votes = voters
+        .zip(fields.get("member"))
+        .is_some_and(|(voters, member)| voters.contains(member));
+    knows_a_leader && votes
 }
 
 async fn status_of(member: &Member) -> Result<serde_json::Map<String, serde_json::Value>> {
@@ -415,6 +425,18 @@ mod tests {
         for foreign in ["17", "17,,", "17,x,", "017,"] {
             assert_eq!(elements(foreign), Seen::Foreign(foreign.into()));
         }
+    }
+
+    #[test]
+    fn a_node_serves_only_with_a_leader_and_as_a_voter() {
+        let serves = |text: &str| serves(&serde_json::from_str(text).expect("the test's fields are JSON"));
+        assert!(serves(r#"{"member":"n2","leader":"n1","voters":["n1","n2"]}"#));
+        assert!(!serves(r#"{"member":"n2","leader":null,"voters":["n1","n2"]}"#));
+        assert!(
+            !serves(r#"{"member":"n2","leader":"n1","voters":["n1","n3"]}"#),
+            "taken out and not taken in again"
+        );
+        assert!(!serves(r#"{"leader":"n1"}"#));
     }
 
     #[test]
