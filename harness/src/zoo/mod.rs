@@ -235,6 +235,12 @@ fn summary(score: &Score<'_>) -> Vec<String> {
         ),
         format!("controls: {} false alarms in {} runs", score.false_alarms, score.control_runs),
     ];
+    let undecided: u32 = score.cards.iter().flat_map(|card| card.undecided.values()).sum();
+    if undecided > 0 {
+        lines.push(format!(
+            "{undecided} more runs proved nothing (zoo.json says which), and count nowhere above"
+        ));
+    }
     let missed: Vec<&str> = score.missed().into_iter().collect();
     if !missed.is_empty() {
         lines.push(format!("not found: {}", missed.join(", ")));
