@@ -362,11 +362,7 @@ fn draw_schedule(seed: u64, system: &SystemPlan, timing: &Timing, faults: &[Stri
     let mut times = generator(seed, "schedule.times");
     let mut kinds = generator(seed, "schedule.kinds");
     let mut targets = generator(seed, "schedule.targets");
-    let mut dice = Dice {
-        nodes: &nodes,
-        capabilities: &capabilities,
-        rng: &mut targets,
-    };
+    let mut dice = Dice::new(&nodes, &capabilities, &mut targets);
     let mut round: Vec<&String> = Vec::new();
     (0..count)
         .map(|id| {

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Resolved;
+use crate::limits::descriptors::DescriptorLimits;
+use crate::limits::load::{Burnt, Exhausted};
 use crate::links::Applied;
 use crate::probe::ProbeReport;
 use crate::process::{Killed, Paused};
@@ -36,6 +38,15 @@ pub struct Proof {
     /// The states of a node's processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<Paused>,
+    /// What a burner in the node's group got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Burnt>,
+    /// What a hog in the node's group brought about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Exhausted>,
+    /// The limits of the node's processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<DescriptorLimits>,
     /// What the system said to a request, and what it then showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
@@ -78,6 +89,36 @@ impl From<Paused> for Proof {
         Proof {
             ok: paused.ok,
             processes: Some(paused),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<Burnt> for Proof {
+    fn from(burnt: Burnt) -> Proof {
+        Proof {
+            ok: burnt.ok,
+            cpu: Some(burnt),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<Exhausted> for Proof {
+    fn from(exhausted: Exhausted) -> Proof {
+        Proof {
+            ok: exhausted.ok,
+            memory: Some(exhausted),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<DescriptorLimits> for Proof {
+    fn from(limits: DescriptorLimits) -> Proof {
+        Proof {
+            ok: limits.ok,
+            descriptors: Some(limits),
             ..Proof::default()
         }
     }
