@@ -44,18 +44,35 @@ fn events(squall: &Squall, kind: &str, stage: &str) -> Vec<Value> {
         .collect()
 }
 
+fn probes(squall: &Squall, kind: &str, stage: &str) -> Vec<Value> {
+    let found = events(squall, kind, stage);
+    assert!(!found.is_empty(), "{kind} was never {stage}");
+    assert!(found.iter().all(|value| value["probe"]["ok"] == true), "{kind}: {found:?}");
+    found.into_iter().map(|value| value["probe"].clone()).collect()
+}
+
 #[test]
-fn limits_and_beats_bite_and_heal_and_leave_no_group() {
+fn faults_that_beat_come_again_and_again() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let run = squall.run(&["run", "raft", "--time", "8s", "--faults", "restart-storm,stutter", "--seed", "3"]);
+    // A leader that is killed again and again need not be missed: whatever it proves, it is no violation and no error.
+    assert!(matches!(exit_code(&run), 0 | 3), "{}", run.text());
+    for kind in ["restart-storm", "stutter"] {
+        probes(&squall, kind, "probed");
+        let beats: u64 = probes(&squall, kind, "healed")
+            .iter()
+            .filter_map(|probe| probe["beats"]["bit"].as_u64())
+            .sum();
+        assert!(beats > 2, "{kind} came {beats} times");
+    }
+}
+
+#[test]
+fn limits_bite_and_heal_and_leave_no_group() {
     let Some(squall) = groups_or_skip() else { return };
-    let kinds = "cpu,memory,fd,restart-storm,stutter";
-    let run = squall.run(&["run", "raft", "--time", "12s", "--faults", kinds, "--seed", "11"]);
+    let run = squall.run(&["run", "raft", "--time", "9s", "--faults", "cpu,memory,fd", "--seed", "11"]);
     assert_eq!(exit_code(&run), 0, "{}", run.text());
-    let probes = |kind: &str, stage: &str| -> Vec<Value> {
-        let found = events(&squall, kind, stage);
-        assert!(!found.is_empty(), "{kind} was never {stage}");
-        assert!(found.iter().all(|value| value["probe"]["ok"] == true), "{kind}: {found:?}");
-        found.into_iter().map(|value| value["probe"].clone()).collect()
-    };
+    let probes = |kind: &str, stage: &str| probes(&squall, kind, stage);
     for probe in probes("cpu", "probed") {
         let (cpu, figure) = (&probe["cpu"], |name: &str| probe["cpu"][name].as_u64().expect("a figure"));
         assert!(figure("throttled") > 0, "{cpu}");
@@ -75,14 +92,6 @@ fn limits_and_beats_bite_and_heal_and_leave_no_group() {
         assert_eq!(probe["descriptors"]["spare"], asked["asked"]["fd"]["spare"]);
     }
     probes("fd", "healed");
-    for kind in ["restart-storm", "stutter"] {
-        probes(kind, "probed");
-        let beats: u64 = probes(kind, "healed")
-            .iter()
-            .filter_map(|probe| probe["beats"]["bit"].as_u64())
-            .sum();
-        assert!(beats > 1, "{kind} came {beats} times");
-    }
     let resolved: Value = serde_json::from_slice(&fs::read(squall.latest().join("resolved.json")).expect("resolved.json")).expect("JSON");
     assert!(
         resolved["groups"]["cpu"].is_string() && resolved["groups"]["memory"].is_string(),
