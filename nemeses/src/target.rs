@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::world::State;
@@ -37,7 +38,7 @@ pub struct Router {
 }
 
 /// How a node is chosen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TargetChoice {
     /// This one.
