@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use squall_nemeses::{Fault, FaultInfo};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
+use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
 
@@ -127,10 +128,13 @@ impl Timing {
 pub struct Injection {
     /// Its number in the schedule.
     pub id: u64,
-    /// When it is injected, in milliseconds since the load began.
+    /// When it is injected, in milliseconds since the load began; or from when on it waits for an event.
     pub at_ms: u64,
     /// How long it stays in force.
     pub for_ms: u64,
+    /// The event that it waits for, if it does. It waits so long that it can still stay as long as it should; then it is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
     /// What it is.
     pub fault: Fault,
 }
@@ -185,6 +189,12 @@ impl Plan {
     pub fn kinds(&self) -> BTreeSet<&str> {
         let scheduled = self.schedule.iter().map(|injection| injection.fault.kind());
         self.requested.iter().map(String::as_str).chain(scheduled).collect()
+    }
+
+    /// Whether a fault waits for what only the nodes' traces tell.
+    pub fn needs_gates(&self) -> bool {
+        let whens = self.schedule.iter().filter_map(|injection| injection.when.as_ref());
+        whens.into_iter().any(When::is_traced)
     }
 
     /// Takes kinds of faults out, as if they had not been asked for. Nothing else moves.
@@ -272,6 +282,10 @@ impl Plan {
                 .fault
                 .validate(&nodes)
                 .map_err(|error| format!("injection {id}: {error}"))?;
+            if let Some(when) = &injection.when {
+                when.validate(&self.system, &nodes)
+                    .map_err(|error| format!("injection {id}: {error}"))?;
+            }
             if !storm.contains(&injection.at_ms) || !storm.contains(&injection.at_ms.saturating_add(injection.for_ms)) {
                 return Err(format!(
                     "injection {id}: it must begin and end within the storm, {} to {} ms",
@@ -307,7 +321,8 @@ fn placed(text: &str, error: &str, form: Form) -> String {
 fn place_of(text: &str, error: &str, form: Form) -> Option<(usize, usize)> {
     let key = |name: &str| match form {
         Form::Json => format!("\"{name}\""),
-        Form::Toml => format!("{name} ="),
+        // At the beginning of a line.
+        Form::Toml => format!("\n{name} ="),
     };
     let quoted = error
         .split('`')
@@ -323,13 +338,12 @@ fn place_of(text: &str, error: &str, form: Form) -> Option<(usize, usize)> {
         .and_then(|rest| rest.split(':').next())
         .map(|id| match form {
             Form::Json => format!("\"id\": {id},"),
-            Form::Toml => format!("id = {id}\n"),
+            Form::Toml => format!("\nid = {id}\n"),
         });
-    let at = injections
-        .into_iter()
-        .chain(quoted)
-        .chain(flags)
-        .find_map(|needle| text.find(&needle))?;
+    let at = injections.into_iter().chain(quoted).chain(flags).find_map(|needle| {
+        let at = text.find(&needle)?;
+        Some(at + usize::from(needle.starts_with('\n')))
+    })?;
     let before = &text[..at];
     Some((
         before.matches('\n').count() + 1,

@@ -7,6 +7,7 @@ pub mod outage;
 pub mod profiles;
 #[cfg(test)]
 mod tests;
+pub mod when;
 
 use std::ops::RangeInclusive;
 
@@ -120,6 +121,7 @@ pub fn draw(seed: u64, system: &SystemPlan, timing: &Timing, recipe: &Recipe) ->
                 id: schedule.len() as u64,
                 at_ms,
                 for_ms,
+                when: None,
                 fault: Fault::draw(kind, &mut dice),
             });
         }

@@ -151,6 +151,7 @@ fn only_a_plan_without_a_majority_all_along_is_told_of() {
             id,
             at_ms: warm_up_ms + from,
             for_ms: to - from,
+            when: None,
             fault: serde_json::from_str(&format!(r#"{{"kill":{{"target":{{"node":"n{}"}}}}}}"#, id % 5 + 1)).expect("a fault"),
         };
         plan.schedule = (0..).zip(spans).map(injection).collect();
@@ -180,4 +181,29 @@ fn a_fault_that_the_system_cannot_take_is_said_at_plan_time() {
         plan.validate().unwrap_err(),
         "injection 0: membership: etcd cannot change its members"
     );
+}
+
+#[test]
+fn an_event_that_cannot_come_is_said_at_plan_time() {
+    let check = |system: &SystemPlan, when: &str, expected: &str| {
+        let when: when::When = serde_json::from_str(when).expect("an event");
+        assert_eq!(when.validate(system, &node_names(3)).err().as_deref().unwrap_or(""), expected);
+    };
+    let etcd = SystemPlan::Etcd(etcd::Settings {
+        nodes: 3,
+        serializable: false,
+    });
+    check(&raft(3), r#"{"leader-elected":{}}"#, "");
+    check(&raft(3), r#"{"append":{"nth":0}}"#, "`nth` is 0; the first is 1");
+    check(
+        &raft(3),
+        r#"{"append":{"on":{"node":"n9"}}}"#,
+        "there is no node `n9`; there are n1, n2, n3",
+    );
+    check(
+        &etcd,
+        r#"{"append":{}}"#,
+        "`append`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
+    );
+    check(&etcd, r#"{"operations":{"completed":500}}"#, "");
 }

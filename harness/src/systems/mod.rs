@@ -47,6 +47,8 @@ pub struct NodeFiles {
     pub data: PathBuf,
     /// Event trace, outside the data folder.
     pub trace: PathBuf,
+    /// The socket at which a node that writes a trace is kept, below the folder it runs in; none: nobody waits for its events.
+    pub gate: Option<&'static str>,
 }
 
 /// What a node says of itself when asked.

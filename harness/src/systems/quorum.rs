@@ -223,6 +223,7 @@ impl System for Quorum {
             "--trace".into(),
             files.trace.display().to_string(),
         ]);
+        args.extend(files.gate.map(|gate| format!("--trace-gate={gate}")));
         for (flag, value) in [("--n", settings.n), ("--r", settings.r), ("--w", settings.w)] {
             args.extend([flag.into(), value.to_string()]);
         }

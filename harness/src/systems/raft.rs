@@ -148,6 +148,7 @@ impl System for Raft {
         }
         args.extend(["--data".into(), files.data.display().to_string()]);
         args.extend(["--trace".into(), files.trace.display().to_string()]);
+        args.extend(files.gate.map(|gate| format!("--trace-gate={gate}")));
         args.extend(["--reads".into(), self.settings.reads.flag().into()]);
         args.extend(["--snapshot-every".into(), self.settings.snapshot_every.to_string()]);
         if let Some(bug) = self.settings.bug {
