@@ -12,7 +12,7 @@ use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
 use crate::exit::{self, usage};
-use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info, impossible};
+use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info, impossible, left_out};
 use crate::report::stdout;
 use crate::schedule::outage::without_majority_ms;
 use crate::schedule::profiles::{self, Profile};
@@ -311,7 +311,7 @@ impl PlanArgs {
     /// Says which faults of a profile, or of all, a plan leaves out.
     pub(super) fn say_left_out(&self, plan: &Plan) {
         for info in self.unnamed_kinds() {
-            if let Some(why) = impossible(info, &plan.system) {
+            if let Some(why) = left_out(info, &plan.system) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
@@ -456,7 +456,7 @@ impl PlanArgs {
 
     /// Which faults, when and how.
     fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
-        let possible = self.unnamed_kinds().into_iter().filter(|info| impossible(info, system).is_none());
+        let possible = self.unnamed_kinds().into_iter().filter(|info| left_out(info, system).is_none());
         let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
         let mut recipe = match (self.faults.as_str(), Profile::named(&self.faults)) {
             ("none", _) => Recipe::from(Vec::new()),
