@@ -208,5 +208,6 @@ fn an_event_that_cannot_come_is_said_at_plan_time() {
         r#"{"append":{}}"#,
         "`append`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
     );
+    check(&etcd, r#"{"leader-elected":{}}"#, "");
     check(&etcd, r#"{"operations":{"completed":500}}"#, "");
 }
