@@ -105,8 +105,8 @@ fn a_new_leader_of_somebody_elses_program_is_looked_for() {
 fn a_count_of_operations_is_waited_for_as_well_as_can_be() {
     let Some(squall) = sandbox_or_skip() else { return };
     let schedule = [
-        json!({"id": 0, "at_ms": 1_200, "for_ms": 500, "when": {"operations": {"completed": 400}}, "fault": {"pause": {"target": {"node": "n1"}}}}),
-        json!({"id": 1, "at_ms": 1_200, "for_ms": 500, "when": {"append": {"nth": 1_000_000}}, "fault": {"kill": {"target": "source"}}}),
+        json!({"id": 0, "at_ms": 1_400, "for_ms": 500, "when": {"operations": {"completed": 400}}, "fault": {"pause": {"target": {"node": "n1"}}}}),
+        json!({"id": 1, "at_ms": 1_400, "for_ms": 500, "when": {"append": {"nth": 1_000_000}}, "fault": {"kill": {"target": "source"}}}),
     ];
     let stages = run_with(&squall, "raft", &schedule);
     let applied = stage(&stages, 0, "applied");
