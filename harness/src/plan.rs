@@ -173,6 +173,8 @@ impl Plan {
             faults,
         } = options;
         let schedule = schedule::draw(seed, &system, &timing, &faults)?;
+        let drawn: BTreeSet<&str> = schedule.iter().map(|injection| injection.fault.kind()).collect();
+        let appears = |kind: &String| drawn.contains(kind.as_str());
         Ok(Plan {
             squall_plan: FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -182,7 +184,7 @@ impl Plan {
             workload,
             bind,
             timing,
-            requested: faults.kinds,
+            requested: faults.kinds.into_iter().filter(appears).collect(),
             schedule,
         })
     }

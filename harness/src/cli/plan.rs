@@ -458,10 +458,14 @@ impl PlanArgs {
     fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
         let possible = self.unnamed_kinds().into_iter().filter(|info| left_out(info, system).is_none());
         let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
+        let unnamed = |kinds| Recipe {
+            all: false,
+            ..Recipe::from(kinds)
+        };
         let mut recipe = match (self.faults.as_str(), Profile::named(&self.faults)) {
             ("none", _) => Recipe::from(Vec::new()),
-            ("all", _) => Recipe::from(possible),
-            ("swarm", _) => Recipe::from(profiles::swarm(seed, &possible)),
+            ("all", _) => unnamed(possible),
+            ("swarm", _) => unnamed(profiles::swarm(seed, &possible)),
             (name, Some(profile)) => {
                 let leads = system.capabilities().contains(&Capability::Leader);
                 if profile.aim == Aim::Leader && !leads {

@@ -124,6 +124,7 @@ impl Profile {
     pub fn recipe(&self, kinds: Vec<String>) -> Recipe {
         Recipe {
             kinds,
+            all: false,
             aim: self.aim,
             every_ms: self.every_ms.map(|(least, most)| least..=most),
             lasts: match self.for_ms {

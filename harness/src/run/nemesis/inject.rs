@@ -30,10 +30,7 @@ impl Nemesis {
         let mut world = self.world.lock().await;
         self.count_drops(mechanism).await?;
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
-        let resolved = match self
-            .resolve(&injection.fault, &world, event.and_then(|event| event.kept.as_ref()))
-            .await
-        {
+        let resolved = match self.resolve(&injection.fault, &world, event).await {
             Ok(resolved) => resolved,
             Err(why) => return Ok(self.skip(injection, why, Injected::Not)),
         };
