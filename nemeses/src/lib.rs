@@ -25,6 +25,7 @@
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
 mod capability;
+pub mod disk;
 mod draw;
 mod error;
 mod fault;
