@@ -606,14 +606,8 @@ impl Core {
     pub(super) fn lose_power(&mut self, cut: Cut) -> io::Result<Lost> {
         let mut dice = Dice::new(cut);
         let mut kept = self.names.draw(self.rules, &mut dice);
-        self.keep_resizes_together(&mut kept);
-        let journal_ends = self
-            .names
-            .journal()
-            .iter()
-            .zip(&kept)
-            .find(|(_, kept)| !**kept)
-            .map_or(u64::MAX, |(step, _)| step.sequence);
+        self.end_between_no_versions(&mut kept);
+        let journal_ends = journal_end(self.names.journal(), &kept);
         let surviving: Vec<Step> = self
             .names
             .journal()
@@ -675,28 +669,26 @@ impl Core {
         Ok(lost)
     }
 
-    /// A file's resizes survive together or not at all: a longer prefix of the journal is as legal.
-    fn keep_resizes_together(&self, kept: &mut [bool]) {
+    /// Of two versions of a length or a page we have only the newest: where the end of an ordered journal falls between them, it ends later, which is
+    /// as legal.
+    fn end_between_no_versions(&self, kept: &mut [bool]) {
         if self.rules != Rules::Ext4Ordered {
             return;
         }
-        let ends = |kept: &[bool]| {
-            self.names
-                .journal()
-                .iter()
-                .zip(kept)
-                .find(|(_, kept)| !**kept)
-                .map(|(step, _)| step.sequence)
-        };
-        while let Some(end) = ends(kept) {
-            let resizes = self.inodes.values().filter_map(|inode| inode.unsynced.as_ref()?.resized());
-            let Some((_, last)) = resizes
-                .filter(|(first, last)| *first < end && end <= *last)
-                .max_by_key(|(_, last)| *last)
-            else {
-                return;
-            };
-            for (step, kept) in self.names.journal().iter().zip(kept.iter_mut()) {
+        let journal = self.names.journal();
+        let mut moved = true;
+        while moved {
+            let end = journal_end(journal, kept);
+            let bytes_first = bytes_first(journal.iter().filter(|step| step.sequence < end));
+            let unsynced = self.inodes.iter().filter_map(|(ino, inode)| Some((ino, inode.unsynced.as_ref()?)));
+            let versions = unsynced.flat_map(|(ino, unsynced)| {
+                let resize = unsynced.resized().filter(|(first, _)| *first < end).map(|(_, last)| last);
+                let page = bytes_first.get(ino).and_then(|before| unsynced.last_write_of_pages_before(*before));
+                [resize, page].into_iter().flatten()
+            });
+            let last = versions.max().unwrap_or(0);
+            moved = end <= last;
+            for (step, kept) in journal.iter().zip(kept.iter_mut()) {
                 *kept |= step.sequence <= last;
             }
         }
@@ -821,6 +813,13 @@ fn mode_bits(mode: u32) -> u16 {
 }
 
 /// For each file that a step of the journal waited for, the last such step: writes before it are on the disk.
-fn bytes_first(steps: &[Step]) -> BTreeMap<Ino, u64> {
-    steps.iter().filter_map(|step| Some((step.bytes_first?, step.sequence))).collect()
+fn bytes_first<'a>(steps: impl IntoIterator<Item = &'a Step>) -> BTreeMap<Ino, u64> {
+    let waiting = steps.into_iter().filter_map(|step| Some((step.bytes_first?, step.sequence)));
+    waiting.collect()
+}
+
+/// Sequence of the first step that is lost; behind everything if none is.
+fn journal_end(journal: &[Step], kept: &[bool]) -> u64 {
+    let first_lost = journal.iter().zip(kept).find(|(_, kept)| !**kept);
+    first_lost.map_or(u64::MAX, |(step, _)| step.sequence)
 }

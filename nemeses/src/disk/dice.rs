@@ -26,6 +26,13 @@ impl Dice {
         self.chance.as_mut().is_some_and(|(rng, share)| rng.random_bool(*share))
     }
 
+    /// Which of these bits survive.
+    pub(super) fn some_of(&mut self, bits: u8) -> u8 {
+        (0..8)
+            .filter(|bit| bits & 1 << bit != 0 && self.keeps())
+            .fold(0, |kept, bit| kept | 1 << bit)
+    }
+
     /// How many of `n` steps in order survive.
     pub(super) fn prefix(&mut self, n: usize) -> usize {
         self.chance.as_mut().map_or(0, |(rng, _)| rng.random_range(0..=n))

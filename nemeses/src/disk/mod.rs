@@ -27,6 +27,9 @@ mod store;
 mod trouble;
 mod unsynced;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::core::Lost;
 pub use mount::{mount, open_device, share, unmount};
 pub use rules::{Cut, Rules};

@@ -24,8 +24,11 @@ struct Page {
     old: Option<Box<[u8]>>,
     /// One bit per sector that was written.
     written: u8,
-    /// Sequence of the first of these writes.
+    /// How far each sector was written, in bytes from the page's begin: a file that has it is at least so long.
+    ends: [u64; 8],
+    /// Sequences of the first and the last of these writes.
     first: u64,
+    last: u64,
     /// A failed fsync has marked it clean: reads show it, the disk will never have it.
     dropped: bool,
 }
@@ -106,6 +109,11 @@ impl Unsynced {
                 page.first = sequence;
             }
             page.written |= mask(from / SECTOR, to.div_ceil(SECTOR));
+            for sector in from / SECTOR..to.div_ceil(SECTOR) {
+                let end = &mut page.ends[usize::try_from(sector).expect("one of eight")];
+                *end = (*end).max(to.min((sector + 1) * SECTOR));
+            }
+            page.last = sequence;
             page.dropped = false;
         }
         Ok(saved)
@@ -120,6 +128,8 @@ impl Unsynced {
             for (number, page) in self.pages.range_mut(to / PAGE..) {
                 let first_gone = to.saturating_sub(number * PAGE).div_ceil(SECTOR);
                 page.written &= !mask(first_gone.min(8), 8);
+                let left = to.saturating_sub(number * PAGE);
+                page.ends.iter_mut().for_each(|end| *end = (*end).min(left));
             }
         }
         self.lowest_length = self.lowest_length.min(to);
@@ -147,7 +157,9 @@ impl Unsynced {
         let page = Page {
             old,
             written: 0,
+            ends: [0; 8],
             first: u64::MAX,
+            last: 0,
             dropped: false,
         };
         self.pages.insert(number, page);
@@ -189,7 +201,7 @@ impl Unsynced {
         self.pages.retain(|number, page| {
             let on_disk = page.written == 0 || (page.first < bytes_before && !page.dropped);
             if on_disk && page.written != 0 {
-                durable = durable.max(length.min((number + 1) * PAGE));
+                durable = durable.max(number * PAGE + page.end_of(page.written));
             }
             !on_disk
         });
@@ -204,6 +216,15 @@ impl Unsynced {
         self.resized = None;
     }
 
+    /// The last write to a page that is on the disk because it was written before `bytes_before`.
+    pub(super) fn last_write_of_pages_before(&self, bytes_before: u64) -> Option<u64> {
+        let pages = self
+            .pages
+            .values()
+            .filter(|page| page.first < bytes_before && !page.dropped && page.written != 0);
+        pages.map(|page| page.last).max()
+    }
+
     /// What a power cut leaves of a file that is `length` bytes long now.
     pub(super) fn lose(&self, length: u64, verdict: &Verdict, dice: &mut Dice) -> Image {
         let resizes = self.resized.is_some() && verdict.resizes.unwrap_or_else(|| dice.keeps());
@@ -216,11 +237,10 @@ impl Unsynced {
             ..Image::default()
         };
         for (&number, page) in &self.pages {
-            let kept = self.draw_sectors(number, page, base, verdict, dice);
+            let (kept, lengthens) = self.draw_sectors(number, page, base, verdict, dice);
             page.lose(number, kept, self.lowest_length, &mut image);
-            if kept != 0 {
-                let end = number * PAGE + u64::from(8 - kept.leading_zeros()) * SECTOR;
-                image.length = image.length.max(end);
+            if lengthens && kept != 0 {
+                image.length = image.length.max(number * PAGE + page.end_of(kept));
             }
         }
         // A length may reach the disk before the bytes do: then the file ends in zeros.
@@ -231,30 +251,24 @@ impl Unsynced {
         image
     }
 
-    /// Which of a page's written sectors survive.
-    fn draw_sectors(&self, number: u64, page: &Page, base: u64, verdict: &Verdict, dice: &mut Dice) -> u8 {
+    /// Which of a page's written sectors survive, and whether they make the file longer where they reach behind its end.
+    fn draw_sectors(&self, number: u64, page: &Page, base: u64, verdict: &Verdict, dice: &mut Dice) -> (u8, bool) {
         if page.dropped {
-            return 0;
+            return (0, false);
         }
         if page.first < verdict.bytes_before {
-            return page.written;
+            return (page.written, true);
         }
-        let mut drawn = |sectors: u8| {
-            (0..8)
-                .filter(|sector| sectors & 1 << sector != 0 && dice.keeps())
-                .fold(0, |kept, sector| kept | 1 << sector)
-        };
-        let inside = mask(0, base.saturating_sub(number * PAGE).div_ceil(SECTOR).min(8));
-        if verdict.rules == Rules::PosixStrict || page.written & !inside == 0 {
-            return drawn(page.written);
+        let inside = page.written & mask(0, base.saturating_sub(number * PAGE).div_ceil(SECTOR).min(8));
+        let stays_inside = page.written == inside && number * PAGE + page.end_of(page.written) <= base;
+        if verdict.rules == Rules::PosixStrict || stays_inside {
+            return (dice.some_of(page.written), true);
         }
         // A block that is new to the file appears whole, once the journal knows of it; only what stood there before can be torn.
-        if page.first < verdict.journal_ends && dice.keeps() {
-            page.written
+        if page.last < verdict.journal_ends && dice.keeps() {
+            (page.written, true)
         } else {
-            (0..8)
-                .filter(|sector| page.written & inside & 1 << sector != 0 && dice.keeps())
-                .fold(0, |kept, sector| kept | 1 << sector)
+            (dice.some_of(inside), false)
         }
     }
 
@@ -301,6 +315,15 @@ impl Unsynced {
 }
 
 impl Page {
+    /// How far the last of these sectors was written, in bytes from the page's begin; 0 for none.
+    fn end_of(&self, sectors: u8) -> u64 {
+        (0..8)
+            .filter(|sector| sectors & 1 << sector != 0)
+            .map(|sector| self.ends[sector])
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Its old content from sector `from` on, `count` bytes, with zeros behind what is known.
     fn old_bytes(&self, from: u64, count: u64) -> Vec<u8> {
         let (start, count) = (
