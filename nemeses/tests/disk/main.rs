@@ -1,0 +1,7 @@
+//! The disk as programs see it: mounted, used by real programs, its power cut, mounted again.
+
+mod machine;
+mod operations;
+mod programs;
+mod sqlite;
+mod trouble;
