@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Resolved;
+use crate::limits::descriptors::DescriptorLimits;
+use crate::limits::load::{Burnt, Exhausted};
 use crate::links::Applied;
 use crate::probe::ProbeReport;
 use crate::process::{Killed, Paused};
@@ -21,8 +23,8 @@ pub struct Receipt {
     pub links: Option<Applied>,
 }
 
-/// What a fault's probes saw; `ok` only if all of them saw what they should.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a fault's probes saw; `ok` only if all of them saw what they should, and at least one looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     /// Whether everything is as it should be.
@@ -36,6 +38,15 @@ pub struct Proof {
     /// The states of a node's processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<Paused>,
+    /// What a burner in the node's group got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Burnt>,
+    /// What a hog in the node's group brought about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Exhausted>,
+    /// The limits of the node's processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<DescriptorLimits>,
     /// What the system said to a request, and what it then showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
@@ -58,9 +69,7 @@ impl From<ProbeReport> for Proof {
         Proof {
             ok: report.ok,
             links: Some(report),
-            killed: None,
-            processes: None,
-            answered: None,
+            ..Proof::default()
         }
     }
 }
@@ -69,10 +78,8 @@ impl From<Killed> for Proof {
     fn from(killed: Killed) -> Proof {
         Proof {
             ok: killed.ok,
-            links: None,
             killed: Some(killed),
-            processes: None,
-            answered: None,
+            ..Proof::default()
         }
     }
 }
@@ -81,10 +88,38 @@ impl From<Paused> for Proof {
     fn from(paused: Paused) -> Proof {
         Proof {
             ok: paused.ok,
-            links: None,
-            killed: None,
             processes: Some(paused),
-            answered: None,
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<Burnt> for Proof {
+    fn from(burnt: Burnt) -> Proof {
+        Proof {
+            ok: burnt.ok,
+            cpu: Some(burnt),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<Exhausted> for Proof {
+    fn from(exhausted: Exhausted) -> Proof {
+        Proof {
+            ok: exhausted.ok,
+            memory: Some(exhausted),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<DescriptorLimits> for Proof {
+    fn from(limits: DescriptorLimits) -> Proof {
+        Proof {
+            ok: limits.ok,
+            descriptors: Some(limits),
+            ..Proof::default()
         }
     }
 }
@@ -93,10 +128,8 @@ impl From<Answered> for Proof {
     fn from(answered: Answered) -> Proof {
         Proof {
             ok: answered.ok,
-            links: None,
-            killed: None,
-            processes: None,
             answered: Some(answered),
+            ..Proof::default()
         }
     }
 }

@@ -145,6 +145,8 @@ impl Served {
     /// If it did not end by itself.
     pub fn join(self) -> Result<()> {
         match self.thread.join() {
+            // A mount that goes while a request is on its way is aborted.
+            Ok(Err(error)) if error.raw_os_error() == Some(libc::ECONNABORTED) => Ok(()),
             Ok(ended) => ended.map_err(Error::system("serve a disk")),
             Err(_) => Err(Error::Unusable("the thread of a disk panicked".into())),
         }
