@@ -20,6 +20,7 @@ mod gate;
 mod inode;
 mod mount;
 mod names;
+pub mod probe;
 mod requests;
 mod rules;
 mod serve;

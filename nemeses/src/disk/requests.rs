@@ -53,6 +53,7 @@ impl Requests {
     /// Does an operation on the disk and answers, at once or later, unless something is wrong with that.
     fn on_disk<T: 'static>(
         &self,
+        asked_by: &Request,
         operation: Operation,
         grows: bool,
         work: impl FnOnce(&mut Core) -> io::Result<T> + Send + 'static,
@@ -63,6 +64,9 @@ impl Requests {
         };
         let (shared, age) = (Arc::clone(&self.shared), self.age);
         let failure = trouble.error(operation, grows);
+        if failure.is_some() {
+            self.shared.count_failure(is_of_node(asked_by));
+        }
         self.later(&trouble, move || {
             answer(match failure {
                 Some(number) => Err(errno(number)),
@@ -75,23 +79,30 @@ impl Requests {
         self.shared.schedule(Some(trouble), Box::new(job));
     }
 
-    fn sync(&self, ino: INodeNo, only_data: bool, reply: ReplyEmpty) {
-        let (shared, age) = (Arc::clone(&self.shared), self.age);
-        let job = move || answer_empty(reply, shared.sync(age, ino.0, only_data));
+    fn sync(&self, asked_by: &Request, ino: INodeNo, only_data: bool, reply: ReplyEmpty) {
+        let (shared, age, of_node) = (Arc::clone(&self.shared), self.age, is_of_node(asked_by));
+        let job = move || answer_empty(reply, shared.sync(age, ino.0, only_data, of_node));
         let gated = Arc::clone(&self.shared);
+        let pass = move || {
+            // A probe's fsync is none that somebody waits for.
+            if of_node {
+                gated.gate().pass(Box::new(job));
+            } else {
+                job();
+            }
+        };
         let trouble = self.shared.trouble();
-        self.shared
-            .schedule(trouble.as_ref(), Box::new(move || gated.gate().pass(Box::new(job))));
+        self.shared.schedule(trouble.as_ref(), Box::new(pass));
     }
 
     /// Names a new inode and answers with it.
-    fn make(&self, parent: INodeNo, name: &OsStr, kind: Kind, mode: u32, reply: ReplyEntry) {
+    fn make(&self, asked_by: &Request, parent: INodeNo, name: &OsStr, kind: Kind, mode: u32, reply: ReplyEntry) {
         let name = name.to_owned();
         let work = move |core: &mut Core| {
             let ino = core.create(parent.0, &name, kind, mode)?;
             attributes(core, ino)
         };
-        self.on_disk(Operation::Names, true, work, |made| answer_entry(reply, made));
+        self.on_disk(asked_by, Operation::Names, true, work, |made| answer_entry(reply, made));
     }
 
     fn quick<T>(&self, work: impl FnOnce(&mut Core) -> io::Result<T>) -> io::Result<T> {
@@ -123,7 +134,7 @@ impl Filesystem for Requests {
 
     fn setattr(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -159,7 +170,7 @@ impl Filesystem for Requests {
             attributes(core, ino.0)
         };
         let operation = if size.is_some() { Operation::Write } else { Operation::Names };
-        self.on_disk(operation, false, work, |set| answer_attributes(reply, set));
+        self.on_disk(request, operation, false, work, |set| answer_attributes(reply, set));
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
@@ -173,45 +184,36 @@ impl Filesystem for Requests {
         }
     }
 
-    fn mknod(&self, _request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _device: u32, reply: ReplyEntry) {
+    fn mknod(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _device: u32, reply: ReplyEntry) {
         let kind = match mode & libc::S_IFMT {
             libc::S_IFREG => Kind::File,
             kind @ (libc::S_IFIFO | libc::S_IFSOCK) => Kind::Special(kind),
             _ => return reply.error(Errno::EPERM),
         };
-        self.make(parent, name, kind, mode & !umask, reply);
+        self.make(request, parent, name, kind, mode & !umask, reply);
     }
 
-    fn mkdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        self.make(parent, name, Kind::Directory, mode & !umask, reply);
+    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
+        self.make(request, parent, name, Kind::Directory, mode & !umask, reply);
     }
 
-    fn symlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        self.make(parent, name, Kind::Link(target.into()), 0o777, reply);
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        self.make(request, parent, name, Kind::Link(target.into()), 0o777, reply);
     }
 
-    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         let work = move |core: &mut Core| core.remove(parent.0, &name, false);
-        self.on_disk(Operation::Names, false, work, |removed| answer_empty(reply, removed));
+        self.on_disk(request, Operation::Names, false, work, |removed| answer_empty(reply, removed));
     }
 
-    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         let work = move |core: &mut Core| core.remove(parent.0, &name, true);
-        self.on_disk(Operation::Names, false, work, |removed| answer_empty(reply, removed));
+        self.on_disk(request, Operation::Names, false, work, |removed| answer_empty(reply, removed));
     }
 
-    fn rename(
-        &self,
-        _request: &Request,
-        from: INodeNo,
-        name: &OsStr,
-        to: INodeNo,
-        new_name: &OsStr,
-        flags: RenameFlags,
-        reply: ReplyEmpty,
-    ) {
+    fn rename(&self, request: &Request, from: INodeNo, name: &OsStr, to: INodeNo, new_name: &OsStr, flags: RenameFlags, reply: ReplyEmpty) {
         let (name, new_name) = (name.to_owned(), new_name.to_owned());
         let work = move |core: &mut Core| {
             let (from, to) = ((from.0, name.as_os_str()), (to.0, new_name.as_os_str()));
@@ -222,16 +224,16 @@ impl Filesystem for Requests {
                 _ => Err(errno(libc::EINVAL)),
             }
         };
-        self.on_disk(Operation::Names, false, work, |renamed| answer_empty(reply, renamed));
+        self.on_disk(request, Operation::Names, false, work, |renamed| answer_empty(reply, renamed));
     }
 
-    fn link(&self, _request: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn link(&self, request: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.to_owned();
         let work = move |core: &mut Core| {
             core.link(ino.0, parent.0, &name)?;
             attributes(core, ino.0)
         };
-        self.on_disk(Operation::Names, true, work, |linked| answer_entry(reply, linked));
+        self.on_disk(request, Operation::Names, true, work, |linked| answer_entry(reply, linked));
     }
 
     fn open(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -241,14 +243,14 @@ impl Filesystem for Requests {
         }
     }
 
-    fn create(&self, _request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _flags: i32, reply: ReplyCreate) {
+    fn create(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _flags: i32, reply: ReplyCreate) {
         let name = name.to_owned();
         let work = move |core: &mut Core| {
             let ino = core.create(parent.0, &name, Kind::File, mode & !umask)?;
             core.open_inode(ino)?;
             attributes(core, ino)
         };
-        self.on_disk(Operation::Names, true, work, |made| match made {
+        self.on_disk(request, Operation::Names, true, work, |made| match made {
             Ok(made) => reply.created(&BELIEVED, &made, Generation(0), FileHandle(made.ino.0), FopenFlags::empty()),
             Err(error) => reply.error(error.into()),
         });
@@ -256,7 +258,7 @@ impl Filesystem for Requests {
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         _handle: FileHandle,
         offset: u64,
@@ -271,7 +273,7 @@ impl Filesystem for Requests {
             bytes.truncate(count);
             Ok(bytes)
         };
-        self.on_disk(Operation::Read, false, work, |read| match read {
+        self.on_disk(request, Operation::Read, false, work, |read| match read {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(error.into()),
         });
@@ -279,7 +281,7 @@ impl Filesystem for Requests {
 
     fn write(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         _handle: FileHandle,
         offset: u64,
@@ -309,12 +311,12 @@ impl Filesystem for Requests {
         let end = offset + data.len() as u64;
         let grows = trouble.full && self.quick(|core| Ok(core.inode(ino.0)?.length < end)).unwrap_or(true);
         let data = data.to_vec();
-        self.on_disk(Operation::Write, grows, move |core| write(core, &data), answer);
+        self.on_disk(request, Operation::Write, grows, move |core| write(core, &data), answer);
     }
 
-    fn fallocate(&self, _request: &Request, ino: INodeNo, _handle: FileHandle, offset: u64, length: u64, mode: i32, reply: ReplyEmpty) {
+    fn fallocate(&self, request: &Request, ino: INodeNo, _handle: FileHandle, offset: u64, length: u64, mode: i32, reply: ReplyEmpty) {
         let work = move |core: &mut Core| core.allocate(ino.0, offset, length, mode);
-        self.on_disk(Operation::Write, mode & libc::FALLOC_FL_PUNCH_HOLE == 0, work, |done| {
+        self.on_disk(request, Operation::Write, mode & libc::FALLOC_FL_PUNCH_HOLE == 0, work, |done| {
             answer_empty(reply, done)
         });
     }
@@ -336,12 +338,12 @@ impl Filesystem for Requests {
         answer_empty(reply, closed);
     }
 
-    fn fsync(&self, _request: &Request, ino: INodeNo, _handle: FileHandle, only_data: bool, reply: ReplyEmpty) {
-        self.sync(ino, only_data, reply);
+    fn fsync(&self, request: &Request, ino: INodeNo, _handle: FileHandle, only_data: bool, reply: ReplyEmpty) {
+        self.sync(request, ino, only_data, reply);
     }
 
-    fn fsyncdir(&self, _request: &Request, ino: INodeNo, _handle: FileHandle, only_data: bool, reply: ReplyEmpty) {
-        self.sync(ino, only_data, reply);
+    fn fsyncdir(&self, request: &Request, ino: INodeNo, _handle: FileHandle, only_data: bool, reply: ReplyEmpty) {
+        self.sync(request, ino, only_data, reply);
     }
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -391,6 +393,11 @@ impl Filesystem for Requests {
             Err(error) => reply.error(error.into()),
         }
     }
+}
+
+/// Whether a process of the node asks. The kernel gives pids as the mount's own pid namespace has them, and to whoever is not in it 0.
+fn is_of_node(request: &Request) -> bool {
+    request.pid() != 0
 }
 
 fn listing(core: &Core, dir: u64) -> io::Result<Vec<(u64, FileType, OsString)>> {

@@ -45,6 +45,8 @@ pub(super) struct Shared {
     is_well: AtomicBool,
     /// Counts power cuts. What a mount of an earlier age still asks for is not done.
     age: AtomicU64,
+    /// Operations of the node that failed because of the trouble.
+    failures: AtomicU64,
     gate: Gate,
     later: Later,
 }
@@ -62,6 +64,7 @@ impl Disk {
                 trouble: Mutex::default(),
                 is_well: AtomicBool::new(true),
                 age: AtomicU64::new(0),
+                failures: AtomicU64::new(0),
                 gate: Gate::default(),
                 later: Later::start()?,
             })
@@ -121,6 +124,11 @@ impl Disk {
     /// How many fsyncs the disk was asked for.
     pub fn fsyncs(&self) -> u64 {
         self.0.gate.seen()
+    }
+
+    /// How many operations of the node's processes failed because of what was wrong with the disk.
+    pub fn failures(&self) -> u64 {
+        self.0.failures.load(Ordering::Acquire)
     }
 
     /// What a clean power cut would leave of a file, by its path below the mount; `None` if it would leave no such file.
@@ -186,16 +194,19 @@ impl Shared {
     }
 
     /// Syncs, if nothing is wrong with that.
-    pub(super) fn sync(&self, age: u64, ino: u64, only_data: bool) -> io::Result<()> {
+    pub(super) fn sync(&self, age: u64, ino: u64, only_data: bool, of_node: bool) -> io::Result<()> {
         let trouble = self.trouble().unwrap_or_default();
         let mut core = self.core_of(age)?;
-        if trouble.error(Operation::Sync, false).is_some() {
-            return Err(errno(libc::EIO));
-        }
-        if trouble.sync == Some(SyncTrouble::Fails) && core.fail_sync(ino) {
+        let broken = trouble.error(Operation::Sync, false).is_some();
+        if broken || (trouble.sync == Some(SyncTrouble::Fails) && core.fail_sync(ino)) {
+            self.count_failure(of_node);
             return Err(errno(libc::EIO));
         }
         core.sync(ino, only_data)
+    }
+
+    pub(super) fn count_failure(&self, of_node: bool) {
+        self.failures.fetch_add(u64::from(of_node), Ordering::AcqRel);
     }
 
     pub(super) fn gate(&self) -> &Gate {

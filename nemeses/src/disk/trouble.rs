@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::rules::Cut;
+use crate::world::Compose;
 
 /// What a disk is asked to do, as far as faults tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,16 +63,31 @@ fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
+/// The worse of each, and the sum of the delays.
+impl Compose for Trouble {
+    fn and(&mut self, other: &Trouble) {
+        // Both lose what is not durable: the first cut did, and there is nothing left for a second.
+        self.power = self.power.or(other.power);
+        self.sync = self.sync.max(other.sync);
+        self.broken.extend(&other.broken);
+        self.full |= other.full;
+        self.delay_us = self.delay_us.saturating_add(other.delay_us);
+    }
+}
+
 impl Trouble {
-    /// What two faults in force make together: the worse of each, and the sum of the delays.
+    /// Whether a node that keeps its promises may end because of it.
     #[must_use]
-    pub fn and(&self, other: &Trouble) -> Trouble {
+    pub fn may_end_a_node(&self) -> bool {
+        self.sync == Some(SyncTrouble::Fails) || !self.broken.is_empty() || self.full
+    }
+
+    /// The same but for the power, which is no matter of single operations.
+    #[must_use]
+    pub fn with_power(&self) -> Trouble {
         Trouble {
-            power: self.power.or(other.power),
-            sync: self.sync.max(other.sync),
-            broken: self.broken.union(&other.broken).copied().collect(),
-            full: self.full || other.full,
-            delay_us: self.delay_us.saturating_add(other.delay_us),
+            power: None,
+            ..self.clone()
         }
     }
 
@@ -108,10 +124,14 @@ mod tests {
             full: true,
             ..slow(7)
         };
-        let both = lies.and(&fails);
-        assert_eq!(both, fails.and(&lies));
+        let and = |mut one: Trouble, other: &Trouble| {
+            one.and(other);
+            one
+        };
+        let both = and(lies.clone(), &fails);
+        assert_eq!(both, and(fails, &lies));
         assert_eq!((both.sync, both.full, both.delay_us), (Some(SyncTrouble::Fails), true, 12));
-        assert_eq!(both.and(&Trouble::default()), both);
+        assert_eq!(and(both.clone(), &Trouble::default()), both);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod machine;
 mod operations;
+mod probes;
 mod programs;
 mod sqlite;
 mod trouble;
