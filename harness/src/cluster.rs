@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use squall_checker::history::mark::Finding;
 use squall_nemeses::Target;
+use squall_nemeses::disk::Disk;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::record::{Pen, RunClock};
 use crate::results::RunFolder;
 use crate::sandbox::Star;
+use crate::sandbox::disks::Disks;
 use crate::sandbox::place::{Launch, describe_exit};
 use crate::systems::{Member, NodeFiles, NodeStatus, System};
 
@@ -39,6 +41,7 @@ const ASK_PAUSE: Duration = Duration::from_millis(10);
 pub struct Cluster {
     system: Arc<dyn System>,
     members: Vec<Member>,
+    disks: Option<Disks>,
     places: BTreeMap<String, Place>,
     running: Mutex<BTreeMap<String, Running>>,
     /// Why the harness cannot go on, once a process of its own has failed.
@@ -73,7 +76,7 @@ impl Cluster {
     ///
     /// # Errors
     /// If a folder cannot be made.
-    pub fn new(system: Arc<dyn System>, star: &Star, folder: &RunFolder, pen: Pen, clock: RunClock) -> Result<Arc<Cluster>> {
+    pub fn new(system: Arc<dyn System>, star: &Star, folder: &RunFolder, disks: Option<Disks>, pen: Pen, clock: RunClock) -> Result<Arc<Cluster>> {
         let mut members = Vec::new();
         let mut places = BTreeMap::new();
         for node in &star.nodes {
@@ -101,6 +104,7 @@ impl Cluster {
         let cluster = Arc::new(Cluster {
             system,
             members,
+            disks,
             places,
             running: Mutex::default(),
             failure: watch::Sender::new(None),
@@ -125,6 +129,11 @@ impl Cluster {
     /// The system under test.
     pub fn system(&self) -> &Arc<dyn System> {
         &self.system
+    }
+
+    /// A node's disk, if the run has faults of disks.
+    pub fn disk(&self, node: &str) -> Option<&Disk> {
+        self.disks.as_ref()?.disk(node)
     }
 
     /// Tells when a process of the harness itself has failed, and how.
@@ -170,6 +179,7 @@ impl Cluster {
             run_folder: place.run_folder.clone(),
             folder: place.folder.clone(),
             command,
+            disk: self.disks.as_ref().and_then(|disks| disks.door(node)).cloned(),
         };
         let mut child = Command::from(launch.command()?).spawn().with_context(|| format!("launch {node}"))?;
         let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
@@ -198,10 +208,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// Says that a fault is about to end a node's process.
+    /// Says that a fault is about to end a node's process, or may end it.
     pub fn expect_exit(&self, node: &str) {
         if let Some(running) = self.running().get_mut(node) {
             running.exit_expected = true;
+        }
+    }
+
+    /// Says that nothing may end a node's process any more.
+    pub fn expect_no_exit(&self, node: &str) {
+        if let Some(running) = self.running().get_mut(node) {
+            running.exit_expected = false;
         }
     }
 

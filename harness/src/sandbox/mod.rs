@@ -17,6 +17,7 @@
 //!
 //! No fault needs a cgroup yet, so the sandbox makes none: nothing of a run exists on the host but its folder.
 
+pub mod disks;
 pub mod enter;
 mod mounts;
 pub mod network;

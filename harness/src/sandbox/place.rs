@@ -20,6 +20,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::disks::{Door, Mounting};
 use super::enter::die_with_parent;
 use super::mounts::{self, SQUALL, Tree};
 use crate::supervise::spawn_unblocked;
@@ -37,6 +38,8 @@ pub struct Launch {
     pub folder: PathBuf,
     /// What to run.
     pub command: NodeCommand,
+    /// Its disk, if it has one of ours.
+    pub disk: Option<Door>,
 }
 
 /// A command line with a clean environment.
@@ -119,6 +122,7 @@ pub fn init(spec: &str) -> Result<i32> {
     signals.thread_block().context("block signals")?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("open a signalfd")?;
     nix::unistd::sethostname(&launch.node).context("set the host name")?;
+    let disk = launch.disk.as_ref().map(Mounting::begin).transpose().context("have a disk")?;
     let files = [launch.command.program.clone()]
         .into_iter()
         .filter(|program| !program.starts_with("/run/squall"))
@@ -130,6 +134,7 @@ pub fn init(spec: &str) -> Result<i32> {
         close: Some(&launch.run_folder),
         bare_devices: true,
     })?;
+    disk.map(Mounting::finish).transpose().context("mount the node's disk")?;
     mounts::guard_sysctls()?;
     // Ends when our pid was told.
     std::io::stdin().read_to_end(&mut Vec::new()).context("wait for the launcher")?;
