@@ -3,10 +3,13 @@
 //! Nothing of this machine stands in it. What the machine or the system cannot do is left out afterwards, in `resolved.json`, so that
 //! the same seed means the same storm everywhere. All chance is drawn here; at run time only roles are resolved.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use squall_nemeses::{Dice, Fault, FaultInfo};
+use squall_nemeses::disk::Rules;
+use squall_nemeses::{Dice, Fault, FaultInfo, Mechanism};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 use crate::systems::SystemPlan;
@@ -34,10 +37,17 @@ pub struct Plan {
     pub bind: Bind,
     /// How long everything takes.
     pub timing: Timing,
+    /// By which rules something becomes durable on the nodes' disks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disk_rules: Rules,
     /// Fault kinds asked for; each must bite at least once.
     pub requested: Vec<String>,
     /// The injections, by time.
     pub schedule: Vec<Injection>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What clients do, by name.
@@ -174,9 +184,28 @@ impl Plan {
             workload,
             bind,
             timing,
+            disk_rules: Rules::default(),
             requested: faults,
             schedule,
         }
+    }
+
+    /// Whether a fault of disks is asked for or scheduled.
+    pub fn needs_disks(&self) -> bool {
+        let of_disks = |kind: &str| fault_info(kind).is_ok_and(|info| info.mechanism == Mechanism::Disks);
+        self.kinds().into_iter().any(of_disks)
+    }
+
+    /// The kinds of faults that are asked for or scheduled.
+    pub fn kinds(&self) -> BTreeSet<&str> {
+        let scheduled = self.schedule.iter().map(|injection| injection.fault.kind());
+        self.requested.iter().map(String::as_str).chain(scheduled).collect()
+    }
+
+    /// Takes kinds of faults out, as if they had not been asked for. Nothing else moves.
+    pub fn leave_out<K: Ord + std::borrow::Borrow<str>, V>(&mut self, kinds: &BTreeMap<K, V>) {
+        self.requested.retain(|kind| !kinds.contains_key(kind.as_str()));
+        self.schedule.retain(|injection| !kinds.contains_key(injection.fault.kind()));
     }
 
     /// The plan as it is stored and printed: the same bytes for the same plan.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::disk::probe::DiskReport;
-use crate::fault::Resolved;
+use crate::fault::{Pulse, Resolved};
 use crate::limits::descriptors::DescriptorLimits;
 use crate::limits::load::{Burnt, Exhausted};
 use crate::links::Applied;
@@ -22,6 +22,9 @@ pub struct Receipt {
     /// The change of the links, if there was one: the back end and how long it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<Applied>,
+    /// Its beat, if it comes and goes while it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beat: Option<Pulse>,
 }
 
 /// What a fault's probes saw; `ok` only if all of them saw what they should, and at least one looked.
@@ -170,6 +173,7 @@ mod tests {
                 n_cuts: 2,
                 duration_us: 310,
             }),
+            beat: None,
         };
         let text = serde_json::to_string(&receipt).unwrap();
         insta::assert_snapshot!(text, @r#"{"resolved":{"node":"n1","state":{"cuts":[["n1","n2"],["n2","n1"]]}},"links":{"back_end":"nftables","n_cuts":2,"duration_us":310}}"#);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use squall_nemeses::FaultInfo;
+use squall_nemeses::disk::Rules;
 use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
@@ -34,6 +35,10 @@ pub(super) struct PlanArgs {
     /// Fault kinds, separated by commas; `all`, `none`, or see `squall list faults`
     #[arg(long, value_name = "KINDS", default_value = "all")]
     faults: String,
+
+    /// When something is durable on a node's disk, for faults of disks
+    #[arg(long, value_name = "RULES", value_enum, default_value_t = DiskRules::PosixStrict)]
+    disk_rules: DiskRules,
 
     /// What clients do; see `squall list workloads`
     #[arg(long, value_name = "NAME", default_value = "register", help_heading = "Clients")]
@@ -152,11 +157,29 @@ impl From<RetryArg> for Retry {
     }
 }
 
+/// [`Rules`], as they are typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DiskRules {
+    /// A name after a sync of its directory, bytes after one of the file
+    PosixStrict,
+    /// As ext4 does it: a journal of names in order, and bytes before a rename over another file
+    Ext4Ordered,
+}
+
+impl From<DiskRules> for Rules {
+    fn from(rules: DiskRules) -> Rules {
+        match rules {
+            DiskRules::PosixStrict => Rules::PosixStrict,
+            DiskRules::Ext4Ordered => Rules::Ext4Ordered,
+        }
+    }
+}
+
 /// Longest plan that is read: 100,000 injections.
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 33] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 34] = [
     "system",
     "seed",
     "time",
@@ -190,6 +213,7 @@ pub(super) const PLAN_ARGUMENTS: [&str; 33] = [
     "snapshot_every",
     "bug",
     "serializable",
+    "disk_rules",
 ];
 
 /// The plan that `squall run` would draw for these words, a seed among them.
@@ -261,6 +285,11 @@ impl PlanArgs {
         }
     }
 
+    /// Whether a kind of fault is asked for by its name.
+    pub(super) fn is_named(&self, kind: &str) -> bool {
+        self.faults.split(',').any(|name| name.trim() == kind)
+    }
+
     /// The plan for a seed.
     ///
     /// # Errors
@@ -291,7 +320,7 @@ impl PlanArgs {
             SystemPlan::Quorum(_) | SystemPlan::Etcd(_) => Bind::Node,
         };
         let timing = Timing::of(self.time, self.operation_timeout);
-        let plan = Plan::draw(Options {
+        let mut plan = Plan::draw(Options {
             seed,
             faults: self.fault_kinds(&system)?,
             system,
@@ -299,6 +328,7 @@ impl PlanArgs {
             bind: self.bind.unwrap_or(default_bind),
             timing,
         });
+        plan.disk_rules = self.disk_rules.into();
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
         Ok(plan)
     }
@@ -388,7 +418,8 @@ impl PlanArgs {
         match self.faults.as_str() {
             "none" => Ok(Vec::new()),
             "all" => {
-                let possible = squall_nemeses::FAULTS.iter().filter(|info| impossible(info, system).is_none());
+                let honest = squall_nemeses::FAULTS.iter().filter(|info| !info.is_beyond_promises());
+                let possible = honest.filter(|info| impossible(info, system).is_none());
                 Ok(possible.map(|info| info.name.to_owned()).collect())
             }
             list => {

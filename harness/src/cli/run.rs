@@ -1,5 +1,6 @@
 //! `squall run`: one run in a sandbox, judged afterwards; or many, one after another.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,18 +9,21 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
+use squall_nemeses::Mechanism;
 
 use super::history_file::HistoryArgs;
 use super::judging::JudgeArgs;
 use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read};
 use super::{check, hold};
 use crate::exit::{self, usage};
-use crate::plan::Plan;
+use crate::plan::{Plan, fault_info};
 use crate::record::seal;
 use crate::report::hints::Done;
 use crate::report::stdout;
 use crate::results::{Input, RunFolder};
-use crate::sandbox::enter::{self, Guardian};
+use crate::sandbox::disks;
+use crate::sandbox::enter::{self, Guardian, Orders};
+use crate::sandbox::groups::{Keeper, Provided};
 use crate::supervise::{Signals, spawn_unblocked};
 
 /// What `squall run` takes.
@@ -86,11 +90,13 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     stdout::note(&format!("seed {}", first.seed));
     args.say_left_out(&first);
     drop(system);
-    one(&first, &args.out, args.hold_ms())
+    one(&first, &args.out, args.hold_ms(), |kind| {
+        args.plan.is_none() && args.plan_args.is_named(kind)
+    })
 }
 
-/// One run: records in a sandbox, judges here.
-fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>) -> Result<u8> {
+/// One run: records in a sandbox, judges here. Kinds of faults that were asked for by name are not left out.
+fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) -> bool) -> Result<u8> {
     let folder = RunFolder::create(out, plan.system.name(), plan.seed).map_err(check::results_error)?;
     let root = std::fs::canonicalize(folder.root()).with_context(|| format!("find {}", folder.root().display()))?;
     if root.to_str().is_none() {
@@ -100,9 +106,27 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>) -> Result<u8> {
         ));
     }
     std::fs::write(folder.plan(), plan.to_json()).with_context(|| format!("write {}", folder.plan().display()))?;
-    let guardian = Guardian::launch(&root, hold_ms, hold::print)?;
+    let keeper = Keeper::start(plan, &folder.name())?;
+    let mut provided = keeper.as_ref().map(|keeper| keeper.provided().clone()).unwrap_or_default();
+    provided.left_out.extend(without_disks(plan));
+    for (kind, why) in &provided.left_out {
+        if is_named(kind) {
+            // Nothing was recorded, so nothing is to be found.
+            let _ = std::fs::remove_dir_all(&root);
+            return Err(usage(format!("--faults {kind}: {why}"), ""));
+        }
+        stdout::note(&format!("left out fault {kind}: {why}"));
+    }
+    let orders = Orders {
+        hold_ms,
+        provided: (provided != Provided::default()).then(|| serde_json::to_string(&provided).expect("what is provided has string keys")),
+    };
+    let guardian = Guardian::launch(&root, &orders, hold::print)?;
     let doctor = examine_machine(&folder);
     let left = guardian.wait()?;
+    if let Some(Err(error)) = keeper.map(Keeper::end) {
+        stdout::note(&format!("{error:#}"));
+    }
     finish_examination(doctor);
     let why = if left.last_words.is_empty() {
         format!("the inside of the sandbox ended with {}", left.ended.status)
@@ -128,6 +152,20 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>) -> Result<u8> {
         &check::Wishes::default(),
         Done::Run,
     )
+}
+
+/// The kinds of faults that need a disk of ours, where none can be mounted.
+fn without_disks(plan: &Plan) -> BTreeMap<String, String> {
+    if !plan.needs_disks() {
+        return BTreeMap::new();
+    }
+    let Some(why) = disks::refusal() else { return BTreeMap::new() };
+    let need_disks = |kind: &&str| fault_info(kind).is_ok_and(|info| info.mechanism == Mechanism::Disks);
+    plan.kinds()
+        .into_iter()
+        .filter(need_disks)
+        .map(|kind| (kind.to_owned(), why.clone()))
+        .collect()
 }
 
 /// Starts `squall doctor` for the run's records; it takes a tenth of a second beside the start of the cluster.

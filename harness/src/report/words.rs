@@ -15,9 +15,14 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A number with its noun: `1 fault`, `14 faults`.
+/// A number with its noun: `1 fault`, `14 faults`, `2 memories`.
 pub fn plural(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    let many = match noun.strip_suffix('y') {
+        _ if number == 1 => noun.to_owned(),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{noun}s"),
+    };
+    format!("{} {many}", count(number))
 }
 
 /// Microseconds as milliseconds with three figures or so: `0.420`, `4.20`, `42.0`, `4 200`.

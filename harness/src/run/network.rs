@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use squall_nemeses::disk::Rules;
+use squall_nemeses::limits::{Controller, Version};
 use squall_nemeses::links::{AddressCuts, Applied, BackEnd, Links};
 use squall_nemeses::netns;
 use squall_nemeses::partition::Cuts;
 use squall_nemeses::probe::{ProbeReport, Prober};
 
 use crate::results::RunFolder;
+use crate::sandbox::groups::Provided;
 use crate::sandbox::{Address, Star};
 
 /// How long a probe may take to see what it must: idle it needs milliseconds, so this is patience with a loaded machine.
@@ -37,11 +40,20 @@ struct Resolved<'a> {
     network: &'static str,
     partitions_by: &'a str,
     refused: BTreeMap<String, String>,
+    /// What limits nodes, and of which version.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    groups: BTreeMap<Controller, Version>,
+    /// By which rules something becomes durable on the nodes' disks, where they have disks of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disks: Option<Rules>,
+    /// Kinds of faults that this machine cannot do, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    left_out: &'a BTreeMap<String, String>,
 }
 
 impl Network {
     /// Opens cuts and probes for a star, and writes down which mechanism was taken and why no better one.
-    pub(super) fn open(star: &Star, folder: &RunFolder) -> Result<Network> {
+    pub(super) fn open(star: &Star, folder: &RunFolder, provided: &Provided, disks: Option<Rules>) -> Result<Network> {
         let router = netns::open(&star.router.namespace)?;
         let n_nodes = u8::try_from(star.nodes.len()).context("too many nodes")?;
         let links = Links::open_for(n_nodes, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
@@ -54,6 +66,14 @@ impl Network {
                 .iter()
                 .map(|(back_end, why)| (back_end.name().to_owned(), why.clone()))
                 .collect(),
+            groups: provided
+                .groups
+                .folders
+                .iter()
+                .map(|(controller, folder)| (*controller, folder.version))
+                .collect(),
+            disks,
+            left_out: &provided.left_out,
         };
         let text = serde_json::to_string_pretty(&resolved).expect("string keys only") + "\n";
         std::fs::write(folder.resolved(), text).context("write resolved.json")?;

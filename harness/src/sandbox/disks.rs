@@ -46,6 +46,12 @@ pub(super) struct Mounting<'a> {
     server: UnixStream,
 }
 
+/// Why nodes can have no disks of ours here, if that is so; by trying. A sandbox has the rights of whoever starts it.
+pub fn refusal() -> Option<String> {
+    let refused = disk::open_device().err()?;
+    Some(format!("no disk of ours can be mounted: {refused}; `squall doctor` says more"))
+}
+
 /// The disks of all nodes.
 pub struct Disks {
     nodes: BTreeMap<String, (Disk, Door)>,

@@ -78,6 +78,7 @@ impl<S: Store> Play<'_, S> {
         let receipt = self.nemesis.resolved.get(&place).map(|resolved| Receipt {
             resolved: resolved.clone(),
             links: None,
+            beat: None,
         });
         let resolved = receipt.map(|receipt| serde_json::to_value(receipt).expect("a receipt has string keys"));
         self.stage(
@@ -150,7 +151,7 @@ impl<S: Store> Play<'_, S> {
         match fault.mechanism() {
             _ if !is_confirmed => self.ask_system(Purpose::Undo, &change, HEAL_BOUND),
             Mechanism::System => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
-            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion => {
+            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Limits | Mechanism::Disks => {
                 self.change(&change);
                 let probe = self.probe(true);
                 self.healed(place, probe);
@@ -260,6 +261,15 @@ impl<S: Store> Play<'_, S> {
     fn place_of(&self, name: &str) -> NodeIndex {
         self.store.members().index(name).expect("a valid plan names members only")
     }
+}
+
+/// Whether a simulated cluster can suffer it: it has no groups and no descriptors, and nothing in it beats.
+pub(super) fn is_simulated(fault: &Fault) -> bool {
+    fault.pulse().is_none()
+        && match fault.mechanism() {
+            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::System => true,
+            Mechanism::Limits | Mechanism::Disks => false,
+        }
 }
 
 /// A stage with nothing but its number.

@@ -94,6 +94,12 @@ impl Disk {
         self.0.is_well.store(is_well, Ordering::Release);
     }
 
+    /// What is wrong with it.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        self.0.trouble().unwrap_or_default()
+    }
+
     /// Cuts the power: what is not durable is lost, as far as `cut` says. Mounts that are served now answer `EIO` to everything from here on.
     /// Whoever wrote must be dead already: a program does not outlive its machine.
     ///
@@ -126,9 +132,9 @@ impl Disk {
         self.0.gate.seen()
     }
 
-    /// How many operations of the node's processes failed because of what was wrong with the disk.
-    pub fn failures(&self) -> u64 {
-        self.0.failures.load(Ordering::Acquire)
+    /// How many operations of the node's processes failed because of what was wrong with the disk, since this was asked last.
+    pub fn take_failures(&self) -> u64 {
+        self.0.failures.swap(0, Ordering::AcqRel)
     }
 
     /// What a clean power cut would leave of a file, by its path below the mount; `None` if it would leave no such file.

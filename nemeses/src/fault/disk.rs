@@ -99,6 +99,14 @@ pub(super) const LYING_FSYNC: FaultInfo = FaultInfo {
     draw: |dice| Fault::LyingFsync(LyingFsync { order: dice.order() }),
 };
 
+impl FaultInfo {
+    /// Whether no honest system claims to survive it, so that it is injected only where it is asked for by its name.
+    #[must_use]
+    pub fn is_beyond_promises(&self) -> bool {
+        self.name == LYING_FSYNC.name
+    }
+}
+
 /// Whose power is cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::family::{Family, Scene};
 use super::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
-use crate::limits::Limits;
+use crate::limits::{Controller, Limits};
 use crate::target::{Skipped, TargetChoice, unless_down};
 use crate::world::State;
 
@@ -53,6 +53,18 @@ pub(super) const FD: FaultInfo = FaultInfo {
         })
     },
 };
+
+impl FaultInfo {
+    /// The controller of control groups that it needs, if it needs one.
+    #[must_use]
+    pub fn controller(&self) -> Option<Controller> {
+        match self.name {
+            name if name == CPU.name => Some(Controller::Cpu),
+            name if name == MEMORY.name => Some(Controller::Memory),
+            _ => None,
+        }
+    }
+}
 
 /// Limits a node's processor time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

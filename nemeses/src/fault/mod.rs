@@ -127,7 +127,8 @@ pub enum Fault {
 }
 
 /// The beat of a fault that comes and goes while it is in force, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pulse {
     /// How long it asks for its state at a time.
     pub on_ms: u64,

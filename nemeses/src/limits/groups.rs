@@ -21,6 +21,9 @@ const PREFIX: &str = "squall-";
 const RETRY_MIN: Duration = Duration::from_millis(1);
 const RETRY_MAX: Duration = Duration::from_millis(50);
 
+/// How long leftovers of one dead keeper may hold up whoever makes groups: the kernel lets go of its last process in milliseconds.
+const LEFTOVER_BOUND: Duration = Duration::from_millis(100);
+
 /// What a group can limit, by the kernel's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -167,8 +170,8 @@ fn make(path: &Path) -> Result<(), String> {
 fn remove_of_the_dead(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         if entry.file_name().to_str().and_then(keeper).is_some_and(is_dead) {
-            // One round: a group that is in use after all refuses.
-            let _ = remove_tree(&entry.path(), Instant::now());
+            // A group that is in use after all refuses.
+            let _ = remove_tree(&entry.path(), Instant::now() + LEFTOVER_BOUND);
         }
     }
 }
@@ -178,8 +181,14 @@ fn keeper(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.rsplit_once('.')?.1.parse().ok()
 }
 
+/// One that nobody has reaped is dead as well.
 fn is_dead(pid: u32) -> bool {
-    !Path::new(&format!("/proc/{pid}")).exists()
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    // The name may hold anything, so the last parenthesis ends it (proc(5)).
+    stat.map_or(true, |stat| {
+        stat.rsplit_once(')')
+            .is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    })
 }
 
 /// The nodes' groups, then their parent: a group with groups below cannot be removed.

@@ -1,7 +1,7 @@
 //! One change of the world, applied: mechanism by mechanism, in the order in which they depend on each other.
 
 use anyhow::Result;
-use squall_nemeses::{Change, Proof, links};
+use squall_nemeses::{Change, Proof, State, links};
 
 use super::Nemesis;
 
@@ -14,13 +14,21 @@ pub(super) struct Applied {
 }
 
 impl Nemesis {
-    /// Applies all of a change but what only the system can do.
-    pub(super) async fn apply(&self, change: &Change) -> Result<Applied> {
+    /// Applies all of a change but what only the system can do; `after` is the state that it leads to.
+    pub(super) async fn apply(&self, change: &Change, after: &State) -> Result<Applied> {
         let links = match &change.cuts {
             Some(cuts) => Some(self.apply_links(cuts.clone()).await?),
             None => None,
         };
-        let proofs = self.change_processes(change).await?;
+        // Before the processes: whom the kernel is to kill must run, and who is started again needs its memory back.
+        let mut proofs = self.change_limits(change).await?;
+        // Before the kills and restarts, too: who is to lose power leaves its probe's bytes, and who is started again needs its disk.
+        let (of_disks, doomed) = self.change_disks(change, after).await?;
+        proofs.extend(of_disks);
+        proofs.extend(self.change_processes(change).await?);
+        proofs.extend(self.cut_power(doomed).await?);
+        self.expect_exits_of_restarted(change, after);
+        self.limit_restarted(change, after).await?;
         Ok(Applied { links, proofs })
     }
 }

@@ -15,13 +15,7 @@ impl Nemesis {
     pub(super) async fn change_processes(&self, change: &Change) -> Result<Vec<Proof>> {
         let mut proofs = Vec::new();
         for node in &change.kill {
-            let Some(init_pid) = self.cluster.target(node).init_pid else {
-                continue;
-            };
-            self.cluster.expect_exit(node);
-            let killed = blocking(move || Ok(process::kill(init_pid, SIGNAL_BOUND)?)).await?;
-            self.cluster.wait_gone(node, SIGNAL_BOUND).await?;
-            proofs.push(Proof::from(killed));
+            proofs.extend(self.kill_node(node).await?);
         }
         for node in &change.resume {
             proofs.extend(self.signal_node(node, process::resume).await?);
@@ -33,6 +27,17 @@ impl Nemesis {
             proofs.extend(self.signal_node(node, process::pause).await?);
         }
         Ok(proofs)
+    }
+
+    /// Kills a node, if it runs, and waits for its end.
+    pub(super) async fn kill_node(&self, node: &str) -> Result<Option<Proof>> {
+        let Some(init_pid) = self.cluster.target(node).init_pid else {
+            return Ok(None);
+        };
+        self.cluster.expect_exit(node);
+        let killed = blocking(move || Ok(process::kill(init_pid, SIGNAL_BOUND)?)).await?;
+        self.cluster.wait_gone(node, SIGNAL_BOUND).await?;
+        Ok(Some(Proof::from(killed)))
     }
 
     async fn signal_node(&self, node: &str, act: fn(u32, Duration) -> squall_nemeses::Result<Paused>) -> Result<Option<Proof>> {
