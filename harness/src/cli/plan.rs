@@ -36,9 +36,9 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "KINDS", default_value = "all")]
     faults: String,
 
-    /// When something is durable on a node's disk, for faults of disks
-    #[arg(long, value_name = "RULES", value_enum, default_value_t = DiskRules::PosixStrict)]
-    disk_rules: DiskRules,
+    /// When something is durable on a node's disk, for faults of disks; what the system relies on
+    #[arg(long, value_name = "RULES", value_enum)]
+    disk_rules: Option<DiskRules>,
 
     /// What clients do; see `squall list workloads`
     #[arg(long, value_name = "NAME", default_value = "register", help_heading = "Clients")]
@@ -279,7 +279,11 @@ impl PlanArgs {
     /// Says which of all faults a plan leaves out.
     pub(super) fn say_left_out(&self, plan: &Plan) {
         for info in squall_nemeses::FAULTS.iter().filter(|_| self.faults == "all") {
-            if let Some(why) = impossible(info, &plan.system) {
+            let why = match info.is_beyond_promises() {
+                true => Some("no system claims to survive it; ask for it by its name".to_owned()),
+                false => impossible(info, &plan.system),
+            };
+            if let Some(why) = why {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
@@ -328,7 +332,7 @@ impl PlanArgs {
             bind: self.bind.unwrap_or(default_bind),
             timing,
         });
-        plan.disk_rules = self.disk_rules.into();
+        plan.disk_rules = self.disk_rules.map_or(plan.system.disk_rules(), Rules::from);
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
         Ok(plan)
     }

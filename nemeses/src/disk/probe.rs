@@ -186,7 +186,9 @@ impl Probe {
         let sync = || -> io::Result<()> {
             let file = self.file()?;
             file.write_all_at(&bytes, SYNCED_AT)?;
-            file.sync_data()
+            file.sync_data()?;
+            // A sync of the node's may have come between the probe's renames.
+            self.folder.sync_all()
         };
         sync().map_err(Error::system(format!("sync a probe on the disk of {}", self.node)))?;
         Ok(self

@@ -100,6 +100,14 @@ impl Disk {
         self.0.trouble().unwrap_or_default()
     }
 
+    /// Ends every mount that is served now: whatever it still asks for fails with `EIO`, what is held as well, and nothing of it is done. What is not
+    /// durable stays until [`Disk::cut_power`].
+    pub fn turn_off(&self) {
+        let _core = self.0.core();
+        self.0.age.fetch_add(1, Ordering::AcqRel);
+        self.0.gate.abandon();
+    }
+
     /// Cuts the power: what is not durable is lost, as far as `cut` says. Mounts that are served now answer `EIO` to everything from here on.
     /// Whoever wrote must be dead already: a program does not outlive its machine.
     ///

@@ -92,7 +92,7 @@ pub(super) const SLOW_DISK: FaultInfo = FaultInfo {
 
 pub(super) const LYING_FSYNC: FaultInfo = FaultInfo {
     name: "lying-fsync",
-    about: "fsyncs of all nodes succeed and make nothing durable: a power failure takes what was acknowledged",
+    about: "fsyncs of all nodes succeed and make nothing durable; it ends with a power failure of all of them",
     needs: LIFE,
     nodes_min: 1,
     mechanism: Mechanism::Disks,

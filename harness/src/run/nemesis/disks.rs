@@ -18,6 +18,9 @@ use super::{Nemesis, blocking};
 /// cut between two writes is as good as any.
 const FSYNC_BOUND: Duration = Duration::from_millis(50);
 
+/// Nodes whose disks change, with what is wrong with them from now on.
+type Changed<'a> = Vec<(&'a String, &'a Trouble)>;
+
 /// Disks whose power is about to be cut, with what the probes left on those that are mounted.
 pub(super) type Doomed = BTreeMap<String, (Cut, Option<Left>)>;
 
@@ -25,7 +28,9 @@ impl Nemesis {
     /// Before the processes change: what is wrong with disks from now on, each proved; and probes on those whose power is about to be cut.
     pub(super) async fn change_disks(&self, change: &Change, after: &State) -> Result<(Vec<Proof>, Doomed)> {
         let mut proofs = Vec::new();
-        for (node, trouble) in &change.disks {
+        let (liars, others) = self.tell_liars(change)?;
+        proofs.extend(self.replace_liars(liars, change, after).await?);
+        for (node, trouble) in others {
             let changed = self.trouble_disk(node, trouble, change, after).await;
             proofs.extend(changed.with_context(|| format!("change the disk of {node}"))?);
         }
@@ -79,6 +84,45 @@ impl Nemesis {
             .map_or(json!({"ok": true, "reason": "other faults keep them down"}), value))
     }
 
+    /// The disks that lied and are to lie no more, and the others.
+    fn tell_liars<'a>(&self, change: &'a Change) -> Result<(Changed<'a>, Changed<'a>)> {
+        let (mut liars, mut others) = (Changed::new(), Changed::new());
+        for (node, trouble) in &change.disks {
+            let lied = self.disk(node)?.trouble().sync == Some(SyncTrouble::Lies);
+            let group = if lied && trouble.sync != Some(SyncTrouble::Lies) {
+                &mut liars
+            } else {
+                &mut others
+            };
+            group.push((node, trouble));
+        }
+        Ok((liars, others))
+    }
+
+    /// A disk that lied is replaced, and with that all of them lose their power at once: only so a lie comes out.
+    async fn replace_liars(&self, liars: Changed<'_>, change: &Change, after: &State) -> Result<Vec<Proof>> {
+        let mut proofs = Vec::new();
+        let mut doomed = Doomed::new();
+        for (node, _) in &liars {
+            doomed.insert((*node).clone(), (Cut::Clean, self.leave_bytes(node, Cut::Clean).await?));
+        }
+        for (node, _) in &liars {
+            proofs.extend(self.kill_node(node, false).await?);
+        }
+        proofs.extend(self.cut_power(doomed).await?);
+        for (node, trouble) in &liars {
+            self.disk(node)?.set_trouble((*trouble).clone());
+            if !after.down.contains(*node) && !change.restart.contains(*node) {
+                self.cluster.start(node).await?;
+            }
+        }
+        for (node, trouble) in &liars {
+            let report = self.prove_disk(node, (*trouble).clone(), (*trouble).clone(), true).await;
+            proofs.extend(report.with_context(|| format!("probe the disk of {node}"))?.map(Proof::from));
+        }
+        Ok(proofs)
+    }
+
     async fn trouble_disk(&self, node: &str, trouble: &Trouble, change: &Change, after: &State) -> Result<Option<Proof>> {
         let disk = self.disk(node)?;
         let before = disk.trouble();
@@ -106,7 +150,7 @@ impl Nemesis {
                 self.cluster.expect_no_exit(node);
                 return Ok(());
             }
-            self.kill_node(node).await?;
+            self.kill_node(node, true).await?;
         }
         if !after.down.contains(node) && !change.restart.contains(node) {
             self.cluster.start(node).await?;
