@@ -407,14 +407,13 @@ impl Core {
 
     pub(super) fn read(&mut self, ino: Ino, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let file = self.bytes(ino)?.ok_or_else(|| errno(libc::EINVAL))?;
-        let mut filled = 0;
-        while filled < into.len() {
-            match file.read_at(&mut into[filled..], offset + filled as u64)? {
-                0 => break,
-                count => filled += count,
+        let inode = self.inode_mut(ino)?;
+        if let Some(unsynced) = &mut inode.unsynced {
+            for (at, bytes) in unsynced.evict_dropped(offset, into.len() as u64, inode.length) {
+                file.write_all_at(&bytes, at)?;
             }
         }
-        Ok(filled)
+        fill(&file, offset, into)
     }
 
     pub(super) fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -734,7 +733,9 @@ impl Core {
             at = next;
         }
         let mut bytes = vec![0; usize::try_from(self.inode(at)?.length).map_err(|_| errno(libc::EFBIG))?];
-        self.read(at, 0, &mut bytes)?;
+        // Past the reads of programs, which find dropped pages evicted.
+        let file = self.bytes(at)?.ok_or_else(|| errno(libc::EISDIR))?;
+        fill(&file, 0, &mut bytes)?;
         Ok(Some(match &self.inode(at)?.unsynced {
             Some(unsynced) => unsynced.durable_bytes(&bytes),
             None => bytes,
@@ -806,6 +807,18 @@ impl Core {
             let _ = self.store.delete(ino);
         }
     }
+}
+
+/// Reads until `into` is full or the file ends; returns how many bytes were read.
+fn fill(file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match file.read_at(&mut into[filled..], offset + filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
 }
 
 fn mode_bits(mode: u32) -> u16 {

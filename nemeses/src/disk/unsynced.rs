@@ -188,6 +188,30 @@ impl Unsynced {
         any
     }
 
+    /// Takes the dropped pages away that this range touches, and says what the disk has in their place: a read that comes as far as the disk
+    /// finds them evicted from the cache.
+    pub(super) fn evict_dropped(&mut self, offset: u64, count: u64, length: u64) -> Vec<(u64, Vec<u8>)> {
+        let range = offset / PAGE..(offset + count).div_ceil(PAGE);
+        let dropped: Vec<u64> = self
+            .pages
+            .range(range)
+            .filter(|(_, page)| page.dropped)
+            .map(|(number, _)| *number)
+            .collect();
+        let mut on_disk = Vec::new();
+        for number in dropped {
+            let Some(page) = self.pages.remove(&number) else { continue };
+            let start = number * PAGE;
+            let count = length.saturating_sub(start).min(PAGE);
+            // What a truncation has cut off since is not on the disk either.
+            let mut bytes = page.old_bytes(0, count);
+            let kept = usize::try_from(self.lowest_length.saturating_sub(start).min(count)).expect("within a page");
+            bytes[kept..].fill(0);
+            on_disk.push((start, bytes));
+        }
+        on_disk
+    }
+
     /// A commit of the journal on behalf of something else: resizes are durable, and the bytes written before `bytes_before`. `None` if nothing is left.
     pub(super) fn commit_journal(mut self, length: u64, bytes_before: u64) -> Option<Unsynced> {
         let mut durable = self.durable_length;
