@@ -1,16 +1,19 @@
 //! One key: which algorithm decides it.
 
+use super::Options;
 use super::budget::Meter;
 use super::certificate::Certificate;
 use super::failed::Placement;
 use super::frontier::{Found, Item, Register, Unfinished, search};
+use super::meaning::Facts;
+use super::order::{self, Reads};
 use super::repair::{Repaired, repaired};
 use super::time::{Place, Times};
 use super::window::shrunk;
 use super::zones::Zones;
-use super::{Options, order};
 use crate::history::History;
 use crate::history::values::ValueId;
+use crate::parallel;
 
 /// The answer for one key.
 pub(super) enum Judged {
@@ -25,35 +28,45 @@ const ZONES: &str = "zones";
 const FRONTIER: &str = "frontier";
 
 /// Zones where they decide, with the frontier on parts where failed compare-and-sets want it; else the frontier.
-pub(super) fn judge(history: &History, places: &[u32], options: &Options<'_>) -> (&'static str, Judged) {
-    let zones = match Zones::of(history, places) {
+pub(super) fn judge(facts: &Facts<'_>, places: &[u32], options: &Options<'_>) -> (&'static str, Judged) {
+    let (zones, reads) = parallel::both(
+        options.threads,
+        || Zones::of(facts, places, options.threads),
+        || facts.has_cas().then(|| Reads::of(facts, places)),
+    );
+    let zones = match zones {
         Ok(zones) => zones,
         Err(reason) => return (ZONES, Judged::Unknown(reason)),
     };
-    if let Some(certificate) = zones.contradiction(history, places) {
+    // The order is worth nothing where there is a contradiction, but only violations pay for that.
+    let reads = reads.filter(|_| !zones.undecided && !zones.failed.is_empty());
+    let (contradiction, order) = parallel::both(
+        options.threads,
+        || zones.contradiction(facts, places),
+        || reads.map(|reads| order::linearization(facts, &zones, &reads)),
+    );
+    if let Some(certificate) = contradiction {
         return (ZONES, Judged::Invalid(certificate));
     }
     let meter = Meter::of(options.budget, options.stop);
-    let by_zones = if zones.undecided {
-        None
-    } else if zones.failed.is_empty() {
-        Some(Judged::Valid(None))
-    } else {
-        with_failed(history, places, &zones, &meter)
+    let by_zones = match order {
+        Some(order) => with_failed(facts, places, &zones, order, options.threads, &meter),
+        None if zones.undecided => None,
+        None => Some(Judged::Valid(None)),
     };
     match by_zones {
         Some(judged) => (ZONES, judged),
-        None => (FRONTIER, search_all(history, places, &meter)),
+        None => (FRONTIER, search_all(facts.history(), places, &meter)),
     }
 }
 
 /// An order that proves a key linearizable.
-pub(super) fn order(history: &History, places: &[u32], options: &Options<'_>) -> Option<Vec<usize>> {
-    let order = match judge(history, places, options) {
+pub(super) fn order(facts: &Facts<'_>, places: &[u32], options: &Options<'_>) -> Option<Vec<usize>> {
+    let order = match judge(facts, places, options) {
         (_, Judged::Valid(Some(order))) => order,
         (_, Judged::Valid(None)) => {
-            let zones = Zones::of(history, places).ok()?;
-            order::linearization(history, places, &zones)
+            let zones = Zones::of(facts, places, options.threads).ok()?;
+            order::linearization(facts, &zones, &Reads::of(facts, places))
         }
         _ => return None,
     };
@@ -61,13 +74,9 @@ pub(super) fn order(history: &History, places: &[u32], options: &Options<'_>) ->
 }
 
 /// The zones' order with the failed compare-and-sets in it, or what contradicts them.
-fn with_failed(history: &History, places: &[u32], zones: &Zones, meter: &Meter<'_>) -> Option<Judged> {
-    let order = order::linearization(history, places, zones);
-    let placed = Placement::of(history, &order).with(&zones.failed);
-    if placed.left.is_empty() {
-        return Some(Judged::Valid(Some(placed.order)));
-    }
-    match repaired(history, places, placed, meter) {
+fn with_failed(facts: &Facts<'_>, places: &[u32], zones: &Zones, order: Vec<u32>, threads: usize, meter: &Meter<'_>) -> Option<Judged> {
+    let placed = Placement::of(facts, order, threads).with(&zones.failed, threads);
+    match repaired(facts, places, placed, &zones.unread, threads, meter) {
         Repaired::Valid(order) => Some(Judged::Valid(Some(order))),
         Repaired::Invalid(window) => Some(Judged::Invalid(Certificate::Window(window))),
         Repaired::Open => None,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::general::{self, Answer, ModelResult};
 use super::shared::judged;
-use super::{ByKey, Ended, KeyResult, Options, Witness, check_key};
+use super::{Ended, KeyResult, Options, Witness, check_key, prepared};
 use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Function, KeyId, Operation, Outcome};
@@ -39,7 +39,10 @@ pub fn check_objects(history: &History, choice: ModelChoice, options: &Options<'
 fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
     let is_stranger =
         |operation: &&Operation| operation.key.is_none() && matches!(operation.f, Function::Other(_)) && operation.outcome != Outcome::Fail;
-    let stranger = history.operations.iter().find(is_stranger);
+    // Without a name that is no register's there is none.
+    let stranger = (history.functions.len() > 0)
+        .then(|| history.operations.iter().find(is_stranger))
+        .flatten();
     let doubt = |operation: &Operation| {
         let f = visible(history.function(operation), FUNCTION_CHARS_MAX);
         format!(
@@ -47,9 +50,9 @@ fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
             operation.invoke_line()
         )
     };
-    let by_key = ByKey::of(history);
+    let (facts, by_key) = prepared(history, options.threads);
     let keys: Vec<Option<KeyId>> = by_key.keys().collect();
-    let judge = |key: &Option<KeyId>, options: &Options<'_>| check_key(history, *key, by_key.places(*key), options);
+    let judge = |key: &Option<KeyId>, options: &Options<'_>| check_key(&facts, *key, by_key.places(*key), options);
     let weight = |key: &Option<KeyId>| by_key.places(*key).len() as u64;
     let results = judged(&keys, options, weight, judge, is_short).into_iter();
     let results = results.map(|result| match stranger {
