@@ -169,7 +169,8 @@ impl Names {
         let mut lost: BTreeSet<&Slot> = BTreeSet::new();
         let mut lost_a_move = false;
         let keep = |step: &Step, lost: &BTreeSet<&Slot>, lost_a_move: bool| {
-            !step.edits.iter().any(|edit| lost.contains(&edit.slot)) && !(lost_a_move && step.moves_directory)
+            let depends = step.edits.iter().any(|edit| lost.contains(&edit.slot)) || (lost_a_move && step.moves_directory);
+            !depends
         };
         self.journal
             .iter()
