@@ -1,9 +1,10 @@
 //! The two sets of rules by which something becomes durable.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What an fsync makes durable, and in which order anything may become so by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rules {
     /// Only what POSIX promises: `fsync` of a file makes its bytes, length and mode durable (`fdatasync` all but the mode), and a name is durable only
@@ -18,7 +19,7 @@ pub enum Rules {
 }
 
 /// How the power goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cut {
     /// Everything that is not durable is lost.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::family::{Family, Scene, check_names};
@@ -108,7 +109,7 @@ impl FaultInfo {
 }
 
 /// Whose power is cut.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Hits {
     /// One node's.
@@ -123,7 +124,7 @@ pub enum Hits {
 }
 
 /// Cuts the power: nothing survives that is not durable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Power {
     /// Whose.
@@ -131,7 +132,7 @@ pub struct Power {
 }
 
 /// Cuts the power in the midst of an fsync, if one comes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Torn {
     /// Whose.
@@ -141,7 +142,7 @@ pub struct Torn {
 }
 
 /// Lets fsyncs fail once for what was written before them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fsync {
     /// Whose.
@@ -149,7 +150,7 @@ pub struct Fsync {
 }
 
 /// Lets operations fail with `EIO`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Eio {
     /// Whose.
@@ -159,7 +160,7 @@ pub struct Eio {
 }
 
 /// Leaves no room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Enospc {
     /// Whose.
@@ -167,7 +168,7 @@ pub struct Enospc {
 }
 
 /// Slows a disk down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlowDisk {
     /// Whose.
@@ -177,7 +178,7 @@ pub struct SlowDisk {
 }
 
 /// Lets fsyncs succeed without doing anything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LyingFsync {
     /// Whose: what a majority has is not lost with one disk, so usually all.
