@@ -81,6 +81,15 @@ impl Trouble {
         self.sync == Some(SyncTrouble::Fails) || !self.broken.is_empty() || self.full
     }
 
+    /// Whether it is slow at most.
+    pub(super) fn is_only_slow(&self) -> bool {
+        let slow = Trouble {
+            delay_us: self.delay_us,
+            ..Trouble::default()
+        };
+        *self == slow
+    }
+
     /// The same but for the power, which is no matter of single operations.
     #[must_use]
     pub fn with_power(&self) -> Trouble {

@@ -250,8 +250,9 @@ impl Hits {
 
 /// One chosen node that is up, with this wrong with its disk.
 fn troubled(target: &TargetChoice, scene: &Scene<'_>, trouble: Trouble) -> Result<Resolved, Skipped> {
-    // Two errors at once would hide which one a node met.
-    let has_trouble = |node: &str| scene.now.disks.contains_key(node).then_some("in trouble with its disk already");
+    // Two errors at once would hide which one a node met, and a node that ended of one cannot meet the other.
+    let fails = |node: &str| scene.now.disks.get(node).is_some_and(Trouble::may_end_a_node);
+    let has_trouble = |node: &str| (trouble.may_end_a_node() && fails(node)).then_some("failed by its disk already");
     let node = target.settle(scene.roles, |node| unless_down(scene.now)(node).or_else(|| has_trouble(node)))?;
     Ok(Resolved {
         node: Some(node.clone()),
@@ -423,5 +424,86 @@ impl Family for LyingFsync {
                 ..State::default()
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Roles;
+
+    fn nodes() -> Vec<String> {
+        ["n1", "n2", "n3"].map(String::from).to_vec()
+    }
+
+    fn any() -> TargetChoice {
+        TargetChoice::Any { order: nodes() }
+    }
+
+    fn resolved(fault: &dyn Family, now: &State) -> Result<Resolved, Skipped> {
+        let (nodes, roles) = (nodes(), Roles::default());
+        fault.resolve(&Scene {
+            nodes: &nodes,
+            now,
+            roles: &roles,
+        })
+    }
+
+    #[test]
+    fn a_cut_of_power_takes_one_a_majority_or_all_down_each_torn_in_its_own_way() {
+        let well = State::default();
+        let down = |hits: Hits| resolved(&Torn { hits, seed: 7 }, &well).unwrap().state;
+        assert_eq!(down(Hits::One(any())).down.len(), 1);
+        assert_eq!(down(Hits::Majority { order: nodes() }).down.len(), 2);
+        let all = down(Hits::All);
+        assert_eq!(all.down.len(), 3);
+        let cuts: Vec<Option<Cut>> = all.disks.values().map(|trouble| trouble.power).collect();
+        assert_eq!(cuts, [7, 8, 9].map(|seed| Some(Cut::Torn(seed))));
+        let nobody = resolved(&Power { hits: Hits::All }, &all).unwrap_err();
+        assert_eq!(nobody.to_string(), "all of them are down already");
+    }
+
+    #[test]
+    fn a_disk_fails_in_one_way_at_a_time_but_may_be_slow_beside() {
+        let slow = SlowDisk {
+            target: any(),
+            delay_ms: 5,
+        };
+        let full = Enospc { target: any() };
+        let now = resolved(&slow, &State::default()).unwrap().state;
+        assert_eq!(resolved(&full, &now).unwrap().node.as_deref(), Some("n1"));
+        let now = resolved(&full, &State::default()).unwrap().state;
+        assert_eq!(resolved(&Fsync { target: any() }, &now).unwrap().node.as_deref(), Some("n2"));
+        assert_eq!(resolved(&slow, &now).unwrap().node.as_deref(), Some("n1"));
+    }
+
+    #[test]
+    fn only_a_lie_is_beyond_what_systems_promise() {
+        let beyond: Vec<&str> = crate::FAULTS
+            .iter()
+            .filter(|info| info.is_beyond_promises())
+            .map(|info| info.name)
+            .collect();
+        assert_eq!(beyond, ["lying-fsync"]);
+    }
+
+    #[test]
+    fn names_the_word_that_is_wrong() {
+        let check = |fault: &dyn Family, expected: &str| assert_eq!(fault.validate(&nodes()).unwrap_err(), expected);
+        let order = vec!["n1".to_owned()];
+        check(
+            &Power {
+                hits: Hits::Majority { order },
+            },
+            "`order` names 1 of 3 nodes",
+        );
+        check(&LyingFsync { order: vec![] }, "`order` names no node");
+        let nothing = Eio {
+            target: any(),
+            operations: BTreeSet::new(),
+        };
+        check(&nothing, "`operations` names none");
+        let target = TargetChoice::Node("n1".into());
+        check(&SlowDisk { target, delay_ms: 0 }, "`delay_ms` is 0; it goes from 1 to 60000");
     }
 }
