@@ -416,6 +416,10 @@ impl Family for LyingFsync {
         if self.order.iter().all(|node| scene.now.down.contains(node)) {
             return Err(Skipped("all of them are down".into()));
         }
+        let lies_already = |node: &String| scene.now.disks.get(node).is_some_and(|trouble| trouble.sync == lies.sync);
+        if self.order.iter().all(lies_already) {
+            return Err(Skipped("all of them lie already".into()));
+        }
         Ok(Resolved {
             node: None,
             key: None,
@@ -475,6 +479,13 @@ mod tests {
         let now = resolved(&full, &State::default()).unwrap().state;
         assert_eq!(resolved(&Fsync { target: any() }, &now).unwrap().node.as_deref(), Some("n2"));
         assert_eq!(resolved(&slow, &now).unwrap().node.as_deref(), Some("n1"));
+    }
+
+    #[test]
+    fn disks_that_lie_are_not_told_to_lie() {
+        let lie = LyingFsync { order: nodes() };
+        let now = resolved(&lie, &State::default()).unwrap().state;
+        assert_eq!(resolved(&lie, &now).unwrap_err().to_string(), "all of them lie already");
     }
 
     #[test]
