@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::clocks::Clocks;
 use crate::record::{Pen, RunClock};
 use crate::results::RunFolder;
 use crate::sandbox::Star;
@@ -51,6 +52,8 @@ pub struct Cluster {
     ends: Mutex<BTreeMap<String, String>>,
     /// The last incarnation each node told.
     incarnations: Mutex<BTreeMap<String, u64>>,
+    /// The nodes' clocks, if they can be moved.
+    clocks: Option<Clocks>,
     pen: Pen,
     clock: RunClock,
 }
@@ -83,6 +86,7 @@ impl Cluster {
         star: &Star,
         folder: &RunFolder,
         (groups, disks, gate): (&Groups, Option<Disks>, Option<&'static str>),
+        clocks: Option<Clocks>,
         pen: Pen,
         clock: RunClock,
     ) -> Result<Arc<Cluster>> {
@@ -121,6 +125,7 @@ impl Cluster {
             failure: watch::Sender::new(None),
             ends: Mutex::default(),
             incarnations: Mutex::default(),
+            clocks,
             pen,
             clock,
         });
@@ -145,6 +150,11 @@ impl Cluster {
     /// A node's disk, if the run has faults of disks.
     pub fn disk(&self, node: &str) -> Option<&Disk> {
         self.disks.as_ref()?.disk(node)
+    }
+
+    /// The nodes' clocks, if they can be moved.
+    pub fn clocks(&self) -> Option<&Clocks> {
+        self.clocks.as_ref()
     }
 
     /// Tells when a process of the harness itself has failed, and how.
@@ -208,6 +218,7 @@ impl Cluster {
             doors: place.group.doors(),
             command,
             disk: self.disks.as_ref().and_then(|disks| disks.door(node)).cloned(),
+            clock: self.clocks.as_ref().map(|clocks| clocks.of_node(node)),
         };
         let mut child = Command::from(launch.command()?).spawn().with_context(|| format!("launch {node}"))?;
         let stdout = child.stdout.take().expect("stdout was asked to be a pipe");

@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
 use squall_nemeses::{Fault, FaultInfo, Mechanism};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
@@ -261,6 +263,30 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Whether clocks are moved, so that nodes are started with clocks that can be.
+    pub fn moves_clocks(&self) -> bool {
+        self.schedule
+            .iter()
+            .any(|injection| injection.fault.mechanism() == Mechanism::Clocks)
+    }
+
+    /// What a history's header says beside its fields.
+    pub(crate) fn header_extra(&self, seats: u32) -> serde_json::Map<String, serde_json::Value> {
+        let mut extra = self.system.header_extra(seats, !self.workload.options().retry.is_none());
+        let outside = self.outside_the_fault_model();
+        if !outside.is_empty() {
+            extra.insert(OUTSIDE_THE_FAULT_MODEL.into(), outside.into());
+        }
+        extra
+    }
+
+    /// Requested kinds of faults that are outside of the system's declared fault model.
+    pub fn outside_the_fault_model(&self) -> Vec<&str> {
+        let is_outside = |info: &FaultInfo| info.is_beyond_promises() || self.system.disclaims(info.mechanism).is_some();
+        let outside = |kind: &&String| fault_info(kind).is_ok_and(is_outside);
+        self.requested.iter().filter(outside).map(String::as_str).collect()
+    }
+
     /// Checks what the types cannot.
     ///
     /// # Errors
@@ -424,6 +450,16 @@ pub fn node_names(count: u32) -> Vec<String> {
     (1..=count).map(|number| format!("n{number}")).collect()
 }
 
+/// By how much each node's CLOCK_MONOTONIC is ahead of the host's, in seconds: less than a year, and different for each, as on machines that
+/// were started at different times. Code that compares the stamps of two nodes meets it. Only runs with clock faults have it.
+pub fn monotonic_offsets_s(nodes: &[String], seed: u64) -> BTreeMap<String, u64> {
+    let mut offsets = schedule::generator(seed, "clock.monotonic");
+    nodes
+        .iter()
+        .map(|node| (node.clone(), offsets.random_range(3_600..365 * 24 * 3_600)))
+        .collect()
+}
+
 /// Looks a fault kind up.
 ///
 /// # Errors
@@ -435,12 +471,20 @@ pub fn fault_info(name: &str) -> Result<&'static FaultInfo, String> {
     })
 }
 
-/// Why a kind is not among those that nobody named, if so.
+/// Why a fault is not injected unless it is named: the system cannot take it, or does not claim to survive it.
 pub fn left_out(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
-    if info.is_beyond_promises() {
-        return Some("no system claims to survive it; ask for it by its name".into());
-    }
-    impossible(info, system)
+    let disclaimed = || {
+        let why = system.disclaims(info.mechanism)?;
+        let name = system.name();
+        Some(format!(
+            "{name} does not claim to survive it with these settings: {why}; name it to have it all the same"
+        ))
+    };
+    let lie = || {
+        let why = "no system claims to survive it; name it to have it all the same";
+        info.is_beyond_promises().then(|| why.to_owned())
+    };
+    impossible(info, system).or_else(disclaimed).or_else(lie)
 }
 
 /// Why a fault cannot be done to a system, if so.
@@ -454,6 +498,11 @@ pub fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
         .collect();
     if !missing.is_empty() {
         return Some(format!("{} cannot {}", system.name(), missing.join(", ")));
+    }
+    if info.mechanism == Mechanism::Clocks
+        && let Err(why) = squall_nemeses::clock::supported()
+    {
+        return Some(why.to_string());
     }
     let nodes = system.nodes();
     (nodes < info.nodes_min).then(|| format!("it takes at least {} nodes, and the cluster has {nodes}", info.nodes_min))

@@ -1,7 +1,9 @@
 //! One change of the world, applied: mechanism by mechanism, in the order in which they depend on each other.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
-use squall_nemeses::{Change, Proof, State, links};
+use squall_nemeses::{Change, Proof, State, clock, links};
 
 use super::Nemesis;
 
@@ -9,6 +11,8 @@ use super::Nemesis;
 pub(super) struct Applied {
     /// The change of the links, if there was one.
     pub(super) links: Option<links::Applied>,
+    /// The clocks that were set. They are proved by whoever asked for them, by what they show.
+    pub(super) clocks: BTreeMap<String, clock::Set>,
     /// What was seen of every other mechanism that changed. Links are proved by whoever asked for them, as a whole.
     pub(super) proofs: Vec<Proof>,
 }
@@ -20,6 +24,7 @@ impl Nemesis {
             Some(cuts) => Some(self.apply_links(cuts.clone()).await?),
             None => None,
         };
+        let clocks = self.set_clocks(change)?;
         // Before the processes: whom the kernel is to kill must run, and who is started again needs its memory back.
         let mut proofs = self.change_limits(change).await?;
         // Before the kills and restarts, too: who is to lose power leaves its probe's bytes, and who is started again needs its disk.
@@ -29,6 +34,6 @@ impl Nemesis {
         proofs.extend(self.cut_power(doomed).await?);
         self.expect_exits_of_restarted(change, after);
         self.limit_restarted(change, after).await?;
-        Ok(Applied { links, proofs })
+        Ok(Applied { links, clocks, proofs })
     }
 }

@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::Nemesis;
 use super::beat::Beats;
+use super::clocks::Must;
 use super::inject::worse;
 use super::stages::{Fill, stage, value};
 use crate::plan::Injection;
@@ -37,6 +38,7 @@ impl Nemesis {
         let change = State::default().change_from(&before);
         let mut proofs = self.apply(&change, &State::default()).await?.proofs;
         proofs.push(self.prove_links(Cuts::new()).await?);
+        proofs.extend(self.prove_clocks(before.clocks.keys(), Must::Fit).await?);
         // What the system does not do in time is the judge's matter: its nodes will not be ready.
         self.ask_system(&change, HEAL_BOUND).await;
         let ok = proofs.iter().all(|proof| proof.ok);
@@ -80,6 +82,11 @@ impl Nemesis {
                 .into_iter()
                 .reduce(worse)
                 .map_or(json!({"ok": true, "reason": "not paused by this fault any more"}), value),
+            Mechanism::Clocks => {
+                drop(world);
+                let proofs = self.prove_clocks(resolved.state.clocks.keys(), Must::Fit).await?;
+                proofs.into_iter().reduce(worse).map_or(json!({"ok": true}), value)
+            }
             Mechanism::Life => {
                 let node = resolved.node.as_deref().unwrap_or_default();
                 self.prove_return(world, node).await
