@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use squall_checker::history::mark::Finding;
 use squall_nemeses::Target;
+use squall_nemeses::disk::Disk;
 use squall_nemeses::limits::{Groups, NodeGroup};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -21,6 +22,7 @@ use crate::clocks::Clocks;
 use crate::record::{Pen, RunClock};
 use crate::results::RunFolder;
 use crate::sandbox::Star;
+use crate::sandbox::disks::Disks;
 use crate::sandbox::place::{Launch, describe_exit};
 use crate::systems::{Member, NodeFiles, NodeStatus, System};
 
@@ -41,6 +43,7 @@ const ASK_PAUSE: Duration = Duration::from_millis(10);
 pub struct Cluster {
     system: Arc<dyn System>,
     members: Vec<Member>,
+    disks: Option<Disks>,
     places: BTreeMap<String, Place>,
     running: Mutex<BTreeMap<String, Running>>,
     /// Why the harness cannot go on, once a process of its own has failed.
@@ -82,7 +85,7 @@ impl Cluster {
         system: Arc<dyn System>,
         star: &Star,
         folder: &RunFolder,
-        (groups, gate): (&Groups, Option<&'static str>),
+        (groups, disks, gate): (&Groups, Option<Disks>, Option<&'static str>),
         clocks: Option<Clocks>,
         pen: Pen,
         clock: RunClock,
@@ -116,6 +119,7 @@ impl Cluster {
         let cluster = Arc::new(Cluster {
             system,
             members,
+            disks,
             places,
             running: Mutex::default(),
             failure: watch::Sender::new(None),
@@ -141,6 +145,11 @@ impl Cluster {
     /// The system under test.
     pub fn system(&self) -> &Arc<dyn System> {
         &self.system
+    }
+
+    /// A node's disk, if the run has faults of disks.
+    pub fn disk(&self, node: &str) -> Option<&Disk> {
+        self.disks.as_ref()?.disk(node)
     }
 
     /// The nodes' clocks, if they can be moved.
@@ -208,6 +217,7 @@ impl Cluster {
             folder: place.folder.clone(),
             doors: place.group.doors(),
             command,
+            disk: self.disks.as_ref().and_then(|disks| disks.door(node)).cloned(),
             clock: self.clocks.as_ref().map(|clocks| clocks.of_node(node)),
         };
         let mut child = Command::from(launch.command()?).spawn().with_context(|| format!("launch {node}"))?;
@@ -237,10 +247,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// Says that a fault is about to end a node's process.
+    /// Says that a fault is about to end a node's process, or may end it.
     pub fn expect_exit(&self, node: &str) {
         if let Some(running) = self.running().get_mut(node) {
             running.exit_expected = true;
+        }
+    }
+
+    /// Says that nothing may end a node's process any more.
+    pub fn expect_no_exit(&self, node: &str) {
+        if let Some(running) = self.running().get_mut(node) {
+            running.exit_expected = false;
         }
     }
 

@@ -9,6 +9,7 @@ use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
+use squall_nemeses::disk::Rules;
 use squall_nemeses::{Fault, FaultInfo, Mechanism};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
@@ -39,10 +40,17 @@ pub struct Plan {
     pub bind: Bind,
     /// How long everything takes.
     pub timing: Timing,
+    /// By which rules something becomes durable on the nodes' disks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disk_rules: Rules,
     /// Fault kinds asked for; each must bite at least once.
     pub requested: Vec<String>,
     /// The injections, by time.
     pub schedule: Vec<Injection>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What clients do, by name.
@@ -184,9 +192,16 @@ impl Plan {
             workload,
             bind,
             timing,
+            disk_rules: Rules::default(),
             requested: faults.kinds.into_iter().filter(appears).collect(),
             schedule,
         })
+    }
+
+    /// Whether a fault of disks is asked for or scheduled.
+    pub fn needs_disks(&self) -> bool {
+        let of_disks = |kind: &str| fault_info(kind).is_ok_and(|info| info.mechanism == Mechanism::Disks);
+        self.kinds().into_iter().any(of_disks)
     }
 
     /// The kinds of faults that are asked for or scheduled.
@@ -269,8 +284,9 @@ impl Plan {
 
     /// Requested kinds of faults that are outside of the system's declared fault model.
     pub fn outside_the_fault_model(&self) -> Vec<&str> {
-        let disclaimed = |kind: &&String| fault_info(kind).is_ok_and(|info| self.system.disclaims(info.mechanism).is_some());
-        self.requested.iter().filter(disclaimed).map(String::as_str).collect()
+        let is_outside = |info: &FaultInfo| info.is_beyond_promises() || self.system.disclaims(info.mechanism).is_some();
+        let outside = |kind: &&String| fault_info(kind).is_ok_and(is_outside);
+        self.requested.iter().filter(outside).map(String::as_str).collect()
     }
 
     /// Checks what the types cannot.
@@ -466,7 +482,11 @@ pub fn left_out(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
             "{name} does not claim to survive it with these settings: {why}; name it to have it all the same"
         ))
     };
-    impossible(info, system).or_else(disclaimed)
+    let lie = || {
+        let why = "no system claims to survive it; name it to have it all the same";
+        info.is_beyond_promises().then(|| why.to_owned())
+    };
+    impossible(info, system).or_else(disclaimed).or_else(lie)
 }
 
 /// Why a fault cannot be done to a system, if so.

@@ -207,6 +207,16 @@ impl RunFolder {
         self.root.join("nodes")
     }
 
+    /// The bytes of one node's disk while the run lasts, where it has faults of disks.
+    pub fn disk(&self, id: &str) -> PathBuf {
+        self.disks().join(safe_name(id))
+    }
+
+    /// The folder of all of them; it goes at the end of a run, since the nodes' data folders show the same.
+    pub fn disks(&self) -> PathBuf {
+        self.root.join("disks")
+    }
+
     /// The folder of one node.
     pub fn node(&self, id: &str) -> NodeFolder {
         NodeFolder {

@@ -24,6 +24,8 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         "nemeses",
         &[],
         &[
+            "divan",
+            "fuser",
             "insta",
             "libc",
             "nix",

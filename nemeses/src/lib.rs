@@ -28,6 +28,7 @@
 
 mod capability;
 pub mod clock;
+pub mod disk;
 mod error;
 pub mod fault;
 pub mod limits;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Seen, Set};
+use crate::disk::probe::DiskReport;
 use crate::fault::{Pulse, Resolved};
 use crate::limits::descriptors::DescriptorLimits;
 use crate::limits::load::{Burnt, Exhausted};
@@ -77,6 +78,9 @@ pub struct Proof {
     /// The limits of the node's processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub descriptors: Option<DescriptorLimits>,
+    /// What became of a probe file on the node's disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskReport>,
     /// What the system said to a request, and what it then showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
@@ -109,6 +113,16 @@ impl From<Killed> for Proof {
         Proof {
             ok: killed.ok,
             killed: Some(killed),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<DiskReport> for Proof {
+    fn from(report: DiskReport) -> Proof {
+        Proof {
+            ok: report.ok,
+            disk: Some(report),
             ..Proof::default()
         }
     }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Skew;
+use crate::disk::{Cut, Trouble};
 use crate::limits::{Limits, Relimited};
 use crate::partition::Cuts;
 
@@ -33,6 +34,9 @@ pub struct State {
     /// What nodes may use; who is not named, all there is.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Limits>,
+    /// What is wrong with the disks of nodes; who is not named, nothing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub disks: BTreeMap<String, Trouble>,
     /// Nodes that should be no members of the cluster.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<String>,
@@ -70,6 +74,7 @@ impl Compose for State {
         self.down.and(&other.down);
         self.clocks.and(&other.clocks);
         self.limits.and(&other.limits);
+        self.disks.and(&other.disks);
         self.removed.and(&other.removed);
         // The last one asked has it.
         self.led_by = other.led_by.clone().or(self.led_by.take());
@@ -105,6 +110,10 @@ pub struct Change {
     pub resume: BTreeSet<String>,
     /// Nodes whose limits change, with those before and those to be; before kills and restarts.
     pub limits: BTreeMap<String, Relimited>,
+    /// Nodes whose power is cut, and how; after their kills.
+    pub cuts_of_power: BTreeMap<String, Cut>,
+    /// Nodes whose disks change, with what is wrong with them from now on but for the power; before kills and restarts.
+    pub disks: BTreeMap<String, Trouble>,
     /// Nodes to take out of the cluster's members.
     pub remove: BTreeSet<String>,
     /// Nodes to make members again; after the restarts, and after whatever continues or reaches others again.
@@ -132,6 +141,8 @@ impl State {
                 .cloned()
                 .collect(),
             limits: self.limits_from(before),
+            cuts_of_power: self.cuts_of_power_from(before),
+            disks: differing(&with_power(&self.disks), &with_power(&before.disks)),
             remove: self.removed.difference(&before.removed).cloned().collect(),
             add: before.removed.difference(&self.removed).cloned().collect(),
             transfer: self.led_by.clone().filter(|_| self.led_by != before.led_by),
@@ -139,7 +150,18 @@ impl State {
     }
 }
 
+/// What is wrong with disks beside the power.
+fn with_power(disks: &BTreeMap<String, Trouble>) -> BTreeMap<String, Trouble> {
+    disks.iter().map(|(node, trouble)| (node.clone(), trouble.with_power())).collect()
+}
+
 impl State {
+    fn cuts_of_power_from(&self, before: &State) -> BTreeMap<String, Cut> {
+        let had_power = |node: &str| before.disks.get(node).is_none_or(|trouble| trouble.power.is_none());
+        let cut = self.disks.iter().filter_map(|(node, trouble)| Some((node.clone(), trouble.power?)));
+        cut.filter(|(node, _)| had_power(node)).collect()
+    }
+
     fn limits_from(&self, before: &State) -> BTreeMap<String, Relimited> {
         let of = |(node, now): (String, Limits)| {
             let before = before.limits.get(&node).cloned().unwrap_or_default();

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use squall_nemeses::disk::Rules;
 use squall_nemeses::{Capability, FaultInfo};
 use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
@@ -39,6 +40,9 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "KINDS", default_value = profiles::DEFAULT)]
     faults: String,
 
+    /// When something is durable on a node's disk, for faults of disks; what the system relies on
+    #[arg(long, value_name = "RULES", value_enum)]
+    disk_rules: Option<DiskRules>,
     /// From one fault to the next: 2s, or 500ms..3s; equal slots if neither this nor a length is given
     #[arg(long, value_name = "TIMES", value_parser = parse_times_ms, help_heading = "Faults")]
     fault_every: Option<Times>,
@@ -168,11 +172,29 @@ impl From<RetryArg> for Retry {
     }
 }
 
+/// [`Rules`], as they are typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DiskRules {
+    /// A name after a sync of its directory, bytes after one of the file
+    PosixStrict,
+    /// As ext4 does it: a journal of names in order, and bytes before a rename over another file
+    Ext4Ordered,
+}
+
+impl From<DiskRules> for Rules {
+    fn from(rules: DiskRules) -> Rules {
+        match rules {
+            DiskRules::PosixStrict => Rules::PosixStrict,
+            DiskRules::Ext4Ordered => Rules::Ext4Ordered,
+        }
+    }
+}
+
 /// Longest plan that is read: 100,000 injections.
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 36] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 37] = [
     "system",
     "seed",
     "time",
@@ -209,6 +231,7 @@ pub(super) const PLAN_ARGUMENTS: [&str; 36] = [
     "snapshot_every",
     "bug",
     "serializable",
+    "disk_rules",
 ];
 
 /// The plan that `squall run` would draw for these words, a seed among them.
@@ -361,7 +384,7 @@ impl PlanArgs {
             SystemPlan::Quorum(_) | SystemPlan::Etcd(_) => Bind::Node,
         };
         let timing = Timing::of(self.time, self.operation_timeout);
-        let plan = Plan::draw(Options {
+        let mut plan = Plan::draw(Options {
             seed,
             faults: self.recipe(&system, seed)?,
             system,
@@ -370,6 +393,7 @@ impl PlanArgs {
             timing,
         })
         .map_err(|error| usage(error, "see `squall run --help`, \"Faults\""))?;
+        plan.disk_rules = self.disk_rules.map_or(plan.system.disk_rules(), Rules::from);
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
         Ok(plan)
     }

@@ -1,5 +1,6 @@
 //! `squall run`: one run in a sandbox, judged afterwards; or many, one after another.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -8,19 +9,21 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
+use squall_nemeses::Mechanism;
 
 use super::history_file::HistoryArgs;
 use super::judging::JudgeArgs;
 use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read, say_outage};
 use super::{check, hold};
 use crate::exit::{self, usage};
-use crate::plan::Plan;
+use crate::plan::{Plan, fault_info};
 use crate::record::seal;
 use crate::report::hints::Done;
 use crate::report::stdout;
 use crate::results::{Input, RunFolder};
+use crate::sandbox::disks;
 use crate::sandbox::enter::{self, Guardian, Orders};
-use crate::sandbox::groups::Keeper;
+use crate::sandbox::groups::{Keeper, Provided};
 use crate::supervise::{Signals, spawn_unblocked};
 
 /// What `squall run` takes.
@@ -105,8 +108,9 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) ->
     }
     std::fs::write(folder.plan(), plan.to_json()).with_context(|| format!("write {}", folder.plan().display()))?;
     let keeper = Keeper::start(plan, &folder.name())?;
-    let provided = keeper.as_ref().map(Keeper::provided);
-    for (kind, why) in provided.into_iter().flat_map(|provided| &provided.left_out) {
+    let mut provided = keeper.as_ref().map(|keeper| keeper.provided().clone()).unwrap_or_default();
+    provided.left_out.extend(without_disks(plan));
+    for (kind, why) in &provided.left_out {
         if is_named(kind) {
             // Nothing was recorded, so nothing is to be found.
             let _ = std::fs::remove_dir_all(&root);
@@ -116,7 +120,7 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) ->
     }
     let orders = Orders {
         hold_ms,
-        provided: provided.map(|provided| serde_json::to_string(provided).expect("what is provided has string keys")),
+        provided: (provided != Provided::default()).then(|| serde_json::to_string(&provided).expect("what is provided has string keys")),
     };
     let guardian = Guardian::launch(&root, &orders, hold::print)?;
     let doctor = examine_machine(&folder);
@@ -149,6 +153,20 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) ->
         &check::Wishes::default(),
         Done::Run,
     )
+}
+
+/// The kinds of faults that need a disk of ours, where none can be mounted.
+fn without_disks(plan: &Plan) -> BTreeMap<String, String> {
+    if !plan.needs_disks() {
+        return BTreeMap::new();
+    }
+    let Some(why) = disks::refusal() else { return BTreeMap::new() };
+    let need_disks = |kind: &&str| fault_info(kind).is_ok_and(|info| info.mechanism == Mechanism::Disks);
+    plan.kinds()
+        .into_iter()
+        .filter(need_disks)
+        .map(|kind| (kind.to_owned(), why.clone()))
+        .collect()
 }
 
 /// Starts `squall doctor` for the run's records; it takes a tenth of a second beside the start of the cluster.

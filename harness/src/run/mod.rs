@@ -53,6 +53,7 @@ use crate::report::progress::{Progress, Tick};
 use crate::report::stdout;
 use crate::results::RunFolder;
 use crate::sandbox::Star;
+use crate::sandbox::disks::Disks;
 use crate::sandbox::enter::{self, Orders};
 use crate::sandbox::groups::Provided;
 use crate::systems::{Member, System};
@@ -79,7 +80,13 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
     // From here on there are threads, and this thread and all it starts are in the clients' namespace.
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
-    let network = Arc::new(Network::open(&star, &folder, &provided)?);
+    let network = Arc::new(Network::open(
+        &star,
+        &folder,
+        &provided,
+        plan.needs_disks().then_some(plan.disk_rules),
+    )?);
+    let disks = open_disks(&plan, &folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -92,7 +99,7 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
         network,
         folder,
         switch,
-        (provided.groups, orders.hold_ms),
+        (provided.groups, disks, orders.hold_ms),
     ));
     // Tasks that still wait for something die with the process: everything worth waiting for was waited for.
     runtime.shutdown_background();
@@ -110,7 +117,7 @@ async fn record(
     network: Arc<Network>,
     folder: RunFolder,
     switch: StopSwitch,
-    (groups, hold_ms): (Groups, Option<u64>),
+    (groups, disks, hold_ms): (Groups, Option<Disks>, Option<u64>),
 ) -> Result<()> {
     let clock = RunClock::start();
     let header = header(&plan, system.as_ref(), &folder);
@@ -137,7 +144,7 @@ async fn record(
         false => None,
     };
     let gate = plan.needs_gates().then_some(gate::GATE);
-    let cluster = Cluster::new(system, &star, &folder, (&groups, gate), clocks, pen.clone(), clock.clone())?;
+    let cluster = Cluster::new(system, &star, &folder, (&groups, disks, gate), clocks, pen.clone(), clock.clone())?;
     let events = Arc::new(Watch::default());
     if gate.is_some() {
         for member in cluster.members() {
@@ -169,6 +176,8 @@ async fn record(
     let ended = run.play().await;
     run.cluster.stop_all().await;
     run.stall.stop();
+    // The nodes' data folders show the same bytes; a run of which this is left over has them twice under two names.
+    let _ = std::fs::remove_dir_all(run.folder.disks());
     let (reason, detail) = match ended {
         Ok(()) => (EndReason::Complete, None),
         Err(Stop::Interrupted) => (EndReason::Interrupted, None),
@@ -186,6 +195,19 @@ async fn record(
         .context("close the history")?;
     recorded.context("write the history")?;
     Ok(())
+}
+
+/// The nodes' disks, if any fault of the plan needs them.
+fn open_disks(plan: &Plan, folder: &RunFolder) -> Result<Option<Disks>> {
+    if !plan.needs_disks() {
+        return Ok(None);
+    }
+    let nodes: Vec<_> = node_names(plan.system.nodes())
+        .into_iter()
+        .map(|node| (node.clone(), folder.disk(&node), folder.node(&node).data()))
+        .collect();
+    let disks = Disks::open(&nodes, Path::new("/run"), plan.disk_rules).context("open the nodes' disks")?;
+    Ok(Some(disks))
 }
 
 fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {

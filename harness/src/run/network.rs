@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use squall_nemeses::disk::Rules;
 use squall_nemeses::limits::{Controller, Version};
 use squall_nemeses::links::{AddressCuts, Applied, BackEnd, Links};
 use squall_nemeses::netns;
@@ -42,6 +43,9 @@ struct Resolved<'a> {
     /// What limits nodes, and of which version.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     groups: BTreeMap<Controller, Version>,
+    /// By which rules something becomes durable on the nodes' disks, where they have disks of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disks: Option<Rules>,
     /// Kinds of faults that this machine cannot do, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     left_out: &'a BTreeMap<String, String>,
@@ -49,7 +53,7 @@ struct Resolved<'a> {
 
 impl Network {
     /// Opens cuts and probes for a star, and writes down which mechanism was taken and why no better one.
-    pub(super) fn open(star: &Star, folder: &RunFolder, provided: &Provided) -> Result<Network> {
+    pub(super) fn open(star: &Star, folder: &RunFolder, provided: &Provided, disks: Option<Rules>) -> Result<Network> {
         let router = netns::open(&star.router.namespace)?;
         let n_nodes = u8::try_from(star.nodes.len()).context("too many nodes")?;
         let links = Links::open_for(n_nodes, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
@@ -68,6 +72,7 @@ impl Network {
                 .iter()
                 .map(|(controller, folder)| (*controller, folder.version))
                 .collect(),
+            disks,
             left_out: &provided.left_out,
         };
         let text = serde_json::to_string_pretty(&resolved).expect("string keys only") + "\n";

@@ -18,6 +18,7 @@
 //! Nothing of a run exists on the host but its folder and, if one of its faults needs them, control groups, which a process beside this chain
 //! keeps and removes (groups.rs).
 
+pub mod disks;
 pub mod enter;
 pub mod groups;
 mod mounts;

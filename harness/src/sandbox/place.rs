@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::clock::Follower;
 
+use super::disks::{Door, Mounting};
 use super::enter::die_with_parent;
 use super::mounts::{self, SQUALL, Tree};
 use crate::supervise::spawn_unblocked;
@@ -40,6 +41,8 @@ pub struct Launch {
     pub doors: Vec<PathBuf>,
     /// What to run.
     pub command: NodeCommand,
+    /// Its disk, if it has one of ours.
+    pub disk: Option<Door>,
     /// Its clocks, if they can be moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<NodeClock>,
@@ -153,6 +156,7 @@ pub fn init(spec: &str) -> Result<i32> {
         std::fs::write(door, "0").with_context(|| format!("join the control group of {}", door.display()))?;
     }
     nix::unistd::sethostname(&launch.node).context("set the host name")?;
+    let disk = launch.disk.as_ref().map(Mounting::begin).transpose().context("have a disk")?;
     let files = [launch.command.program.clone()]
         .into_iter()
         .filter(|program| !program.starts_with("/run/squall"))
@@ -166,6 +170,7 @@ pub fn init(spec: &str) -> Result<i32> {
         close: Some(&launch.run_folder),
         bare_devices: true,
     })?;
+    disk.map(Mounting::finish).transpose().context("mount the node's disk")?;
     mounts::guard_sysctls()?;
     // Ends when our pid was told.
     std::io::stdin().read_to_end(&mut Vec::new()).context("wait for the launcher")?;

@@ -67,6 +67,15 @@ pub const PROFILES: &[Profile] = &[
         intensity: (0, 100),
     },
     Profile {
+        name: "disk",
+        about: "disks that lose power, tear writes, fail, fill up or are slow",
+        kinds: &["power", "torn", "fsync", "eio", "enospc", "slow-disk"],
+        aim: Aim::Drawn,
+        every_ms: None,
+        for_ms: For::Suggested,
+        intensity: (0, 100),
+    },
+    Profile {
         name: "skew",
         about: "the wall clocks of as many nodes at once as a majority can spare jump, drift, strobe or stand still",
         kinds: &["clock"],

@@ -157,7 +157,7 @@ impl<S: Store> Play<'_, S> {
         match fault.mechanism() {
             _ if !is_confirmed => self.ask_system(Purpose::Undo, &change, HEAL_BOUND),
             Mechanism::System => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
-            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::Limits => {
+            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::Limits | Mechanism::Disks => {
                 self.change(&change);
                 let probe = self.probe(true);
                 self.healed(place, probe);
@@ -297,7 +297,7 @@ pub(super) fn is_simulated(injection: &Injection) -> bool {
         && injection.when.is_none()
         && match injection.fault.mechanism() {
             Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::System => true,
-            Mechanism::Limits => false,
+            Mechanism::Limits | Mechanism::Disks => false,
         }
 }
 

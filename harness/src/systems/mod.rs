@@ -22,6 +22,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::siblings::{READS, READS_ARE_SETS};
+use squall_nemeses::disk::Rules;
 use squall_nemeses::{Capability, Mechanism};
 use squall_node::bugs::{Bug, Planted, Store};
 use squall_workloads::{Client, Function};
@@ -199,6 +200,15 @@ impl SystemPlan {
             SystemPlan::Quorum(settings) => settings.capabilities(),
             SystemPlan::Raft(settings) => settings.capabilities(),
             SystemPlan::Etcd(settings) => settings.capabilities(),
+        }
+    }
+
+    /// What it relies on where something is to become durable: ours on POSIX alone, etcd on file systems with a journal (it does not sync the
+    /// directory its data is created in).
+    pub fn disk_rules(&self) -> Rules {
+        match self {
+            SystemPlan::Quorum(_) | SystemPlan::Raft(_) => Rules::PosixStrict,
+            SystemPlan::Etcd(_) => Rules::Ext4Ordered,
         }
     }
 

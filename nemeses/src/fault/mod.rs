@@ -9,6 +9,7 @@
 
 pub mod clock;
 mod dice;
+pub mod disk;
 mod family;
 pub mod limits;
 pub mod member;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use self::clock::Clock;
 pub use self::dice::Dice;
+use self::disk::{Eio, Enospc, Fsync, LyingFsync, Power, SlowDisk, Torn};
 use self::family::Family;
 pub use self::family::{Asks, Scene};
 use self::limits::{Cpu, Fd, Memory};
@@ -62,6 +64,8 @@ pub enum Mechanism {
     Clocks,
     /// [`State::limits`]: proved by what a process of ours can get in the node's group, and by what the kernel shows.
     Limits,
+    /// [`State::disks`]: proved by the bytes of a probe file, and by what its operations come to.
+    Disks,
     /// [`State::removed`] and [`State::led_by`]: asked of the system itself, which may refuse; proved by what its leader shows.
     System,
 }
@@ -79,6 +83,13 @@ pub const FAULTS: &[FaultInfo] = &[
     limits::CPU,
     limits::MEMORY,
     limits::FD,
+    disk::POWER,
+    disk::TORN,
+    disk::FSYNC,
+    disk::EIO,
+    disk::ENOSPC,
+    disk::SLOW_DISK,
+    disk::LYING_FSYNC,
 ];
 
 /// One fault, as a plan has it.
@@ -107,6 +118,20 @@ pub enum Fault {
     Memory(Memory),
     /// Limit a node's file descriptors.
     Fd(Fd),
+    /// Cut the power of nodes.
+    Power(Power),
+    /// Cut the power of nodes in the midst of writes.
+    Torn(Torn),
+    /// Let a node's fsyncs fail.
+    Fsync(Fsync),
+    /// Let operations of a node's disk fail.
+    Eio(Eio),
+    /// Leave no room on a node's disk.
+    Enospc(Enospc),
+    /// Slow a node's disk down.
+    SlowDisk(SlowDisk),
+    /// Let a node's fsyncs succeed without doing anything.
+    LyingFsync(LyingFsync),
 }
 
 /// The beat of a fault that comes and goes while it is in force, in milliseconds.
@@ -156,6 +181,13 @@ impl Fault {
             Fault::Cpu(fault) => fault,
             Fault::Memory(fault) => fault,
             Fault::Fd(fault) => fault,
+            Fault::Power(fault) => fault,
+            Fault::Torn(fault) => fault,
+            Fault::Fsync(fault) => fault,
+            Fault::Eio(fault) => fault,
+            Fault::Enospc(fault) => fault,
+            Fault::SlowDisk(fault) => fault,
+            Fault::LyingFsync(fault) => fault,
         }
     }
 

@@ -29,6 +29,14 @@ pub struct Killed {
 /// # Errors
 /// If the kernel forbids the signal, or `/proc` cannot be read.
 pub fn kill(init_pid: u32, bound: Duration) -> Result<Killed> {
+    kill_and(init_pid, bound, || ())
+}
+
+/// The same, with something that has to be done between the signal and the end: a process that waits for its disk dies when the disk has answered.
+///
+/// # Errors
+/// As [`kill`].
+pub fn kill_and(init_pid: u32, bound: Duration, between: impl FnOnce()) -> Result<Killed> {
     let Some(init) = Pidfd::open(init_pid)? else {
         return Ok(Killed {
             ok: true,
@@ -40,6 +48,7 @@ pub fn kill(init_pid: u32, bound: Duration) -> Result<Killed> {
     let n_processes = processes_of(init_pid)?.len();
     let start = Instant::now();
     init.signal(Signal::KILL)?;
+    between();
     let ok = init.wait_until_dead(bound)?;
     Ok(Killed {
         ok,

@@ -10,7 +10,7 @@ pub mod kill;
 pub mod pause;
 mod table;
 
-pub use kill::{Killed, kill};
+pub use kill::{Killed, kill, kill_and};
 pub use pause::{Paused, is_paused, pause, resume};
 pub use table::processes_of;
 

@@ -27,7 +27,12 @@ impl Nemesis {
         let clocks = self.set_clocks(change)?;
         // Before the processes: whom the kernel is to kill must run, and who is started again needs its memory back.
         let mut proofs = self.change_limits(change).await?;
+        // Before the kills and restarts, too: who is to lose power leaves its probe's bytes, and who is started again needs its disk.
+        let (of_disks, doomed) = self.change_disks(change, after).await?;
+        proofs.extend(of_disks);
         proofs.extend(self.change_processes(change).await?);
+        proofs.extend(self.cut_power(doomed).await?);
+        self.expect_exits_of_restarted(change, after);
         self.limit_restarted(change, after).await?;
         Ok(Applied { links, clocks, proofs })
     }

@@ -100,6 +100,11 @@ impl Nemesis {
                 .into_iter()
                 .reduce(worse)
                 .map_or(json!({"ok": true, "reason": "its node is down"}), value),
+            Mechanism::Disks if !resolved.state.down.is_empty() => self.prove_power(world, resolved).await?,
+            Mechanism::Disks => proofs
+                .into_iter()
+                .reduce(worse)
+                .map_or(json!({"ok": true, "reason": "its node is down"}), value),
             Mechanism::System => {
                 drop(world);
                 // Nothing of ours is left in force. A cluster that takes nobody in is not alive, which the recovery shows: who does not vote

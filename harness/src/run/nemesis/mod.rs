@@ -18,6 +18,7 @@
 mod apply;
 mod beat;
 pub(crate) mod clocks;
+mod disks;
 mod heal;
 mod inject;
 mod limits;
@@ -29,7 +30,7 @@ mod trigger;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -58,6 +59,8 @@ pub(super) struct Nemesis {
     watch: Arc<Watch>,
     nodes: Vec<String>,
     world: Mutex<World>,
+    /// Tells the bytes of one probe of a disk from those of another.
+    stamp: AtomicU64,
     /// What nodes whose descriptors are limited had before.
     descriptors: std::sync::Mutex<BTreeMap<String, Descriptors>>,
 }
@@ -74,6 +77,7 @@ impl Nemesis {
             watch,
             nodes,
             world: Mutex::default(),
+            stamp: AtomicU64::new(0),
             descriptors: std::sync::Mutex::default(),
         })
     }
@@ -142,6 +146,10 @@ impl Nemesis {
                 Ok(())
             }
         }
+    }
+
+    fn next_stamp(&self) -> u64 {
+        self.stamp.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn show_in_force(&self, world: &World) {

@@ -15,13 +15,8 @@ impl Nemesis {
     pub(super) async fn change_processes(&self, change: &Change) -> Result<Vec<Proof>> {
         let mut proofs = Vec::new();
         for node in &change.kill {
-            let Some(init_pid) = self.cluster.target(node).init_pid else {
-                continue;
-            };
-            self.cluster.expect_exit(node);
-            let killed = blocking(move || Ok(process::kill(init_pid, SIGNAL_BOUND)?)).await?;
-            self.cluster.wait_gone(node, SIGNAL_BOUND).await?;
-            proofs.push(Proof::from(killed));
+            let power_stays = !change.cuts_of_power.contains_key(node);
+            proofs.extend(self.kill_node(node, power_stays).await?);
         }
         for node in &change.resume {
             proofs.extend(self.signal_node(node, process::resume).await?);
@@ -33,6 +28,26 @@ impl Nemesis {
             proofs.extend(self.signal_node(node, process::pause).await?);
         }
         Ok(proofs)
+    }
+
+    /// Kills a node, if it runs, and waits for its end. What its disk held of it is done if the power stays, and else never.
+    pub(super) async fn kill_node(&self, node: &str, power_stays: bool) -> Result<Option<Proof>> {
+        let Some(init_pid) = self.cluster.target(node).init_pid else {
+            return Ok(None);
+        };
+        self.cluster.expect_exit(node);
+        let disk = self.cluster.disk(node).cloned();
+        // A process that waits for an answer of its disk dies only with the answer (fuse(4)), but then before it can see it.
+        let answer = move || match disk {
+            Some(disk) if power_stays => {
+                disk.release();
+            }
+            Some(disk) => disk.turn_off(),
+            None => {}
+        };
+        let killed = blocking(move || Ok(process::kill_and(init_pid, SIGNAL_BOUND, answer)?)).await?;
+        self.cluster.wait_gone(node, SIGNAL_BOUND).await?;
+        Ok(Some(Proof::from(killed)))
     }
 
     async fn signal_node(&self, node: &str, act: fn(u32, Duration) -> squall_nemeses::Result<Paused>) -> Result<Option<Proof>> {

@@ -1,0 +1,118 @@
+//! Faults of disks end to end: proved by bytes, survived by what claims to survive them, and a lie that comes out.
+
+mod common;
+
+use std::fs;
+
+use common::{Squall, exit_code, sandbox_or_skip, skip};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// The program, if nodes can also have disks of ours.
+fn disks_or_skip() -> Option<Squall> {
+    let squall = sandbox_or_skip()?;
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        skip(&format!("no disk of ours can be mounted: {error}"));
+        return None;
+    }
+    Some(squall)
+}
+
+/// What the disk's probe said at each such stage of a kind of fault; all of them have to be proofs.
+fn said(squall: &Squall, kind: &str, stage: &str) -> Vec<String> {
+    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
+    let events = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let stages: Vec<Value> = events
+        .filter(|event| event["f"] == kind && event["value"]["stage"] == stage)
+        .collect();
+    assert!(!stages.is_empty(), "{kind} was never {stage}");
+    assert!(stages.iter().all(|event| event["value"]["probe"]["ok"] == true), "{stages:?}");
+    let said = stages.iter().filter_map(|event| event["value"]["probe"]["disk"]["said"].as_str());
+    said.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_was_acknowledged_survives_power_failures_and_torn_writes() {
+    let Some(squall) = disks_or_skip() else { return };
+    for system in ["quorum", "raft"] {
+        let run = squall.run(&["run", system, "--time", "9s", "--faults", "power,torn", "--seed", "2"]);
+        assert_eq!(exit_code(&run), 0, "{}", run.text());
+        for text in said(&squall, "power", "probed") {
+            assert_eq!(text, "synced bytes are there, bytes that were not synced are gone");
+        }
+        for text in said(&squall, "torn", "probed") {
+            assert!(text.starts_with("synced bytes are there"), "{text}");
+        }
+        said(&squall, "power", "healed");
+        let resolved: Value =
+            serde_json::from_str(&fs::read_to_string(squall.latest().join("resolved.json")).expect("it is written")).expect("it is JSON");
+        assert_eq!(resolved["disks"], "posix-strict");
+        assert!(squall.latest().join("nodes/n1/data/wal").is_file(), "the data is seen outside");
+        assert!(!squall.latest().join("disks").exists(), "and once only");
+    }
+}
+
+#[test]
+fn a_node_that_its_disk_fails_may_end_and_is_started_again() {
+    let Some(squall) = disks_or_skip() else { return };
+    let run = squall.run(&[
+        "run",
+        "raft",
+        "--time",
+        "12s",
+        "--faults",
+        "fsync,eio,enospc,slow-disk",
+        "--seed",
+        "3",
+    ]);
+    assert_eq!(exit_code(&run), 0, "{}", run.text());
+    assert!(
+        said(&squall, "fsync", "probed")
+            .iter()
+            .all(|text| text.contains("fsync fails (") && text.contains("fsync works"))
+    );
+    assert!(said(&squall, "eio", "probed").iter().all(|text| text.contains("fails (")));
+    assert!(said(&squall, "enospc", "probed").iter().all(|text| text.contains("append fails (")));
+    assert!(
+        said(&squall, "slow-disk", "probed")
+            .iter()
+            .all(|text| text.contains("a write took"))
+    );
+    for kind in ["fsync", "eio", "enospc", "slow-disk"] {
+        assert!(said(&squall, kind, "healed").iter().all(|text| !text.contains("fails")), "{kind}");
+    }
+    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
+    let ended = history
+        .lines()
+        .filter(|line| line.contains(r#""f":"exit""#) && line.contains("exit status"))
+        .count();
+    assert!(ended > 0, "no node ended by itself of a disk that failed it");
+}
+
+#[test]
+fn a_disk_that_lies_about_fsync_is_found_out() {
+    let Some(squall) = disks_or_skip() else { return };
+    let run = squall.run(&["run", "raft", "--time", "9s", "--faults", "lying-fsync", "--seed", "4"]);
+    assert_eq!(exit_code(&run), 1, "{}", run.text());
+    assert!(run.stdout.contains("INVALID"), "{}", run.text());
+    assert!(
+        said(&squall, "lying-fsync", "probed")
+            .iter()
+            .all(|text| text.ends_with("synced bytes are not durable"))
+    );
+}
+
+#[test]
+fn nothing_is_left_of_disks_when_the_controller_is_killed() {
+    let Some(squall) = disks_or_skip() else { return };
+    let mut run = squall.spawn(&["run", "quorum", "--time", "30s", "--faults", "torn,slow-disk", "--seed", "5"]);
+    let applied =
+        || fs::read_to_string(squall.latest().join("history.jsonl")).is_ok_and(|history| history.contains(r#""stage":"applied""#));
+    squall.wait_for("a fault in force", applied);
+    kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGKILL).expect("it runs");
+    run.wait().expect("it can be awaited");
+    squall.wait_for("the end of all processes", || squall.processes().is_empty());
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("it can be read");
+    assert!(!mounts.contains("fuse.squall"), "{mounts}");
+}

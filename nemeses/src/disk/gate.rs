@@ -1,0 +1,163 @@
+//! Operations that wait: for a moment, on a slow disk, or until somebody lets them go, where a trigger holds an fsync.
+//!
+//! No thread of the file system ever waits: what has to is put aside as a job, with its answer in it. So a held fsync of one file stops nothing but
+//! who asked for it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What is left to do of an operation.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// Holds fsyncs.
+#[derive(Default)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many more syncs pass before one is held; `None` while nobody holds any.
+    to_pass: Option<u64>,
+    held: Vec<Job>,
+    /// All syncs there have been.
+    seen: u64,
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds the `nth` sync from now (the next is the first) and every later one.
+    pub(super) fn hold(&self, nth: u64) {
+        self.state().to_pass = Some(nth.saturating_sub(1));
+    }
+
+    /// Whether a sync is held, waiting up to `bound` for one.
+    pub(super) fn wait_held(&self, bound: Duration) -> bool {
+        let waited = self.arrived.wait_timeout_while(self.state(), bound, |state| state.held.is_empty());
+        !waited.unwrap_or_else(PoisonError::into_inner).0.held.is_empty()
+    }
+
+    /// Lets go what is held and holds no more; says how many there were.
+    pub(super) fn release(&self) -> usize {
+        let held = self.take();
+        let n_held = held.len();
+        held.into_iter().for_each(|job| job());
+        n_held
+    }
+
+    /// Ends what is held without doing it, as a power cut does.
+    pub(super) fn abandon(&self) {
+        drop(self.take());
+    }
+
+    fn take(&self) -> Vec<Job> {
+        let mut state = self.state();
+        state.to_pass = None;
+        std::mem::take(&mut state.held)
+    }
+
+    /// How many syncs there have been.
+    pub(super) fn seen(&self) -> u64 {
+        self.state().seen
+    }
+
+    /// Does a sync, or puts it aside.
+    pub(super) fn pass(&self, job: Job) {
+        let mut state = self.state();
+        state.seen += 1;
+        match &mut state.to_pass {
+            Some(0) => {
+                state.held.push(job);
+                self.arrived.notify_all();
+            }
+            Some(left) => {
+                *left -= 1;
+                drop(state);
+                job();
+            }
+            None => {
+                drop(state);
+                job();
+            }
+        }
+    }
+}
+
+/// Does jobs later, in order of their hours.
+pub(super) struct Later(Sender<Due>);
+
+struct Due {
+    at: Instant,
+    number: u64,
+    job: Job,
+}
+
+impl Later {
+    /// Starts the thread that does them; it ends with the last handle.
+    pub(super) fn start() -> io::Result<Later> {
+        let (sender, receiver) = mpsc::channel::<Due>();
+        thread::Builder::new().name("disk-later".into()).spawn(move || {
+            let mut waiting: BinaryHeap<Reverse<Due>> = BinaryHeap::new();
+            let mut number = 0;
+            loop {
+                let until = waiting.peek().map_or(Duration::from_secs(3_600), |first| {
+                    first.0.at.saturating_duration_since(Instant::now())
+                });
+                match receiver.recv_timeout(until) {
+                    Ok(due) => {
+                        number += 1;
+                        waiting.push(Reverse(Due { number, ..due }));
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                while waiting.peek().is_some_and(|first| first.0.at <= Instant::now()) {
+                    if let Some(Reverse(due)) = waiting.pop() {
+                        (due.job)();
+                    }
+                }
+            }
+        })?;
+        Ok(Later(sender))
+    }
+
+    /// Does `job` after `delay`.
+    pub(super) fn after(&self, delay: Duration, job: Job) {
+        let due = Due {
+            at: Instant::now() + delay,
+            number: 0,
+            job,
+        };
+        // The thread lives as long as this handle.
+        let _ = self.0.send(due);
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Due) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}

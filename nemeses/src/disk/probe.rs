@@ -1,0 +1,338 @@
+//! What proves that a disk is in trouble, or well: a file of ours on it, and what becomes of its bytes and operations.
+//!
+//! The probe goes through the node's own mount, as the node does. It holds the mount's folder open, so that it can finish although the node dies of the
+//! trouble in the meantime.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Disk, Lost, Operation, SyncTrouble, Trouble};
+use crate::error::{Error, Result};
+
+/// Name of the probe file at the top of a node's data folder.
+pub const FILE: &str = ".squall-probe";
+/// Bytes of a record of the probe: one sector, which is never torn.
+const RECORD: usize = 512;
+/// Where bytes go that are never synced: another block than the record's.
+const VOLATILE_AT: u64 = 4_096;
+/// Where bytes go of which a sync is asked whether it is honest.
+const SYNCED_AT: u64 = 512;
+/// Attempts to see a disk that is not slow: another process may hold this one up.
+const ATTEMPTS: u32 = 20;
+
+/// What was seen of a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskReport {
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// The node.
+    pub node: String,
+    /// What was seen, in a line.
+    pub said: String,
+    /// What a power cut took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+    /// How long the cut or the operations took, in microseconds.
+    pub took_us: u64,
+}
+
+/// A probe of one node's disk.
+pub struct Probe {
+    node: String,
+    disk: Disk,
+    /// The mount's folder.
+    folder: File,
+    /// Tells this probe's bytes from those of earlier ones.
+    stamp: u64,
+}
+
+/// The bytes a probe left before a power cut.
+pub struct Left {
+    node: String,
+    disk: Disk,
+    stamp: u64,
+}
+
+impl Probe {
+    /// Opens the mounted folder of a node: its data folder as the process `init_pid` sees it.
+    ///
+    /// # Errors
+    /// If the node is gone.
+    pub fn open(node: &str, init_pid: u32, data: &Path, disk: &Disk, stamp: u64) -> Result<Probe> {
+        let seen = Path::new("/proc")
+            .join(init_pid.to_string())
+            .join("root")
+            .join(data.strip_prefix("/").unwrap_or(data));
+        let folder = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC)
+            .open(&seen);
+        Ok(Probe {
+            node: node.to_owned(),
+            disk: disk.clone(),
+            folder: folder.map_err(Error::system(format!("open the disk of {node}")))?,
+            stamp,
+        })
+    }
+
+    /// Proves that exactly this is wrong with the disk, and no longer what was before. The probe file must have been made while it was well, see
+    /// [`Probe::prepare`].
+    ///
+    /// # Errors
+    /// If the probe cannot be done at all.
+    pub fn prove(&self, trouble: &Trouble, before: &Trouble) -> Result<DiskReport> {
+        let began = Instant::now();
+        let mut said = Vec::new();
+        let mut ok = true;
+        // A disk that is slow and nothing else is timed and nothing else: every further operation would hold up the next fault.
+        let is_only_slow = trouble.delay_us > 0 && trouble.is_only_slow();
+        for check in checks(trouble).into_iter().filter(|_| !is_only_slow) {
+            let seen = number(self.operate(check.operation));
+            ok &= seen == check.expected;
+            said.push(format!("{} {}", check.operation.name(), outcome(seen)));
+        }
+        if !is_only_slow && syncs_can_be_judged(trouble) {
+            let is_durable = self.sync_is_honest()?;
+            ok &= is_durable == trouble.sync.is_none();
+            said.push(
+                if is_durable {
+                    "synced bytes are durable"
+                } else {
+                    "synced bytes are not durable"
+                }
+                .into(),
+            );
+        }
+        if trouble.delay_us > 0 && !trouble.broken.contains(&Operation::Write) {
+            let took = self.time_of_a_write()?;
+            ok &= took >= Duration::from_micros(trouble.delay_us);
+            said.push(format!("a write took {} us", took.as_micros()));
+        } else if before.delay_us > 0 && trouble.delay_us == 0 {
+            let mut fastest = Duration::MAX;
+            for _ in 0..ATTEMPTS {
+                fastest = fastest.min(self.time_of_a_write()?);
+            }
+            ok &= fastest < Duration::from_micros(before.delay_us);
+            said.push(format!("the fastest write took {} us", fastest.as_micros()));
+        }
+        Ok(self.report(ok, &said.join(", "), began))
+    }
+
+    /// Makes the probe file, durably, while the disk is well.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn prepare(&self) -> Result<()> {
+        let make = || -> io::Result<()> {
+            let file = self.file()?;
+            // All that is overwritten later exists then: a full disk lets nobody grow.
+            file.write_all_at(&self.record(), 0)?;
+            file.write_all_at(&self.record(), SYNCED_AT)?;
+            file.sync_all()?;
+            self.folder.sync_all()
+        };
+        make().map_err(Error::system(format!("write a probe on the disk of {}", self.node)))
+    }
+
+    /// Writes what a power cut has to take, and gives what it has to keep. Ends the use of the mount.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn leave(self) -> Result<Left> {
+        self.prepare()?;
+        let write = self.file().and_then(|file| {
+            file.set_len(VOLATILE_AT)?;
+            file.sync_all()?;
+            file.write_all_at(&record(!self.stamp), VOLATILE_AT)
+        });
+        write.map_err(Error::system(format!("write a probe on the disk of {}", self.node)))?;
+        Ok(Left {
+            stamp: self.stamp,
+            node: self.node,
+            disk: self.disk,
+        })
+    }
+
+    fn operate(&self, operation: Tried) -> io::Result<()> {
+        match operation {
+            Tried::Read => {
+                // Past the kernel's cache.
+                let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(self.path(FILE))?;
+                direct.read_at(&mut [0; RECORD], 0).map(drop)
+            }
+            Tried::Overwrite => self.file()?.write_all_at(&self.record(), 0),
+            Tried::Grow => {
+                let file = self.file()?;
+                file.write_all_at(&self.record(), file.metadata()?.len())
+            }
+            Tried::Sync => self.file()?.sync_all(),
+            Tried::Rename => {
+                let (from, to) = (self.path(FILE), self.path(&format!("{FILE}.renamed")));
+                fs::rename(&from, &to)?;
+                fs::rename(&to, &from)
+            }
+        }
+    }
+
+    /// Whether bytes that were synced would survive a power cut.
+    fn sync_is_honest(&self) -> Result<bool> {
+        // Other bytes than those that stand there.
+        let bytes = record(!self.stamp);
+        let sync = || -> io::Result<()> {
+            let file = self.file()?;
+            file.write_all_at(&bytes, SYNCED_AT)?;
+            file.sync_data()?;
+            // A sync of the node's may have come between the probe's renames.
+            self.folder.sync_all()
+        };
+        sync().map_err(Error::system(format!("sync a probe on the disk of {}", self.node)))?;
+        Ok(self
+            .disk
+            .durable_bytes(Path::new(FILE))?
+            .is_some_and(|durable| stands(&durable, SYNCED_AT, &bytes)))
+    }
+
+    fn time_of_a_write(&self) -> Result<Duration> {
+        let timed = || -> io::Result<Duration> {
+            let file = self.file()?;
+            let began = Instant::now();
+            file.write_all_at(&self.record(), 0)?;
+            Ok(began.elapsed())
+        };
+        timed().map_err(Error::system(format!("write a probe on the disk of {}", self.node)))
+    }
+
+    fn file(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.open(self.path(FILE))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string()).join(name)
+    }
+
+    fn record(&self) -> [u8; RECORD] {
+        record(self.stamp)
+    }
+
+    fn report(&self, ok: bool, said: &str, began: Instant) -> DiskReport {
+        DiskReport {
+            ok,
+            node: self.node.clone(),
+            said: said.to_owned(),
+            lost: None,
+            took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Left {
+    /// Cuts the power, and looks at what is left of the probe's bytes. `lies` says whether syncs did nothing before.
+    ///
+    /// # Errors
+    /// If the disk's store fails.
+    pub fn cut_power(self, cut: super::Cut, lies: bool) -> Result<DiskReport> {
+        let began = Instant::now();
+        let lost = self.disk.cut_power(cut)?;
+        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let bytes = self.disk.durable_bytes(Path::new(FILE))?.unwrap_or_default();
+        let kept = stands(&bytes, 0, &record(self.stamp));
+        let survived = stands(&bytes, VOLATILE_AT, &record(!self.stamp));
+        let may_survive = matches!(cut, super::Cut::Torn(_));
+        let said = format!(
+            "synced bytes are {}, bytes that were not synced are {}",
+            if kept { "there" } else { "gone" },
+            if survived { "there" } else { "gone" }
+        );
+        Ok(DiskReport {
+            // Where syncs lied nobody can say what a torn cut kept.
+            ok: (kept || lies) && (!survived || may_survive) && (!lies || may_survive || !kept),
+            node: self.node,
+            said,
+            lost: Some(lost),
+            took_us,
+        })
+    }
+}
+
+/// Whether a record stands at a place of a file.
+fn stands(bytes: &[u8], at: u64, record: &[u8; RECORD]) -> bool {
+    let at = usize::try_from(at).expect("places are small");
+    bytes.get(at..at + RECORD) == Some(&record[..])
+}
+
+fn record(stamp: u64) -> [u8; RECORD] {
+    let mut record = [0x5a; RECORD];
+    record[..8].copy_from_slice(&stamp.to_be_bytes());
+    record
+}
+
+/// What a probe tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    Read,
+    Overwrite,
+    Grow,
+    Sync,
+    Rename,
+}
+
+/// One thing tried, with the error number it has to end in.
+struct Check {
+    operation: Tried,
+    expected: Option<i32>,
+}
+
+impl Tried {
+    fn name(self) -> &'static str {
+        match self {
+            Tried::Read => "read",
+            Tried::Overwrite => "overwrite",
+            Tried::Grow => "append",
+            Tried::Sync => "fsync",
+            Tried::Rename => "rename",
+        }
+    }
+}
+
+/// What has to come of each operation where this is wrong with the disk, in the order in which they are tried.
+fn checks(trouble: &Trouble) -> Vec<Check> {
+    let broken = |operation: Operation| trouble.broken.contains(&operation).then_some(libc::EIO);
+    let write = broken(Operation::Write);
+    // An fsync that fails does so once for what was written before it.
+    let first_sync = broken(Operation::Sync).or((trouble.sync == Some(SyncTrouble::Fails) && write.is_none()).then_some(libc::EIO));
+    let no_room = trouble.full.then_some(libc::ENOSPC);
+    let check = |operation, expected| Check { operation, expected };
+    vec![
+        check(Tried::Read, broken(Operation::Read)),
+        check(Tried::Overwrite, write),
+        check(Tried::Sync, first_sync),
+        check(Tried::Sync, broken(Operation::Sync)),
+        check(Tried::Grow, write.or(no_room)),
+        check(Tried::Rename, broken(Operation::Names)),
+    ]
+}
+
+/// Whether a sync that succeeds can be had, and so be told from a lie.
+fn syncs_can_be_judged(trouble: &Trouble) -> bool {
+    trouble.sync != Some(SyncTrouble::Fails) && !trouble.broken.contains(&Operation::Sync) && !trouble.broken.contains(&Operation::Write)
+}
+
+fn number(done: io::Result<()>) -> Option<i32> {
+    done.err().map(|error| error.raw_os_error().unwrap_or(-1))
+}
+
+fn outcome(seen: Option<i32>) -> String {
+    match seen {
+        None => "works".into(),
+        Some(number) => format!("fails ({})", rustix::io::Errno::from_raw_os_error(number)),
+    }
+}

@@ -1,0 +1,229 @@
+//! A disk and its control: what is wrong with it, its power, held syncs; and the thread that serves its mount.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fuser::{Config, Session, SessionACL};
+
+use super::core::{Core, Lost, errno};
+use super::gate::{Gate, Job, Later};
+use super::requests::Requests;
+use super::rules::{Cut, Rules};
+use super::store::Store;
+use super::trouble::{Operation, SyncTrouble, Trouble};
+use crate::error::{Error, Result};
+
+/// Where writes wait that no sync has asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Caching {
+    /// With us: every write reaches the disk's log at once, and an error is that write's own.
+    #[default]
+    Through,
+    /// In the kernel, which loses them in a power cut as any kernel does. Small writes cost a tenth; a full disk shows at the next sync only, and a torn
+    /// cut can keep only what the kernel had written back.
+    Back,
+}
+
+/// A disk that can lose power.
+#[derive(Clone)]
+pub struct Disk(Arc<Shared>);
+
+/// A mount that is being served; it ends with the mount.
+pub struct Served {
+    thread: JoinHandle<io::Result<()>>,
+}
+
+pub(super) struct Shared {
+    core: Mutex<Core>,
+    trouble: Mutex<Trouble>,
+    /// Nothing is wrong: the trouble need not be looked at.
+    is_well: AtomicBool,
+    /// Counts power cuts. What a mount of an earlier age still asks for is not done.
+    age: AtomicU64,
+    /// Operations of the node that failed because of the trouble.
+    failures: AtomicU64,
+    gate: Gate,
+    later: Later,
+}
+
+impl Disk {
+    /// A disk whose bytes are in `objects` and whose names are mirrored in `mirror`, two folders of one file system. What stands in the mirror is its
+    /// first content.
+    ///
+    /// # Errors
+    /// If the folders cannot be had.
+    pub fn open(objects: &Path, mirror: &Path, rules: Rules) -> Result<Disk> {
+        let open = || -> io::Result<Shared> {
+            Ok(Shared {
+                core: Mutex::new(Core::open(Store::new(objects, mirror)?, rules)?),
+                trouble: Mutex::default(),
+                is_well: AtomicBool::new(true),
+                age: AtomicU64::new(0),
+                failures: AtomicU64::new(0),
+                gate: Gate::default(),
+                later: Later::start()?,
+            })
+        };
+        let shared = open().map_err(Error::system(format!("open a disk in {}", objects.display())))?;
+        Ok(Disk(Arc::new(shared)))
+    }
+
+    /// Serves a mounted device on a thread of its own until the mount is gone.
+    ///
+    /// # Errors
+    /// If the kernel and we do not understand each other.
+    pub fn serve(&self, device: OwnedFd, caching: Caching) -> Result<Served> {
+        let requests = Requests::new(Arc::clone(&self.0), caching);
+        let session = Session::from_fd(requests, device, SessionACL::All, Config::default()).map_err(Error::system("serve a disk"))?;
+        let thread = std::thread::Builder::new().name("disk".into()).spawn(move || session.run());
+        Ok(Served {
+            thread: thread.map_err(Error::system("start a disk's thread"))?,
+        })
+    }
+
+    /// Makes this wrong with the disk and nothing else. Its power is cut by [`Disk::cut_power`], not here.
+    pub fn set_trouble(&self, trouble: Trouble) {
+        self.0.core().lies = trouble.sync == Some(SyncTrouble::Lies);
+        let is_well = trouble == Trouble::default();
+        *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        self.0.is_well.store(is_well, Ordering::Release);
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        self.0.trouble().unwrap_or_default()
+    }
+
+    /// Ends every mount that is served now: whatever it still asks for fails with `EIO`, what is held as well, and nothing of it is done. What is not
+    /// durable stays until [`Disk::cut_power`].
+    pub fn turn_off(&self) {
+        let _core = self.0.core();
+        self.0.age.fetch_add(1, Ordering::AcqRel);
+        self.0.gate.abandon();
+    }
+
+    /// Cuts the power: what is not durable is lost, as far as `cut` says. Mounts that are served now answer `EIO` to everything from here on.
+    /// Whoever wrote must be dead already: a program does not outlive its machine.
+    ///
+    /// # Errors
+    /// If the backing store fails.
+    pub fn cut_power(&self, cut: Cut) -> Result<Lost> {
+        let mut core = self.0.core();
+        self.0.age.fetch_add(1, Ordering::AcqRel);
+        self.0.gate.abandon();
+        core.lose_power(cut).map_err(Error::system("take back what was not durable"))
+    }
+
+    /// Holds the `nth` fsync from now (1 is the next) and all after it, until [`Disk::release`].
+    pub fn hold_fsync(&self, nth: u64) {
+        self.0.gate.hold(nth);
+    }
+
+    /// Whether an fsync is held; waits up to `bound` for one.
+    pub fn wait_held(&self, bound: Duration) -> bool {
+        self.0.gate.wait_held(bound)
+    }
+
+    /// Lets held fsyncs do their work, and says how many they were.
+    pub fn release(&self) -> usize {
+        self.0.gate.release()
+    }
+
+    /// How many fsyncs the disk was asked for.
+    pub fn fsyncs(&self) -> u64 {
+        self.0.gate.seen()
+    }
+
+    /// How many operations of the node's processes failed because of what was wrong with the disk, since this was asked last.
+    pub fn take_failures(&self) -> u64 {
+        self.0.failures.swap(0, Ordering::AcqRel)
+    }
+
+    /// What a clean power cut would leave of a file, by its path below the mount; `None` if it would leave no such file.
+    ///
+    /// # Errors
+    /// If the backing store fails.
+    pub fn durable_bytes(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        let bytes = self.0.core().durable_bytes(path);
+        bytes.map_err(Error::system(format!("look up what is durable of {}", path.display())))
+    }
+}
+
+impl Served {
+    /// Whether the mount is gone.
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits until the mount is gone.
+    ///
+    /// # Errors
+    /// If it did not end by itself.
+    pub fn join(self) -> Result<()> {
+        match self.thread.join() {
+            // A mount that goes while a request is on its way is aborted.
+            Ok(Err(error)) if error.raw_os_error() == Some(libc::ECONNABORTED) => Ok(()),
+            Ok(ended) => ended.map_err(Error::system("serve a disk")),
+            Err(_) => Err(Error::Unusable("the thread of a disk panicked".into())),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn age(&self) -> u64 {
+        self.age.load(Ordering::Acquire)
+    }
+
+    /// The core, for a mount of this age.
+    pub(super) fn core_of(&self, age: u64) -> io::Result<MutexGuard<'_, Core>> {
+        let core = self.core();
+        // Under the lock: a power cut changes the age under it.
+        if self.age() == age { Ok(core) } else { Err(errno(libc::EIO)) }
+    }
+
+    /// What is wrong now; `None` if nothing is.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        if self.is_well.load(Ordering::Acquire) {
+            return None;
+        }
+        Some(self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Does an operation now, or later on a slow disk.
+    pub(super) fn schedule(&self, trouble: Option<&Trouble>, job: Job) {
+        match trouble.map_or(0, |trouble| trouble.delay_us) {
+            0 => job(),
+            delay_us => self.later.after(Duration::from_micros(delay_us), job),
+        }
+    }
+
+    /// Syncs, if nothing is wrong with that.
+    pub(super) fn sync(&self, age: u64, ino: u64, only_data: bool, of_node: bool) -> io::Result<()> {
+        let trouble = self.trouble().unwrap_or_default();
+        let mut core = self.core_of(age)?;
+        let broken = trouble.error(Operation::Sync, false).is_some();
+        if broken || (trouble.sync == Some(SyncTrouble::Fails) && core.fail_sync(ino)) {
+            self.count_failure(of_node);
+            return Err(errno(libc::EIO));
+        }
+        core.sync(ino, only_data)
+    }
+
+    pub(super) fn count_failure(&self, of_node: bool) {
+        self.failures.fetch_add(u64::from(of_node), Ordering::AcqRel);
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+}

@@ -1,0 +1,520 @@
+//! A node's disk: its power, and what its operations come to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::family::{Family, Scene, check_names};
+use super::{Asks, Dice, Fault, FaultInfo, Mechanism, Resolved};
+use crate::capability::Capability;
+use crate::disk::{Cut, Operation, SyncTrouble, Trouble};
+use crate::target::{Skipped, TargetChoice, unless_down};
+use crate::world::State;
+
+const LIFE: &[Capability] = &[Capability::Kill, Capability::Restart];
+
+pub(super) const POWER: FaultInfo = FaultInfo {
+    name: "power",
+    about: "power failure of one node, a majority or all: what was not fsynced is gone; the heal starts them again",
+    needs: LIFE,
+    nodes_min: 1,
+    mechanism: Mechanism::Disks,
+    draw: |dice| Fault::Power(Power { hits: Hits::draw(dice) }),
+};
+
+pub(super) const TORN: FaultInfo = FaultInfo {
+    name: "torn",
+    about: "power failure in the midst of an fsync: some sectors and names that were not durable survive, in any order",
+    needs: LIFE,
+    nodes_min: 1,
+    mechanism: Mechanism::Disks,
+    draw: |dice| {
+        Fault::Torn(Torn {
+            hits: Hits::draw(dice),
+            seed: u64::from(dice.card(u32::MAX)),
+        })
+    },
+};
+
+pub(super) const FSYNC: FaultInfo = FaultInfo {
+    name: "fsync",
+    about: "fsyncs fail once and drop what was written; a node that ends of it is started again by the heal",
+    needs: LIFE,
+    nodes_min: 1,
+    mechanism: Mechanism::Disks,
+    draw: |dice| Fault::Fsync(Fsync { target: dice.target() }),
+};
+
+pub(super) const EIO: FaultInfo = FaultInfo {
+    name: "eio",
+    about: "reads, writes, fsyncs or changes of names fail with EIO; a node that ends of it is started again by the heal",
+    needs: LIFE,
+    nodes_min: 1,
+    mechanism: Mechanism::Disks,
+    draw: |dice| {
+        const MOST: &[&[Operation]] = &[
+            &[Operation::Write],
+            &[Operation::Sync],
+            &[Operation::Write, Operation::Sync, Operation::Names],
+            &[Operation::Read, Operation::Write, Operation::Sync, Operation::Names],
+        ];
+        let operations = dice.one_of(MOST).unwrap_or(&[Operation::Write]);
+        Fault::Eio(Eio {
+            target: dice.target(),
+            operations: operations.iter().copied().collect(),
+        })
+    },
+};
+
+pub(super) const ENOSPC: FaultInfo = FaultInfo {
+    name: "enospc",
+    about: "no room on a node's disk; a node that ends of it is started again by the heal",
+    needs: LIFE,
+    nodes_min: 1,
+    mechanism: Mechanism::Disks,
+    draw: |dice| Fault::Enospc(Enospc { target: dice.target() }),
+};
+
+pub(super) const SLOW_DISK: FaultInfo = FaultInfo {
+    name: "slow-disk",
+    about: "every operation of a node's disk takes longer",
+    needs: &[],
+    nodes_min: 1,
+    mechanism: Mechanism::Disks,
+    // From a busy disk to one that misses election timeouts.
+    draw: |dice| {
+        Fault::SlowDisk(SlowDisk {
+            target: dice.target(),
+            delay_ms: dice.between(5, 200).into(),
+        })
+    },
+};
+
+pub(super) const LYING_FSYNC: FaultInfo = FaultInfo {
+    name: "lying-fsync",
+    about: "fsyncs of all nodes succeed and make nothing durable; it ends with a power failure of all of them",
+    needs: LIFE,
+    nodes_min: 1,
+    mechanism: Mechanism::Disks,
+    draw: |dice| Fault::LyingFsync(LyingFsync { order: dice.order() }),
+};
+
+impl FaultInfo {
+    /// Whether no honest system claims to survive it, so that it is injected only where it is asked for by its name.
+    #[must_use]
+    pub fn is_beyond_promises(&self) -> bool {
+        self.name == LYING_FSYNC.name
+    }
+}
+
+/// Whose power is cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Hits {
+    /// One node's.
+    One(TargetChoice),
+    /// A majority's: the first of an order.
+    Majority {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// Everyone's at once.
+    All,
+}
+
+/// Cuts the power: nothing survives that is not durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Power {
+    /// Whose.
+    pub hits: Hits,
+}
+
+/// Cuts the power in the midst of an fsync, if one comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Torn {
+    /// Whose.
+    pub hits: Hits,
+    /// Decides what survives; nodes are told apart by their names.
+    pub seed: u64,
+}
+
+/// Lets fsyncs fail once for what was written before them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fsync {
+    /// Whose.
+    pub target: TargetChoice,
+}
+
+/// Lets operations fail with `EIO`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Eio {
+    /// Whose.
+    pub target: TargetChoice,
+    /// Which; at least one.
+    pub operations: BTreeSet<Operation>,
+}
+
+/// Leaves no room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Enospc {
+    /// Whose.
+    pub target: TargetChoice,
+}
+
+/// Slows a disk down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowDisk {
+    /// Whose.
+    pub target: TargetChoice,
+    /// What every operation takes longer, in milliseconds; at least 1.
+    pub delay_ms: u64,
+}
+
+/// Lets fsyncs succeed without doing anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LyingFsync {
+    /// Whose: what a majority has is not lost with one disk, so usually all.
+    pub order: Vec<String>,
+}
+
+impl Hits {
+    /// Half of the cuts hit one node; a quarter each a majority and all.
+    fn draw(dice: &mut Dice<'_>) -> Hits {
+        match dice.card(4) {
+            0 => Hits::Majority { order: dice.order() },
+            1 => Hits::All,
+            _ => Hits::One(dice.target()),
+        }
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        match self {
+            Hits::One(target) => Some(target),
+            Hits::Majority { .. } | Hits::All => None,
+        }
+    }
+
+    fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        match self {
+            Hits::One(target) => check_names(target.names(), nodes),
+            Hits::All => Ok(()),
+            Hits::Majority { order } => {
+                check_names(order, nodes)?;
+                match order.len() == nodes.len() {
+                    true => Ok(()),
+                    false => Err(format!("`order` names {} of {} nodes", order.len(), nodes.len())),
+                }
+            }
+        }
+    }
+
+    /// Cuts the power of whoever is hit; at least one of them has to run.
+    fn resolve(&self, scene: &Scene<'_>, cut: impl Fn(&str) -> Cut) -> Result<Resolved, Skipped> {
+        let (nodes, one) = match self {
+            Hits::One(target) => {
+                let node = target.settle(scene.roles, unless_down(scene.now))?;
+                (vec![node.clone()], Some(node))
+            }
+            Hits::Majority { order } => (order[..order.len() / 2 + 1].to_vec(), None),
+            Hits::All => (scene.nodes.to_vec(), None),
+        };
+        if nodes.iter().all(|node| scene.now.down.contains(node)) {
+            return Err(Skipped("all of them are down already".into()));
+        }
+        let without_power = |node: &String| {
+            let trouble = Trouble {
+                power: Some(cut(node)),
+                ..Trouble::default()
+            };
+            (node.clone(), trouble)
+        };
+        Ok(Resolved {
+            node: one,
+            key: self.target().and_then(|target| target.key(scene.roles)),
+            state: State {
+                disks: nodes.iter().map(without_power).collect(),
+                down: nodes.into_iter().collect(),
+                ..State::default()
+            },
+        })
+    }
+}
+
+/// One chosen node that is up, with this wrong with its disk.
+fn troubled(target: &TargetChoice, scene: &Scene<'_>, trouble: Trouble) -> Result<Resolved, Skipped> {
+    // Two errors at once would hide which one a node met, and a node that ended of one cannot meet the other.
+    let fails = |node: &str| scene.now.disks.get(node).is_some_and(Trouble::may_end_a_node);
+    let has_trouble = |node: &str| (trouble.may_end_a_node() && fails(node)).then_some("failed by its disk already");
+    let node = target.settle(scene.roles, |node| unless_down(scene.now)(node).or_else(|| has_trouble(node)))?;
+    Ok(Resolved {
+        node: Some(node.clone()),
+        key: target.key(scene.roles),
+        state: State {
+            disks: BTreeMap::from([(node, trouble)]),
+            ..State::default()
+        },
+    })
+}
+
+impl Family for Power {
+    fn info(&self) -> &'static FaultInfo {
+        &POWER
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        self.hits.target()
+    }
+
+    fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        self.hits.validate(nodes)
+    }
+
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        self.hits.resolve(scene, |_| Cut::Clean)
+    }
+}
+
+impl Family for Torn {
+    fn info(&self) -> &'static FaultInfo {
+        &TORN
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        self.hits.target()
+    }
+
+    fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        self.hits.validate(nodes)
+    }
+
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        let place = |node: &str| scene.nodes.iter().position(|name| name == node).unwrap_or(0) as u64;
+        self.hits.resolve(scene, |node| Cut::Torn(self.seed.wrapping_add(place(node))))
+    }
+}
+
+impl Family for Fsync {
+    fn info(&self) -> &'static FaultInfo {
+        &FSYNC
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        Some(&self.target)
+    }
+
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        let trouble = Trouble {
+            sync: Some(SyncTrouble::Fails),
+            ..Trouble::default()
+        };
+        troubled(&self.target, scene, trouble)
+    }
+}
+
+impl Family for Eio {
+    fn info(&self) -> &'static FaultInfo {
+        &EIO
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        Some(&self.target)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self.operations.is_empty() {
+            true => Err("`operations` names none".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        let trouble = Trouble {
+            broken: self.operations.clone(),
+            ..Trouble::default()
+        };
+        troubled(&self.target, scene, trouble)
+    }
+}
+
+impl Family for Enospc {
+    fn info(&self) -> &'static FaultInfo {
+        &ENOSPC
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        Some(&self.target)
+    }
+
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        let trouble = Trouble {
+            full: true,
+            ..Trouble::default()
+        };
+        troubled(&self.target, scene, trouble)
+    }
+}
+
+impl Family for SlowDisk {
+    fn info(&self) -> &'static FaultInfo {
+        &SLOW_DISK
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        Some(&self.target)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self.delay_ms {
+            1..=60_000 => Ok(()),
+            delay => Err(format!("`delay_ms` is {delay}; it goes from 1 to 60000")),
+        }
+    }
+
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        let trouble = Trouble {
+            delay_us: self.delay_ms * 1_000,
+            ..Trouble::default()
+        };
+        troubled(&self.target, scene, trouble)
+    }
+}
+
+impl Family for LyingFsync {
+    fn info(&self) -> &'static FaultInfo {
+        &LYING_FSYNC
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        None
+    }
+
+    fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        check_names(&self.order, nodes)?;
+        match self.order.is_empty() {
+            true => Err("`order` names no node".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn asks(&self) -> Asks {
+        Asks::default()
+    }
+
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        let lies = Trouble {
+            sync: Some(SyncTrouble::Lies),
+            ..Trouble::default()
+        };
+        if self.order.iter().all(|node| scene.now.down.contains(node)) {
+            return Err(Skipped("all of them are down".into()));
+        }
+        let lies_already = |node: &String| scene.now.disks.get(node).is_some_and(|trouble| trouble.sync == lies.sync);
+        if self.order.iter().all(lies_already) {
+            return Err(Skipped("all of them lie already".into()));
+        }
+        Ok(Resolved {
+            node: None,
+            key: None,
+            state: State {
+                disks: self.order.iter().map(|node| (node.clone(), lies.clone())).collect(),
+                ..State::default()
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Roles;
+
+    fn nodes() -> Vec<String> {
+        ["n1", "n2", "n3"].map(String::from).to_vec()
+    }
+
+    fn any() -> TargetChoice {
+        TargetChoice::Any { order: nodes() }
+    }
+
+    fn resolved(fault: &dyn Family, now: &State) -> Result<Resolved, Skipped> {
+        let (nodes, roles) = (nodes(), Roles::default());
+        fault.resolve(&Scene {
+            nodes: &nodes,
+            now,
+            roles: &roles,
+        })
+    }
+
+    #[test]
+    fn a_cut_of_power_takes_one_a_majority_or_all_down_each_torn_in_its_own_way() {
+        let well = State::default();
+        let down = |hits: Hits| resolved(&Torn { hits, seed: 7 }, &well).unwrap().state;
+        assert_eq!(down(Hits::One(any())).down.len(), 1);
+        assert_eq!(down(Hits::Majority { order: nodes() }).down.len(), 2);
+        let all = down(Hits::All);
+        assert_eq!(all.down.len(), 3);
+        let cuts: Vec<Option<Cut>> = all.disks.values().map(|trouble| trouble.power).collect();
+        assert_eq!(cuts, [7, 8, 9].map(|seed| Some(Cut::Torn(seed))));
+        let nobody = resolved(&Power { hits: Hits::All }, &all).unwrap_err();
+        assert_eq!(nobody.to_string(), "all of them are down already");
+    }
+
+    #[test]
+    fn a_disk_fails_in_one_way_at_a_time_but_may_be_slow_beside() {
+        let slow = SlowDisk {
+            target: any(),
+            delay_ms: 5,
+        };
+        let full = Enospc { target: any() };
+        let now = resolved(&slow, &State::default()).unwrap().state;
+        assert_eq!(resolved(&full, &now).unwrap().node.as_deref(), Some("n1"));
+        let now = resolved(&full, &State::default()).unwrap().state;
+        assert_eq!(resolved(&Fsync { target: any() }, &now).unwrap().node.as_deref(), Some("n2"));
+        assert_eq!(resolved(&slow, &now).unwrap().node.as_deref(), Some("n1"));
+    }
+
+    #[test]
+    fn disks_that_lie_are_not_told_to_lie() {
+        let lie = LyingFsync { order: nodes() };
+        let now = resolved(&lie, &State::default()).unwrap().state;
+        assert_eq!(resolved(&lie, &now).unwrap_err().to_string(), "all of them lie already");
+    }
+
+    #[test]
+    fn only_a_lie_is_beyond_what_systems_promise() {
+        let beyond: Vec<&str> = crate::FAULTS
+            .iter()
+            .filter(|info| info.is_beyond_promises())
+            .map(|info| info.name)
+            .collect();
+        assert_eq!(beyond, ["lying-fsync"]);
+    }
+
+    #[test]
+    fn names_the_word_that_is_wrong() {
+        let check = |fault: &dyn Family, expected: &str| assert_eq!(fault.validate(&nodes()).unwrap_err(), expected);
+        let order = vec!["n1".to_owned()];
+        check(
+            &Power {
+                hits: Hits::Majority { order },
+            },
+            "`order` names 1 of 3 nodes",
+        );
+        check(&LyingFsync { order: vec![] }, "`order` names no node");
+        let nothing = Eio {
+            target: any(),
+            operations: BTreeSet::new(),
+        };
+        check(&nothing, "`operations` names none");
+        let target = TargetChoice::Node("n1".into());
+        check(&SlowDisk { target, delay_ms: 0 }, "`delay_ms` is 0; it goes from 1 to 60000");
+    }
+}
