@@ -28,6 +28,7 @@ mod capability;
 mod draw;
 mod error;
 mod fault;
+pub mod link;
 pub mod links;
 pub mod netlink;
 pub mod netns;
