@@ -38,6 +38,7 @@ pub mod probe;
 pub mod process;
 mod program;
 pub mod receipt;
+pub mod switch;
 mod target;
 pub mod world;
 
