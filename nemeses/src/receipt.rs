@@ -121,6 +121,9 @@ mod tests {
             links: Some(Applied {
                 back_end: BackEnd::Nftables,
                 n_cuts: 2,
+                n_bad: 0,
+                n_reset: 0,
+                seed: None,
                 duration_us: 310,
             }),
         };

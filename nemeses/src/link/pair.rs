@@ -53,7 +53,9 @@ impl FromStr for Pair {
     fn from_str(text: &str) -> Result<Pair, String> {
         match text.split_once('>') {
             Some((from, to)) if !from.is_empty() && !to.is_empty() && from != to && !to.contains('>') => Ok(Pair::new(from, to)),
-            _ => Err(format!("`{text}` is no link; write it as `n1>n2`, or `{CLIENTS}>n2`, with two different ends")),
+            _ => Err(format!(
+                "`{text}` is no link; write it as `n1>n2`, or `{CLIENTS}>n2`, with two different ends"
+            )),
         }
     }
 }

@@ -243,7 +243,16 @@ mod tests {
         };
         check(
             again,
-            &[(0, None), (9, None), (10, Some(15)), (14, Some(15)), (15, None), (17, None), (18, Some(23)), (23, None)],
+            &[
+                (0, None),
+                (9, None),
+                (10, Some(15)),
+                (14, Some(15)),
+                (15, None),
+                (17, None),
+                (18, Some(23)),
+                (23, None),
+            ],
         );
         let once = Gate { open_us: 0, ..again };
         check(once, &[(9, None), (10, Some(15)), (15, None), (18, None), (u64::MAX, None)]);

@@ -27,7 +27,9 @@ impl Quality {
         }
         if self.jitter_us > self.delay_us {
             let (jitter, delay) = (self.jitter_us, self.delay_us);
-            return Err(format!("`jitter_us` {jitter} is more than `delay_us` {delay}: no packet arrives before it was sent"));
+            return Err(format!(
+                "`jitter_us` {jitter} is more than `delay_us` {delay}: no packet arrives before it was sent"
+            ));
         }
         if self.cut_ports.contains(&0) {
             return Err("`cut_ports` has port 0, which nothing uses".into());
@@ -94,14 +96,23 @@ mod tests {
     fn takes_what_makes_sense() {
         check("{}", Ok(()));
         check(r#"{"delay_us":50000,"jitter_us":10000,"loss_ppm":1000000,"mtu":68}"#, Ok(()));
-        check(r#"{"flap":{"closed_us":1,"open_us":0},"rate":{"kbit_per_s":8,"queue_us":1}}"#, Ok(()));
+        check(
+            r#"{"flap":{"closed_us":1,"open_us":0},"rate":{"kbit_per_s":8,"queue_us":1}}"#,
+            Ok(()),
+        );
     }
 
     #[test]
     fn names_the_field_that_is_wrong() {
-        check(r#"{"loss_ppm":1000001}"#, Err("`loss_ppm` is 1000001; it must be from 0 to 1000000"));
+        check(
+            r#"{"loss_ppm":1000001}"#,
+            Err("`loss_ppm` is 1000001; it must be from 0 to 1000000"),
+        );
         check(r#"{"mtu":67}"#, Err("`mtu` is 67; it must be from 68 to 65535"));
-        check(r#"{"delay_us":60000001}"#, Err("`delay_us` is 60000001; it must be from 0 to 60000000"));
+        check(
+            r#"{"delay_us":60000001}"#,
+            Err("`delay_us` is 60000001; it must be from 0 to 60000000"),
+        );
         check(
             r#"{"delay_us":5,"jitter_us":6}"#,
             Err("`jitter_us` 6 is more than `delay_us` 5: no packet arrives before it was sent"),

@@ -68,8 +68,9 @@ impl Engine {
         self.log.packets()
     }
 
-    pub(super) fn capture(&mut self, capture: Option<Capture>) {
-        self.capture = capture;
+    /// Writes packets with another writer, or none, and returns the one before.
+    pub(super) fn capture(&mut self, capture: Option<Capture>) -> Option<Capture> {
+        std::mem::replace(&mut self.capture, capture)
     }
 
     pub(super) fn next_due_ns(&self) -> Option<u64> {
@@ -119,8 +120,7 @@ impl Engine {
         let way = Way { from, to, now_ns };
         let table = Arc::clone(&self.table);
         let quality = table.get(from, to);
-        if let Some(quality) = quality.filter(|quality| self.is_cut(quality, way, &layout)) {
-            debug_assert!(!quality.is_healthy());
+        if quality.is_some_and(|quality| self.is_cut(quality, way, layout.ports)) {
             return self.lose(way, &layout, (n_packets, bytes), Cause::Cut);
         }
         if let Some(resets) = self.flows.meet(frame, &layout, quality.is_some_and(|quality| quality.refuse)) {
@@ -143,16 +143,20 @@ impl Engine {
     /// Delivers what is due.
     pub(super) fn deliver_due(&mut self, now_ns: u64, out: &mut impl Deliver) {
         while let Some(held) = self.waiting.take_due(now_ns) {
-            let Some(layout) = packet::layout(&held.frame) else { continue };
             let way = Way {
                 from: held.from,
                 to: held.to,
                 now_ns,
             };
-            let size = wire_size(&held.frame, &layout);
+            // Damage may have left no packet to read.
+            let layout = packet::layout(&held.frame);
+            let size = layout.map_or((1, (held.frame.len() - VNET) as u64), |layout| wire_size(&held.frame, &layout));
+            let ports = layout.and_then(|layout| layout.ports);
             let table = Arc::clone(&self.table);
             // A cable that is cut loses what is in it.
-            let cut = table.get(held.from, held.to).is_some_and(|quality| self.is_cut(quality, way, &layout));
+            let cut = table
+                .get(held.from, held.to)
+                .is_some_and(|quality| self.is_cut(quality, way, ports));
             if cut {
                 self.count(way).lose(Cause::Cut, size.0);
             } else {
@@ -161,9 +165,9 @@ impl Engine {
         }
     }
 
-    fn is_cut(&mut self, quality: &Quality, way: Way, layout: &Layout) -> bool {
+    fn is_cut(&mut self, quality: &Quality, way: Way, ports: Option<(u16, u16)>) -> bool {
         let cut_port = |port: u16| quality.cut_ports.contains(&port);
-        let by_port = !quality.cut_ports.is_empty() && layout.ports.is_some_and(|(from, to)| cut_port(from) || cut_port(to));
+        let by_port = ports.is_some_and(|(from, to)| cut_port(from) || cut_port(to));
         by_port || self.line(way.from, way.to).is_shut(quality, way.now_ns)
     }
 

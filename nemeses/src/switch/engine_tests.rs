@@ -258,7 +258,11 @@ fn connections_are_reset_once_and_new_ones_live() {
     assert_eq!(bench.counts().lost, BTreeMap::from([(Cause::Reset, 1)]));
     bench.send(&tcp((4001, 80), 1, 0, flag::SYN, b""));
     assert_eq!(bench.pass(0).len(), 1);
-    assert_eq!(bench.turn(&Quality { resets: 2, ..once }), 2, "the old one is remembered until it is opened anew");
+    assert_eq!(
+        bench.turn(&Quality { resets: 2, ..once }),
+        2,
+        "the old one is remembered until it is opened anew"
+    );
 }
 
 #[test]
@@ -270,7 +274,10 @@ fn a_refusing_link_resets_until_it_is_healed() {
     let syn = tcp((4000, 80), 1, 0, flag::SYN, b"");
     bench.send(&syn);
     let arrived = bench.pass(0);
-    assert_eq!((arrived.len(), arrived[0][VNET + 16..VNET + 20].to_vec()), (1, ADDRESSES[0].octets().to_vec()));
+    assert_eq!(
+        (arrived.len(), arrived[0][VNET + 16..VNET + 20].to_vec()),
+        (1, ADDRESSES[0].octets().to_vec())
+    );
     bench.turn(&Quality::default());
     bench.send(&syn);
     assert_eq!(bench.pass(0), [syn]);

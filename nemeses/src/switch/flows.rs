@@ -171,7 +171,11 @@ mod tests {
         assert_eq!(meet(&mut flows, &tcp((4000, 80), 100, 500, flag::ACK, b"abc"), false), None);
         assert_eq!(meet(&mut flows, &udp((4000, 80), b"abc"), false), None);
         let (n_doomed, resets) = flows.doom(OTHER, ONE);
-        let seen: Vec<_> = resets.iter().map(read).map(|(to, segment)| (to, segment.sequence, segment.flags)).collect();
+        let seen: Vec<_> = resets
+            .iter()
+            .map(read)
+            .map(|(to, segment)| (to, segment.sequence, segment.flags))
+            .collect();
         assert_eq!((n_doomed, seen), (1, vec![(ONE, 500, flag::RST), (OTHER, 103, flag::RST)]));
     }
 

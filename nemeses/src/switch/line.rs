@@ -201,8 +201,9 @@ impl Line {
 fn after_gate(gate: Option<Gate>, since_ns: u64, now_ns: u64) -> u64 {
     let Some(gate) = gate else { return now_ns };
     let since_us = now_ns.saturating_sub(since_ns) / 1000;
-    gate.opens_at_us(since_us)
-        .map_or(now_ns, |opens_us| since_ns.saturating_add(opens_us.saturating_mul(1000)).max(now_ns + 1))
+    gate.opens_at_us(since_us).map_or(now_ns, |opens_us| {
+        since_ns.saturating_add(opens_us.saturating_mul(1000)).max(now_ns + 1)
+    })
 }
 
 #[cfg(test)]
@@ -366,7 +367,11 @@ mod tests {
             }
         });
         assert!(waits.max().unwrap() <= 20 * MS);
-        assert_eq!(self::dues(&[line(1).offer(&quality, 1500, 9 * MS)]), [9 * MS], "an idle link has a full bucket");
+        assert_eq!(
+            self::dues(&[line(1).offer(&quality, 1500, 9 * MS)]),
+            [9 * MS],
+            "an idle link has a full bucket"
+        );
     }
 
     #[test]
@@ -390,7 +395,10 @@ mod tests {
             flap: Some(gate),
             ..Quality::default()
         };
-        let shut: Vec<bool> = fates(1, &flapping, 10, MS).iter().map(|fate| *fate == Fate::Lost(Cause::Cut)).collect();
+        let shut: Vec<bool> = fates(1, &flapping, 10, MS)
+            .iter()
+            .map(|fate| *fate == Fate::Lost(Cause::Cut))
+            .collect();
         assert_eq!(shut, [false, true, true, false, false, false, true, true, false, false]);
         let stalled = Quality {
             stall: Some(gate),

@@ -78,7 +78,10 @@ mod tests {
         }
         let packets = log.packets();
         assert_eq!((packets.len(), packets[0].time_ns), (PACKETS_MAX, 3));
-        assert_eq!((packets[2].lost, packets[2].due_ns, packets[3].due_ns), (Some(Cause::Loss), None, Some(6)));
+        assert_eq!(
+            (packets[2].lost, packets[2].due_ns, packets[3].due_ns),
+            (Some(Cause::Loss), None, Some(6))
+        );
         assert_eq!(packets[0].ports, Some((1, 2)));
     }
 }

@@ -26,7 +26,7 @@ nix::ioctl_write_int_bad!(set_offload, libc::TUNSETOFFLOAD);
 ///
 /// # Errors
 /// If the device file cannot be opened (it is for root alone on some machines), or the kernel has no TUN or refuses.
-pub fn open(namespace: impl AsFd, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<OwnedFd> {
+pub(super) fn open(namespace: impl AsFd, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<OwnedFd> {
     netns::in_namespace(namespace, || {
         let device = open_device("eth0")?;
         let mut netlink = Netlink::open()?;
@@ -37,6 +37,14 @@ pub fn open(namespace: impl AsFd, address: Ipv4Addr, gateway: Ipv4Addr) -> Resul
         netlink.add_default_route(gateway, link)?;
         Ok(device)
     })?
+}
+
+/// Whether TUN devices can be had: opens the device file and makes one in a fresh network namespace.
+///
+/// # Errors
+/// Says what refuses; the caller says what to do about it.
+pub fn can_open() -> Result<()> {
+    netns::in_namespace(netns::new_namespace()?, || open_device("eth0").map(drop))?
 }
 
 /// Makes a device in the calling thread's network namespace; it is down. It goes with the last descriptor.
