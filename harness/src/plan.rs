@@ -6,7 +6,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use squall_nemeses::{Fault, FaultInfo};
+use squall_nemeses::{Dice, Fault, FaultInfo};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 use crate::systems::SystemPlan;
@@ -362,6 +362,11 @@ fn draw_schedule(seed: u64, system: &SystemPlan, timing: &Timing, faults: &[Stri
     let mut times = generator(seed, "schedule.times");
     let mut kinds = generator(seed, "schedule.kinds");
     let mut targets = generator(seed, "schedule.targets");
+    let mut dice = Dice {
+        nodes: &nodes,
+        capabilities: &capabilities,
+        rng: &mut targets,
+    };
     let mut round: Vec<&String> = Vec::new();
     (0..count)
         .map(|id| {
@@ -376,7 +381,7 @@ fn draw_schedule(seed: u64, system: &SystemPlan, timing: &Timing, faults: &[Stri
                 id,
                 at_ms,
                 for_ms,
-                fault: Fault::draw(kind, &nodes, &capabilities, &mut targets),
+                fault: Fault::draw(kind, &mut dice),
             }
         })
         .collect()

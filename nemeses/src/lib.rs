@@ -3,7 +3,7 @@
 //! ```text
 //!  plan                     run time                                             history
 //!  Fault::draw ─► Fault ─► resolve ─► State ─► World (union of all in force) ─► links, process ─► Receipt
-//!    fault.rs      target.rs            world.rs                                  probe ────────► Proof
+//!    fault/        target.rs            world.rs                                  probe ────────► Proof
 //! ```
 //!
 //! **The main decision: a desired state, and probes.** A fault is a state it asks for, under a number; the world is the union of
@@ -16,7 +16,7 @@
 //!
 //! Absent here: operations, histories, workloads, clocks that stamp, and chance at run time.
 //!
-//! - [`fault`](crate::Fault), `draw`, [`target`](crate::TargetChoice), [`world`]: what is wanted
+//! - [`fault`], one file per family, [`target`](crate::TargetChoice), [`world`]: what is wanted
 //! - [`partition`]: the shapes, pure
 //! - [`links`]: cuts by iptables, nftables or policy rules
 //! - [`process`]: kill, pause
@@ -25,9 +25,8 @@
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
 mod capability;
-mod draw;
 mod error;
-mod fault;
+pub mod fault;
 pub mod link;
 pub mod links;
 pub mod netlink;
@@ -45,7 +44,7 @@ pub mod world;
 
 pub use capability::Capability;
 pub use error::{Error, Result};
-pub use fault::{Asks, FAULTS, Fault, FaultInfo, Resolved, Shape};
+pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Mechanism, Resolved};
 pub use network::{KernelNetwork, Network, NetworkKind};
 pub use program::program_folders;
 pub use receipt::{Answered, Proof, Receipt};

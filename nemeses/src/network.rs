@@ -206,7 +206,7 @@ mod tests {
         for (pair, quality) in [
             (&nodes, slow.clone()),
             (&client, Quality::cut()),
-            (&nodes, Quality::cut().and(&slow)),
+            (&nodes, Quality::cut().with(&slow)),
         ] {
             assert!(kernel(pair, &quality).unwrap().contains(&pair.to_string()));
             assert_eq!(NetworkKind::Switch.refuses(pair, &quality), None);

@@ -21,8 +21,8 @@ pub struct Receipt {
     pub links: Option<Applied>,
 }
 
-/// What a fault's probes saw; `ok` only if all of them saw what they should.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a fault's probes saw; `ok` only if all of them saw what they should, and at least one looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     /// Whether everything is as it should be.
@@ -58,9 +58,7 @@ impl From<ProbeReport> for Proof {
         Proof {
             ok: report.ok,
             links: Some(report),
-            killed: None,
-            processes: None,
-            answered: None,
+            ..Proof::default()
         }
     }
 }
@@ -69,10 +67,8 @@ impl From<Killed> for Proof {
     fn from(killed: Killed) -> Proof {
         Proof {
             ok: killed.ok,
-            links: None,
             killed: Some(killed),
-            processes: None,
-            answered: None,
+            ..Proof::default()
         }
     }
 }
@@ -81,10 +77,8 @@ impl From<Paused> for Proof {
     fn from(paused: Paused) -> Proof {
         Proof {
             ok: paused.ok,
-            links: None,
-            killed: None,
             processes: Some(paused),
-            answered: None,
+            ..Proof::default()
         }
     }
 }
@@ -93,10 +87,8 @@ impl From<Answered> for Proof {
     fn from(answered: Answered) -> Proof {
         Proof {
             ok: answered.ok,
-            links: None,
-            killed: None,
-            processes: None,
             answered: Some(answered),
+            ..Proof::default()
         }
     }
 }

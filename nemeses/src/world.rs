@@ -2,6 +2,9 @@
 //!
 //! A fault never undoes itself. It adds what it asks for under its number; healing it takes that number away; and what is then still asked for is
 //! applied as a whole. So faults compose, a lost heal cannot leak, and healing everything is applying the default state.
+//!
+//! A state has one field per mechanism. How two faults that ask something of the same mechanism compose is the business of [`Compose`], which its
+//! type implements; what is to be done when a map of nodes or links goes from one state to another is [`differing`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +31,51 @@ pub struct State {
     /// The node that was to lead from the injection on. Nothing holds it there, and nothing is to be healed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub led_by: Option<String>,
+}
+
+/// What is asked of one mechanism. By default nothing: that is healthy.
+pub trait Compose: Default {
+    /// Asks for `other` as well. Whatever the order, nothing that was asked for becomes milder.
+    fn and(&mut self, other: &Self);
+}
+
+/// Whoever is named by one of them.
+impl<T: Ord + Clone> Compose for BTreeSet<T> {
+    fn and(&mut self, other: &Self) {
+        self.extend(other.iter().cloned());
+    }
+}
+
+/// Whoever is named by one of them, with what both ask for.
+impl<K: Ord + Clone, V: Compose> Compose for BTreeMap<K, V> {
+    fn and(&mut self, other: &Self) {
+        for (name, value) in other {
+            self.entry(name.clone()).or_default().and(value);
+        }
+    }
+}
+
+impl Compose for State {
+    fn and(&mut self, other: &State) {
+        self.cuts.and(&other.cuts);
+        self.paused.and(&other.paused);
+        self.down.and(&other.down);
+        self.removed.and(&other.removed);
+        // The last one asked has it.
+        self.led_by = other.led_by.clone().or(self.led_by.take());
+    }
+}
+
+/// Who is to be treated otherwise than `before`, and how; what is healthy again has the default.
+pub fn differing<K: Ord + Clone, V: Clone + Default + PartialEq>(now: &BTreeMap<K, V>, before: &BTreeMap<K, V>) -> BTreeMap<K, V> {
+    let healthy = V::default();
+    let names: BTreeSet<&K> = now.keys().chain(before.keys()).collect();
+    let of = |state: &BTreeMap<K, V>, name: &K| state.get(name).unwrap_or(&healthy).clone();
+    names
+        .into_iter()
+        .filter(|name| of(now, name) != of(before, name))
+        .map(|name| (name.clone(), of(now, name)))
+        .collect()
 }
 
 /// What to do to get from one state to another.
@@ -107,12 +155,7 @@ impl World {
     pub fn desired(&self) -> State {
         let mut desired = State::default();
         for state in self.active.values() {
-            desired.cuts.extend(state.cuts.iter().cloned());
-            desired.paused.extend(state.paused.iter().cloned());
-            desired.down.extend(state.down.iter().cloned());
-            desired.removed.extend(state.removed.iter().cloned());
-            // The last one asked has it.
-            desired.led_by = state.led_by.clone().or(desired.led_by);
+            desired.and(state);
         }
         desired
     }
@@ -221,6 +264,30 @@ mod tests {
         world.heal(1);
         let change = world.desired().change_from(&before);
         assert_eq!((change.add, change.transfer), (BTreeSet::from(["n2".into()]), None));
+    }
+
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    struct Slow(u32);
+
+    impl Compose for Slow {
+        fn and(&mut self, other: &Slow) {
+            self.0 = self.0.max(other.0);
+        }
+    }
+
+    #[test]
+    fn a_map_asks_of_each_node_what_any_fault_asks_of_it() {
+        let mut all = BTreeMap::from([("n1", Slow(3)), ("n2", Slow(1))]);
+        all.and(&BTreeMap::from([("n2", Slow(5)), ("n3", Slow(2))]));
+        assert_eq!(all, BTreeMap::from([("n1", Slow(3)), ("n2", Slow(5)), ("n3", Slow(2))]));
+    }
+
+    #[test]
+    fn only_who_is_treated_otherwise_changes_and_who_is_named_no_more_is_healthy() {
+        let before = BTreeMap::from([("n1", Slow(3)), ("n2", Slow(1)), ("n4", Slow(0))]);
+        let now = BTreeMap::from([("n1", Slow(3)), ("n3", Slow(2)), ("n5", Slow(0))]);
+        assert_eq!(differing(&now, &before), BTreeMap::from([("n2", Slow(0)), ("n3", Slow(2))]));
+        assert_eq!(differing(&now, &now), BTreeMap::new());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The schedule of a plan, played on a simulated cluster. The counterpart of `run/nemesis.rs`: the same resolution, the same stages.
+//! The schedule of a plan, played on a simulated cluster. The counterpart of `run/nemesis`: the same resolution, the same stages.
 //!
 //! A simulated fault cannot fail to bite, but the code that applies it can be wrong: its probe looks at the cluster, not at what was asked.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use squall_checker::history::mark::{FaultStage, Finding, Stage};
-use squall_nemeses::{Asks, Change, Fault, KeyRoles, Proof, Receipt, Resolved, Roles, State, World};
+use squall_nemeses::{Asks, Change, Fault, KeyRoles, Mechanism, Proof, Receipt, Resolved, Roles, State, World};
 use squall_node::members::NodeIndex;
 
 use super::members::Purpose;
@@ -62,10 +62,11 @@ impl<S: Store> Play<'_, S> {
         let change = self.nemesis.world.desired().change_from(&before);
         self.change(&change);
         self.nemesis.resolved.insert(place, resolved);
-        if is_asked(fault) {
+        // Only the system itself can do it.
+        if fault.mechanism() == Mechanism::System {
             return self.ask_system(Purpose::Inject(place), &change, INJECT_BOUND);
         }
-        let does_something = change != Change::default() || matches!(fault, Fault::Partition { .. });
+        let does_something = change != Change::default() || fault.mechanism() == Mechanism::Cuts;
         let probe = self.probe(does_something);
         self.applied(place, probe);
     }
@@ -122,7 +123,13 @@ impl<S: Store> Play<'_, S> {
                 self.call_at(self.cluster.now_ns() + injection.for_ms * NS_PER_MS, Timer::Heal(place));
             }
             // A cluster that takes nobody in is not alive, which is the judge's matter and no failure of ours.
-            (Purpose::Heal(place), _) => self.healed(place, json!({"ok": true, "proof": proofs.into_iter().next()})),
+            (Purpose::Heal(place), _) => {
+                let probe = match proofs.into_iter().next() {
+                    Some(proof) => json!({"ok": true, "proof": proof}),
+                    None => json!({"ok": true, "reason": "nothing is to be healed"}),
+                };
+                self.healed(place, probe);
+            }
             (Purpose::Undo, _) => {}
         }
         self.calm_down();
@@ -140,11 +147,10 @@ impl<S: Store> Play<'_, S> {
         self.nemesis.world.heal(id);
         self.nemesis.resolved.remove(&place);
         let change = self.nemesis.world.desired().change_from(&before);
-        match fault {
+        match fault.mechanism() {
             _ if !is_confirmed => self.ask_system(Purpose::Undo, &change, HEAL_BOUND),
-            Fault::Membership { .. } => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
-            Fault::Transfer { .. } => self.healed(place, json!({"ok": true, "reason": "nothing is to be healed"})),
-            Fault::Partition { .. } | Fault::Kill { .. } | Fault::Pause { .. } => {
+            Mechanism::System => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
+            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion => {
                 self.change(&change);
                 let probe = self.probe(true);
                 self.healed(place, probe);
@@ -254,11 +260,6 @@ impl<S: Store> Play<'_, S> {
     fn place_of(&self, name: &str) -> NodeIndex {
         self.store.members().index(name).expect("a valid plan names members only")
     }
-}
-
-/// Whether only the system itself can do it.
-fn is_asked(fault: &Fault) -> bool {
-    matches!(fault, Fault::Transfer { .. } | Fault::Membership { .. })
 }
 
 /// A stage with nothing but its number.

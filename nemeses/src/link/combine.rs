@@ -4,11 +4,18 @@
 //! which a link can have only one (bursts, gates) the worse one does. The rule does not care which fault came first.
 
 use super::quality::{Burst, Gate, Quality, Rate, Reorder, either_ppm};
+use crate::world::Compose;
+
+impl Compose for Quality {
+    fn and(&mut self, other: &Quality) {
+        *self = self.with(other);
+    }
+}
 
 impl Quality {
     /// Both at once.
     #[must_use]
-    pub fn and(&self, other: &Quality) -> Quality {
+    pub fn with(&self, other: &Quality) -> Quality {
         Quality {
             cut: self.cut || other.cut,
             cut_ports: self.cut_ports.union(&other.cut_ports).copied().collect(),
@@ -110,25 +117,25 @@ mod tests {
 
     #[test]
     fn a_healthy_link_changes_nothing() {
-        assert_eq!(bad(3).and(&Quality::default()), bad(3));
-        assert_eq!(Quality::default().and(&bad(3)), bad(3));
+        assert_eq!(bad(3).with(&Quality::default()), bad(3));
+        assert_eq!(Quality::default().with(&bad(3)), bad(3));
     }
 
     #[test]
     fn the_order_of_two_faults_does_not_matter() {
         for (one, other) in [(1, 2), (2, 1), (3, 9), (5, 5)] {
-            assert_eq!(bad(one).and(&bad(other)), bad(other).and(&bad(one)));
+            assert_eq!(bad(one).with(&bad(other)), bad(other).with(&bad(one)));
         }
     }
 
     #[test]
     fn two_are_worse_than_each() {
-        let both = bad(1).and(&bad(2));
+        let both = bad(1).with(&bad(2));
         assert_eq!((both.delay_us, both.jitter_us, both.resets), (30, 3, 3));
         assert_eq!((both.loss_ppm, both.duplicate_ppm), (280_000, 280_000), "0.1 + 0.2 - 0.02");
         assert_eq!((both.mtu, both.rate.unwrap().kbit_per_s), (Some(1001), 1000));
         assert_eq!((both.flap, both.stall, both.burst), (bad(2).flap, bad(2).stall, bad(2).burst));
         assert_eq!((both.reorder.unwrap().by_us, both.cut_ports.len()), (2, 2));
-        assert!(bad(8).and(&bad(1)).refuse && bad(1).and(&bad(9)).cut);
+        assert!(bad(8).with(&bad(1)).refuse && bad(1).with(&bad(9)).cut);
     }
 }

@@ -136,7 +136,7 @@ fn a_packet_on_its_way_is_lost_with_the_link_and_comes_early_when_the_delay_is_h
 
     bench.send(&datagram(2));
     bench.pass(MS);
-    bench.turn(&slow.and(&Quality::cut()));
+    bench.turn(&slow.with(&Quality::cut()));
     assert!(bench.pass(100 * MS).is_empty());
     bench.turn(&slow);
 

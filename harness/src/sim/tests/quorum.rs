@@ -1,6 +1,8 @@
 //! The quorum store under its plans.
 
-use squall_nemeses::{Fault, Shape, TargetChoice};
+use squall_nemeses::fault::partition::{Partition, Shape};
+use squall_nemeses::fault::process::{Kill, Pause};
+use squall_nemeses::{Fault, TargetChoice};
 
 use super::*;
 use crate::plan::{Injection, WorkloadPlan};
@@ -251,9 +253,9 @@ fn ended_at(report: &SimReport, node: &str) -> BTreeMap<Outcome, usize> {
 
 #[test]
 fn a_paused_node_answers_nobody_and_the_others_go_on() {
-    let plan = with_faults(vec![Fault::Pause {
+    let plan = with_faults(vec![Fault::Pause(Pause {
         target: TargetChoice::Node("n2".into()),
-    }]);
+    })]);
     let report = run(&plan);
     assert_eq!(verdict(&report), Verdict::Valid, "{}", said(&report));
     // What was asked of it waits and is done when it goes on, within the client's patience.
@@ -265,9 +267,9 @@ fn a_paused_node_answers_nobody_and_the_others_go_on() {
 
 #[test]
 fn a_node_that_nobody_hears_gets_no_quorum_and_the_others_do() {
-    let plan = with_faults(vec![Fault::Partition {
+    let plan = with_faults(vec![Fault::Partition(Partition {
         shape: Shape::OneWay { muted: vec!["n2".into()] },
-    }]);
+    })]);
     let report = run(&plan);
     assert_eq!(verdict(&report), Verdict::Valid, "{}", said(&report));
     let (muted, others) = (ended_at(&report, "n2"), ended_at(&report, "n1"));
@@ -281,7 +283,7 @@ fn a_node_that_nobody_hears_gets_no_quorum_and_the_others_do() {
 #[test]
 fn two_faults_on_one_node_are_both_seen_to_bite() {
     let target = || TargetChoice::Node("n3".into());
-    let pause_and_kill = vec![Fault::Pause { target: target() }, Fault::Kill { target: target() }];
+    let pause_and_kill = vec![Fault::Pause(Pause { target: target() }), Fault::Kill(Kill { target: target() })];
     let report = run(&with_faults(pause_and_kill));
     assert_eq!(verdict(&report), Verdict::Valid, "{}", said(&report));
 }

@@ -1,0 +1,26 @@
+//! One change of the world, applied: mechanism by mechanism, in the order in which they depend on each other.
+
+use anyhow::Result;
+use squall_nemeses::{Change, Proof, links};
+
+use super::Nemesis;
+
+/// What applying a change came to.
+pub(super) struct Applied {
+    /// The change of the links, if there was one.
+    pub(super) links: Option<links::Applied>,
+    /// What was seen of every other mechanism that changed. Links are proved by whoever asked for them, as a whole.
+    pub(super) proofs: Vec<Proof>,
+}
+
+impl Nemesis {
+    /// Applies all of a change but what only the system can do.
+    pub(super) async fn apply(&self, change: &Change) -> Result<Applied> {
+        let links = match &change.cuts {
+            Some(cuts) => Some(self.apply_links(cuts.clone()).await?),
+            None => None,
+        };
+        let proofs = self.change_processes(change).await?;
+        Ok(Applied { links, proofs })
+    }
+}

@@ -1,0 +1,114 @@
+//! The end of a fault: what it asked for is taken away, what others ask for stays, and both are seen.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use squall_checker::history::mark::Stage;
+use squall_nemeses::partition::Cuts;
+use squall_nemeses::{Mechanism, Resolved, State, World};
+use tokio::sync::MutexGuard;
+use tracing::info;
+
+use super::Nemesis;
+use super::inject::worse;
+use super::stages::{Fill, stage, value};
+use crate::plan::Injection;
+use crate::run::members::HEAL_BOUND;
+
+/// How long a restarted node is asked for its incarnation. It may be held up by another fault; then its process alone is the proof.
+const ANSWER_BOUND: Duration = Duration::from_secs(2);
+
+impl Nemesis {
+    /// Takes every fault away that is still in force, and proves it.
+    ///
+    /// # Errors
+    /// When a mechanism fails.
+    pub(in crate::run) async fn heal_all(&self) -> Result<()> {
+        let mut world = self.world.lock().await;
+        let before = world.desired();
+        let active: Vec<u64> = world.active().collect();
+        world.heal_all();
+        if active.is_empty() {
+            return Ok(());
+        }
+        let change = State::default().change_from(&before);
+        let mut proofs = self.apply(&change).await?.proofs;
+        proofs.push(self.prove_links(Cuts::new()).await?);
+        // What the system does not do in time is the judge's matter: its nodes will not be ready.
+        self.ask_system(&change, HEAL_BOUND).await;
+        let ok = proofs.iter().all(|proof| proof.ok);
+        self.network.faults_in_force.store(0, Ordering::Relaxed);
+        for id in active {
+            self.pen
+                .fault("heal-all", stage(id, Stage::Healed).probe(&json!({"ok": ok, "proofs": proofs})));
+        }
+        Ok(())
+    }
+
+    /// Takes back what the system was asked for and did not confirm. The history has it as skipped, so nothing is said of its end.
+    pub(super) async fn undo(&self, id: u64) {
+        let mut world = self.world.lock().await;
+        let before = world.desired();
+        if world.heal(id).is_some() {
+            let change = world.desired().change_from(&before);
+            drop(world);
+            self.ask_system(&change, HEAL_BOUND).await;
+        }
+    }
+
+    pub(super) async fn heal(&self, injection: &Injection, resolved: &Resolved) -> Result<()> {
+        let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
+        let mut world = self.world.lock().await;
+        self.count_drops(mechanism).await?;
+        self.pen.fault(kind, stage(id, Stage::HealAsked));
+        let before = world.desired();
+        if world.heal(id).is_none() {
+            return Ok(()); // healed with all others meanwhile
+        }
+        let after = world.desired();
+        self.show_in_force(&world);
+        let change = after.change_from(&before);
+        let proofs = self.apply(&change).await?.proofs;
+        let probe = match mechanism {
+            Mechanism::Cuts => value(self.prove_links(after.cuts).await?),
+            // Continued by nobody: it was killed meanwhile, or another pause still holds it.
+            Mechanism::Motion => proofs
+                .into_iter()
+                .reduce(worse)
+                .map_or(json!({"ok": true, "reason": "not paused by this fault any more"}), value),
+            Mechanism::Life => {
+                let node = resolved.node.as_deref().unwrap_or_default();
+                self.prove_return(world, node).await
+            }
+            Mechanism::System => {
+                drop(world);
+                // Nothing of ours is left in force. A cluster that takes nobody in is not alive, which the recovery shows: who does not vote
+                // is not ready.
+                match self.ask_system(&change, HEAL_BOUND).await.into_iter().next() {
+                    Some(proof) => json!({"ok": true, "proof": proof}),
+                    None => json!({"ok": true, "reason": "nothing is to be healed"}),
+                }
+            }
+        };
+        info!(%probe, "healed");
+        self.pen.fault(kind, stage(id, Stage::Healed).probe(&probe));
+        Ok(())
+    }
+
+    /// The process is back; if the system counts its starts and answers, it says so itself. The world is let go: an answer may take long.
+    async fn prove_return(&self, world: MutexGuard<'_, World>, node: &str) -> Value {
+        let still_down = world.desired().down.contains(node);
+        drop(world);
+        if still_down {
+            return json!({"ok": true, "reason": "another fault keeps it down"});
+        }
+        // That its program runs again was seen when it was launched. It may be gone by now: by itself, which is a finding of its own, or
+        // by the next fault. What is left to ask is whether it is a new process, if the system can tell.
+        let status = self.cluster.ask_ready(node, ANSWER_BOUND).await;
+        let incarnation = status.ok().and_then(|status| status.incarnation);
+        let is_new = self.cluster.saw_incarnation(node, incarnation);
+        json!({"ok": is_new, "launched": true, "incarnation": incarnation})
+    }
+}

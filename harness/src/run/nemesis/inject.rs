@@ -1,0 +1,90 @@
+//! The beginning of a fault: resolved, applied, and seen to bite.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use squall_checker::history::mark::Stage;
+use squall_nemeses::{Mechanism, Proof, Receipt, Resolved};
+use tracing::info;
+
+use super::Nemesis;
+use super::stages::{Fill, skipped, stage, value};
+use crate::plan::Injection;
+use crate::run::members::INJECT_BOUND;
+
+/// What came of an attempt to inject a fault.
+pub(super) enum Injected {
+    /// Nothing was done.
+    Not,
+    /// It is in force.
+    As(Box<Resolved>),
+    /// The system was asked and did not confirm it; it may come to be in force.
+    Perhaps,
+}
+
+impl Nemesis {
+    pub(super) async fn inject(&self, injection: &Injection) -> Result<Injected> {
+        let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
+        let mut world = self.world.lock().await;
+        self.count_drops(mechanism).await?;
+        self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
+        let resolved = match self.resolve(&injection.fault, &world).await {
+            Ok(resolved) => resolved,
+            Err(why) => return Ok(self.skip(injection, why, Injected::Not)),
+        };
+        let before = world.desired();
+        world.inject(id, resolved.state.clone());
+        let after = world.desired();
+        self.show_in_force(&world);
+
+        let change = after.change_from(&before);
+        let applied = self.apply(&change).await?;
+        let mut proofs = applied.proofs;
+        if mechanism == Mechanism::System {
+            // The world is let go: an answer may take an election.
+            drop(world);
+            proofs = self.ask_system(&change, INJECT_BOUND).await;
+            if let Some(why) = proofs.iter().find_map(unanswered) {
+                return Ok(self.skip(injection, why, Injected::Perhaps));
+            }
+        }
+        self.pen.fault(
+            kind,
+            stage(id, Stage::Applied).resolved(&Receipt {
+                resolved: resolved.clone(),
+                links: applied.links,
+            }),
+        );
+        if mechanism == Mechanism::Cuts {
+            proofs.push(self.prove_links(after.cuts.clone()).await?);
+        }
+        let probe = judge(proofs);
+        info!(%probe, "probed");
+        self.pen.fault(kind, stage(id, Stage::Probed).probe(&probe));
+        Ok(Injected::As(Box::new(resolved)))
+    }
+
+    fn skip(&self, injection: &Injection, why: String, injected: Injected) -> Injected {
+        info!(why, "skipped");
+        self.pen.fault(injection.fault.kind(), skipped(injection.id, why));
+        injected
+    }
+}
+
+/// The worst of the proofs. A fault that changed nothing (its node was down already) proved nothing.
+fn judge(proofs: Vec<Proof>) -> Value {
+    proofs
+        .into_iter()
+        .reduce(worse)
+        .map_or(json!({"ok": false, "reason": "nothing changed"}), value)
+}
+
+/// The one that is not as it should be.
+pub(super) fn worse(one: Proof, other: Proof) -> Proof {
+    if one.ok { other } else { one }
+}
+
+/// What the system said instead of doing what it was asked for.
+fn unanswered(proof: &Proof) -> Option<String> {
+    let answered = proof.answered.as_ref().filter(|answered| !answered.ok)?;
+    Some(format!("{}; undone when its time is over, in case it happens later", answered.said))
+}

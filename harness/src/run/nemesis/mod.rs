@@ -1,0 +1,124 @@
+//! The nemesis: plays the schedule, proves each injection and each heal, and records every stage.
+//!
+//! One lock holds the desired state of the world; whoever changes it applies the change and proves it before letting go, so stages of
+//! different faults never interleave half-done.
+//!
+//! - this file: the schedule, each injection from its hour to its heal
+//! - [`roles`]: who is hit, settled when a fault is due
+//! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
+//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`process`], and what the system is asked for (`run/members.rs`)
+//! - [`stages`]: what goes into the history
+//!
+//! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
+//! [`inject`] and in [`heal`].
+
+mod apply;
+mod heal;
+mod inject;
+mod links;
+mod process;
+mod roles;
+mod stages;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use squall_nemeses::World;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{Instrument, info_span};
+
+use self::inject::Injected;
+use super::binding::Activity;
+use super::freeze::{self, FrozenNode};
+use super::network::Network;
+use crate::cluster::Cluster;
+use crate::plan::Injection;
+use crate::record::Pen;
+
+/// Injects and heals faults, and records their stages.
+pub(super) struct Nemesis {
+    cluster: Arc<Cluster>,
+    network: Arc<Network>,
+    pen: Pen,
+    activity: Arc<Activity>,
+    nodes: Vec<String>,
+    world: Mutex<World>,
+}
+
+impl Nemesis {
+    /// A nemesis that has done nothing yet.
+    pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, activity: Arc<Activity>) -> Arc<Nemesis> {
+        let nodes = cluster.members().iter().map(|member| member.id.clone()).collect();
+        Arc::new(Nemesis {
+            cluster,
+            network,
+            pen,
+            activity,
+            nodes,
+            world: Mutex::default(),
+        })
+    }
+
+    /// The nodes it torments.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Plays the whole schedule. Dropping the future leaves faults in force: call [`Nemesis::heal_all`] afterwards, always.
+    ///
+    /// # Errors
+    /// When a mechanism fails; a fault that does not bite is no error but a probe that says so.
+    pub(super) async fn play(self: &Arc<Self>, schedule: &[Injection], began: Instant) -> Result<()> {
+        let mut lives = JoinSet::new();
+        for injection in schedule {
+            let span = info_span!("fault", id = injection.id, kind = injection.fault.kind());
+            lives.spawn(Arc::clone(self).live(injection.clone(), began).instrument(span));
+        }
+        while let Some(life) = lives.join_next().await {
+            life.context("a fault's task")??;
+        }
+        Ok(())
+    }
+
+    /// Freezes all nodes, with the faults in force as they are. The schedule must not be played any more.
+    pub(super) async fn freeze_all(&self) -> Vec<FrozenNode> {
+        // Whatever was just being injected or healed ends first, so that nothing is resumed afterwards.
+        let _world = self.world.lock().await;
+        freeze::freeze_all(&self.cluster, &self.pen).await
+    }
+
+    /// One injection from its hour to its heal.
+    async fn live(self: Arc<Self>, injection: Injection, began: Instant) -> Result<()> {
+        tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
+        let injected = self.inject(&injection).await?;
+        if matches!(injected, Injected::Not) {
+            return Ok(());
+        }
+        tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms + injection.for_ms)).await;
+        match injected {
+            Injected::Not => Ok(()),
+            Injected::As(resolved) => self.heal(&injection, &resolved).await,
+            Injected::Perhaps => {
+                self.undo(injection.id).await;
+                Ok(())
+            }
+        }
+    }
+
+    fn show_in_force(&self, world: &World) {
+        self.network.faults_in_force.store(world.active().count() as u64, Ordering::Relaxed);
+    }
+}
+
+/// Runs blocking work off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) if panic.is_panic() => bail!("a fault's mechanism panicked"),
+        Err(error) => Err(anyhow!(error)),
+    }
+}

@@ -1,0 +1,65 @@
+//! Who is hit: settled when a fault is due, from what the nodes that run say.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use squall_nemeses::{Asks, Fault, KeyRoles, Resolved, Roles, World};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Nemesis;
+
+/// How long all nodes together are asked who leads or who holds a key.
+const ROLES_BOUND: Duration = Duration::from_millis(500);
+
+impl Nemesis {
+    /// What a fault comes to now, or why it hits nobody.
+    pub(super) async fn resolve(&self, fault: &Fault, world: &World) -> Result<Resolved, String> {
+        let mut now = world.desired();
+        now.down
+            .extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
+        let roles = self.find_roles(fault.asks(), &now.down).await;
+        fault.resolve(&self.nodes, &now, &roles).map_err(|skipped| skipped.to_string())
+    }
+
+    async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
+        let key = asks.key_pick.and_then(|pick| self.activity.pick(pick));
+        let mut questions = JoinSet::new();
+        for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {
+            let (system, member, key) = (Arc::clone(self.cluster.system()), member.clone(), key.clone());
+            questions.spawn(async move {
+                let leads = if asks.leader {
+                    system.is_leader(&member).await.ok().flatten().unwrap_or(false)
+                } else {
+                    false
+                };
+                let replicas = match &key {
+                    Some(key) => system.replicas(&member, key).await.ok().flatten(),
+                    None => None,
+                };
+                (member.id, leads, replicas)
+            });
+        }
+        let mut roles = Roles::default();
+        let deadline = Instant::now() + ROLES_BOUND;
+        while let Ok(Some(answer)) = tokio::time::timeout_at(deadline, questions.join_next()).await {
+            let Ok((node, leads, replicas)) = answer else { continue };
+            if leads {
+                roles.leader = Some(node);
+            }
+            if let (Some(key), Some(replicas)) = (&key, replicas) {
+                roles.key = Some(KeyRoles {
+                    key: key.to_string(),
+                    coordinator: None,
+                    replicas,
+                });
+            }
+            let key_known = roles.key.is_some() || key.is_none();
+            if key_known && (roles.leader.is_some() || !asks.leader) {
+                break;
+            }
+        }
+        roles
+    }
+}

@@ -1,0 +1,60 @@
+//! The chance in faults, all of it spent when the plan is drawn.
+
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng, RngExt};
+
+use crate::capability::Capability;
+use crate::target::TargetChoice;
+
+/// What faults are drawn from: the nodes, what the system can do, and a generator.
+pub struct Dice<'a> {
+    /// All nodes.
+    pub nodes: &'a [String],
+    /// What the system can do: a role that it cannot name is not drawn.
+    pub capabilities: &'a [Capability],
+    /// Where the chance comes from.
+    pub rng: &'a mut dyn Rng,
+}
+
+impl Dice<'_> {
+    /// Whether the system can do, or tell, something.
+    pub(super) fn can(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
+
+    /// All nodes in a drawn order.
+    pub(super) fn order(&mut self) -> Vec<String> {
+        let mut order = self.nodes.to_vec();
+        order.shuffle(&mut self.rng);
+        order
+    }
+
+    /// Any key in use.
+    pub(super) fn key_pick(&mut self) -> u32 {
+        self.rng.random_range(0..1 << 16)
+    }
+
+    /// One of so many cards.
+    pub(super) fn card(&mut self, of: u32) -> u32 {
+        self.rng.random_range(0..of)
+    }
+
+    /// One of these.
+    pub(super) fn one_of<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
+        choices.choose(&mut self.rng).copied()
+    }
+
+    /// Half of the draws go to a role if the system has any: that is where the promises are kept.
+    pub(super) fn target(&mut self) -> TargetChoice {
+        let order = self.order();
+        let key_pick = self.key_pick();
+        let to_a_role = self.rng.random_bool(0.5);
+        if to_a_role && self.can(Capability::Leader) {
+            TargetChoice::Leader
+        } else if to_a_role && self.can(Capability::Replicas) {
+            TargetChoice::Coordinator { key_pick, order }
+        } else {
+            TargetChoice::Any { order }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What every kind of fault can do, and the checks that all of them share.
+
+use std::collections::BTreeSet;
+
+use super::{FaultInfo, Resolved};
+use crate::target::{KeyRoles, Roles, Skipped, TargetChoice};
+use crate::world::State;
+
+/// What the harness must find out before a fault can be resolved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// Who leads.
+    pub leader: bool,
+    /// Who serves the key at this place, modulo their number, of those in use.
+    pub key_pick: Option<u32>,
+}
+
+/// What a fault is resolved against.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// All nodes.
+    pub nodes: &'a [String],
+    /// The state of the world, with nodes that are down for other reasons added.
+    pub now: &'a State,
+    /// What was found out because the fault asked for it.
+    pub roles: &'a Roles,
+}
+
+/// One kind of fault. What is the same for all that hit one chosen node is given.
+pub(super) trait Family {
+    /// What is known of the kind.
+    fn info(&self) -> &'static FaultInfo;
+
+    /// The choice of the node it hits, if it hits one.
+    fn target(&self) -> Option<&TargetChoice>;
+
+    /// Settles who is hit, and what is asked of the world.
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped>;
+
+    /// Checks what a person wrote; names the word at fault.
+    fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        check_names(self.target().map_or(&[], TargetChoice::names), nodes)
+    }
+
+    /// What must be known before it can be resolved.
+    fn asks(&self) -> Asks {
+        self.target().map_or_else(Asks::default, TargetChoice::asks)
+    }
+}
+
+impl TargetChoice {
+    /// What must be known before the choice can be settled.
+    pub(super) fn asks(&self) -> Asks {
+        match self {
+            TargetChoice::Leader => Asks {
+                leader: true,
+                key_pick: None,
+            },
+            TargetChoice::Coordinator { key_pick, .. } => Asks {
+                leader: false,
+                key_pick: Some(*key_pick),
+            },
+            TargetChoice::Node(_) | TargetChoice::Any { .. } => Asks::default(),
+        }
+    }
+
+    /// The key whose servers are hit, if that is how the node is chosen.
+    pub(super) fn key(&self, roles: &Roles) -> Option<KeyRoles> {
+        self.asks().key_pick.and_then(|_| roles.key.clone())
+    }
+}
+
+/// Refuses names of nodes that do not exist or stand there twice.
+pub(super) fn check_names(names: &[String], nodes: &[String]) -> Result<(), String> {
+    if let Some(stranger) = names.iter().find(|name| !nodes.contains(name)) {
+        return Err(format!("there is no node `{stranger}`; there are {}", nodes.join(", ")));
+    }
+    let different: BTreeSet<&String> = names.iter().collect();
+    if different.len() != names.len() {
+        return Err(format!("a node is named twice in {}", names.join(", ")));
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The faults there are: what a plan says, and what it comes to at run time.
+//!
+//! A [`Fault`] is drawn when the plan is, with everything left to chance decided then: who comes first in an order, which shape. What is left open is
+//! only who plays a role, and [`Fault::resolve`] settles that without chance.
+//!
+//! **A family of faults is one file here.** It holds a type per kind, which is what a plan says of it, its `FaultInfo`, and the trait
+//! `Family`. This file knows of it by a variant of [`Fault`], an arm of [`Fault::family`] and a line of [`FAULTS`]. What a kind asks for is a part of the
+//! [`State`] of the world, called its [`Mechanism`]: kinds of the same mechanism are applied, proved and healed by the same code.
+
+mod dice;
+mod family;
+pub mod member;
+pub mod partition;
+pub mod process;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::dice::Dice;
+use self::family::Family;
+pub use self::family::{Asks, Scene};
+use self::member::{Membership, Transfer};
+use self::partition::Partition;
+use self::process::{Kill, Pause};
+use crate::capability::Capability;
+use crate::target::{KeyRoles, Roles, Skipped};
+use crate::world::State;
+
+/// What is known of a kind of fault.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultInfo {
+    /// The name that flags and plans use.
+    pub name: &'static str,
+    /// One line for people.
+    pub about: &'static str,
+    /// What the system must be able to do.
+    pub needs: &'static [Capability],
+    /// Fewest nodes of a cluster that it can be done to.
+    pub nodes_min: u32,
+    /// Which part of the world it asks something of.
+    pub mechanism: Mechanism,
+    /// Draws one, using roles only if the system can name who plays them.
+    pub draw: fn(&mut Dice<'_>) -> Fault,
+}
+
+/// A part of the world, and with it how something asked of it is applied, proved and healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mechanism {
+    /// [`State::cuts`]: proved by datagrams over every pair of nodes.
+    Cuts,
+    /// [`State::down`]: proved by the end of the node's processes, and by their return.
+    Life,
+    /// [`State::paused`]: proved by the states of the node's threads.
+    Motion,
+    /// [`State::removed`] and [`State::led_by`]: asked of the system itself, which may refuse; proved by what its leader shows.
+    System,
+}
+
+/// Every kind of fault.
+pub const FAULTS: &[FaultInfo] = &[
+    partition::PARTITION,
+    process::KILL,
+    process::PAUSE,
+    member::TRANSFER,
+    member::MEMBERSHIP,
+];
+
+/// One fault, as a plan has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fault {
+    /// Cut links between nodes, silently.
+    Partition(Partition),
+    /// Kill a node's processes.
+    Kill(Kill),
+    /// Stop a node's processes.
+    Pause(Pause),
+    /// Hand the leadership over.
+    Transfer(Transfer),
+    /// Take a node out of the members.
+    Membership(Membership),
+}
+
+/// What a fault came to: enough to inject exactly this again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolved {
+    /// The one node that was chosen, if the fault chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The key whose servers are hit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyRoles>,
+    /// What the fault asks of the world.
+    pub state: State,
+}
+
+impl Fault {
+    /// Draws a fault of a kind of [`FAULTS`].
+    ///
+    /// # Panics
+    /// If there is no such kind: look it up first.
+    pub fn draw(kind: &str, dice: &mut Dice<'_>) -> Fault {
+        let info = FAULTS.iter().find(|info| info.name == kind);
+        (info.unwrap_or_else(|| panic!("`{kind}` is no kind of fault")).draw)(dice)
+    }
+
+    fn family(&self) -> &dyn Family {
+        match self {
+            Fault::Partition(fault) => fault,
+            Fault::Kill(fault) => fault,
+            Fault::Pause(fault) => fault,
+            Fault::Transfer(fault) => fault,
+            Fault::Membership(fault) => fault,
+        }
+    }
+
+    /// What is known of its kind, one of [`FAULTS`].
+    #[must_use]
+    pub fn info(&self) -> &'static FaultInfo {
+        self.family().info()
+    }
+
+    /// Its kind's name.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.info().name
+    }
+
+    /// Which part of the world it asks something of.
+    #[must_use]
+    pub fn mechanism(&self) -> Mechanism {
+        self.info().mechanism
+    }
+
+    /// Checks a fault that a person wrote.
+    ///
+    /// # Errors
+    /// Names the word at fault.
+    pub fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        self.family().validate(nodes)
+    }
+
+    /// What must be known before it can be resolved.
+    #[must_use]
+    pub fn asks(&self) -> Asks {
+        self.family().asks()
+    }
+
+    /// Settles who is hit. `now` is the state of the world, with nodes that are down for other reasons added; `roles` answers [`Fault::asks`].
+    ///
+    /// # Errors
+    /// If nobody can be hit now.
+    pub fn resolve(&self, nodes: &[String], now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
+        self.family().resolve(&Scene { nodes, now, roles })
+    }
+}

@@ -1,0 +1,174 @@
+//! Cut links: who does not hear whom. The shapes themselves are drawn by [`crate::partition`].
+
+use serde::{Deserialize, Serialize};
+
+use super::family::{Asks, Family, Scene, check_names};
+use super::{Dice, Fault, FaultInfo, Mechanism, Resolved};
+use crate::capability::Capability;
+use crate::partition::{self, Cuts};
+use crate::target::{Skipped, TargetChoice, first_fit, no_key, unless_down};
+use crate::world::State;
+
+pub(super) const PARTITION: FaultInfo = FaultInfo {
+    name: "partition",
+    about: "cut links between nodes: halves, majorities ring, bridge, one way, one node, a coordinator from its replicas",
+    needs: &[],
+    nodes_min: 2,
+    mechanism: Mechanism::Cuts,
+    draw: |dice| Fault::Partition(Partition { shape: Shape::draw(dice) }),
+};
+
+/// Cuts links between nodes, silently.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// Which.
+    pub shape: Shape,
+}
+
+/// Which links a partition cuts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Shape {
+    /// The first half of the nodes and the rest.
+    Halves {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// Every node sees a majority, no two the same.
+    MajoritiesRing {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// Two halves joined by the first node alone.
+    Bridge {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// Some nodes are not heard by the others, but hear them.
+    OneWay {
+        /// The nodes that are not heard.
+        muted: Vec<String>,
+    },
+    /// One node alone.
+    IsolateOne {
+        /// Which.
+        target: TargetChoice,
+    },
+    /// The coordinator of a key in use, cut from a majority of the key's replicas.
+    CutCoordinator {
+        /// As in [`TargetChoice::Coordinator`].
+        key_pick: u32,
+        /// Who coordinates where every node may, and which replicas are lost first.
+        order: Vec<String>,
+    },
+}
+
+impl Shape {
+    /// One node alone is what happens most in practice, so it gets two cards of seven.
+    fn draw(dice: &mut Dice<'_>) -> Shape {
+        let order = dice.order();
+        // Two nodes have no ring and no bridge.
+        let many = dice.nodes.len() > 2;
+        match dice.card(7) {
+            0 => Shape::Halves { order },
+            1 if many => Shape::MajoritiesRing { order },
+            2 if many => Shape::Bridge { order },
+            3 => Shape::OneWay {
+                muted: draw_muted(order, dice),
+            },
+            4 if dice.can(Capability::Replicas) => Shape::CutCoordinator {
+                key_pick: dice.key_pick(),
+                order,
+            },
+            _ => Shape::IsolateOne { target: dice.target() },
+        }
+    }
+}
+
+/// A node that is not heard, one that hears nobody, or a half: the asymmetries that cost most.
+fn draw_muted(order: Vec<String>, dice: &mut Dice<'_>) -> Vec<String> {
+    let n = order.len();
+    let n_muted = dice.one_of(&[1, n.saturating_sub(1), n / 2]).unwrap_or(1).max(1);
+    order.into_iter().take(n_muted).collect()
+}
+
+impl Family for Partition {
+    fn info(&self) -> &'static FaultInfo {
+        &PARTITION
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        match &self.shape {
+            Shape::IsolateOne { target } => Some(target),
+            _ => None,
+        }
+    }
+
+    fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        match &self.shape {
+            Shape::IsolateOne { target } => check_names(target.names(), nodes),
+            Shape::OneWay { muted } if muted.is_empty() => Err("`muted` names no node".into()),
+            Shape::OneWay { muted } => check_names(muted, nodes),
+            Shape::Halves { order } | Shape::MajoritiesRing { order } | Shape::Bridge { order } | Shape::CutCoordinator { order, .. } => {
+                check_names(order, nodes)?;
+                if order.len() != nodes.len() {
+                    return Err(format!("`order` names {} of {} nodes", order.len(), nodes.len()));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn asks(&self) -> Asks {
+        match &self.shape {
+            Shape::IsolateOne { target } => target.asks(),
+            Shape::CutCoordinator { key_pick, .. } => Asks {
+                leader: false,
+                key_pick: Some(*key_pick),
+            },
+            _ => Asks::default(),
+        }
+    }
+
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        let Scene { nodes, now, roles } = *scene;
+        let mut node = None;
+        let mut key = None;
+        let cuts = match &self.shape {
+            Shape::Halves { order } => partition::halves(order),
+            Shape::MajoritiesRing { order } => partition::majorities_ring(order),
+            Shape::Bridge { order } => partition::bridge(order),
+            Shape::OneWay { muted } => partition::one_way(muted, nodes),
+            Shape::IsolateOne { target } => {
+                let alone = target.settle(roles, unless_down(now))?;
+                let cuts = partition::isolate(&alone, nodes);
+                node = Some(alone);
+                cuts
+            }
+            Shape::CutCoordinator { order, .. } => {
+                let served = roles.key.as_ref().ok_or_else(no_key)?;
+                let coordinator = served.coordinator.clone().map_or_else(|| first_fit(order, unless_down(now)), Ok)?;
+                let mut replicas = served.replicas.clone();
+                replicas.sort_by_key(|replica| order.iter().position(|ordered| ordered == replica));
+                let cuts = partition::cut_coordinator(&coordinator, &replicas);
+                node = Some(coordinator);
+                key = Some(served.clone());
+                cuts
+            }
+        };
+        // What the harness observed may name strangers; a cut must not.
+        let cuts: Cuts = cuts
+            .into_iter()
+            .filter(|(from, to)| nodes.contains(from) && nodes.contains(to))
+            .collect();
+        if cuts.is_empty() {
+            return Err(Skipped(format!("this shape cuts nothing between {} nodes", nodes.len())));
+        }
+        Ok(Resolved {
+            node,
+            key,
+            state: State { cuts, ..State::default() },
+        })
+    }
+}

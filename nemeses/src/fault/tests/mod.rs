@@ -1,0 +1,8 @@
+//! Tests of all kinds of faults together.
+
+mod draws;
+mod rules;
+
+fn nodes(n: usize) -> Vec<String> {
+    (1..=n).map(|number| format!("n{number}")).collect()
+}

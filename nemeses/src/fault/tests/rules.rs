@@ -1,0 +1,165 @@
+//! What a plan may say, and what it comes to.
+
+use std::collections::BTreeSet;
+
+use super::nodes;
+use crate::fault::partition::{Partition, Shape};
+use crate::fault::process::{Kill, Pause};
+use crate::fault::{Asks, Fault};
+use crate::partition;
+use crate::target::{KeyRoles, Roles, TargetChoice};
+use crate::world::State;
+
+fn served(coordinator: Option<&str>) -> Roles {
+    let key = KeyRoles {
+        key: "k3".into(),
+        coordinator: coordinator.map(Into::into),
+        replicas: nodes(3),
+    };
+    Roles {
+        leader: Some("n2".into()),
+        key: Some(key),
+    }
+}
+
+fn pause_any() -> Fault {
+    Fault::Pause(Pause {
+        target: TargetChoice::Any { order: nodes(3) },
+    })
+}
+
+#[test]
+fn is_written_with_the_kind_outside() {
+    let fault = Fault::Partition(Partition {
+        shape: Shape::OneWay { muted: vec!["n3".into()] },
+    });
+    let text = serde_json::to_string(&fault).unwrap();
+    assert_eq!(text, r#"{"partition":{"shape":{"one-way":{"muted":["n3"]}}}}"#);
+    assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), fault);
+    assert_eq!(
+        serde_json::to_string(&Fault::Kill(Kill {
+            target: TargetChoice::Leader
+        }))
+        .unwrap(),
+        r#"{"kill":{"target":"leader"}}"#
+    );
+    let typo = r#"{"kill":{"target":{"any":{"ordre":["n1"]}}}}"#;
+    assert!(serde_json::from_str::<Fault>(typo).unwrap_err().to_string().contains("ordre"));
+}
+
+#[test]
+fn takes_the_first_node_that_is_up() {
+    let now = State {
+        down: BTreeSet::from(["n1".into()]),
+        paused: BTreeSet::from(["n2".into()]),
+        ..State::default()
+    };
+    let resolved = pause_any().resolve(&nodes(3), &now, &Roles::default()).unwrap();
+    assert_eq!(
+        serde_json::to_string(&resolved).unwrap(),
+        r#"{"node":"n3","state":{"paused":["n3"]}}"#
+    );
+    let kill = Fault::Kill(Kill {
+        target: TargetChoice::Any { order: nodes(3) },
+    });
+    assert_eq!(
+        kill.resolve(&nodes(3), &now, &Roles::default()).unwrap().node.as_deref(),
+        Some("n2"),
+        "a paused node can be killed"
+    );
+}
+
+#[test]
+fn says_why_nobody_was_hit() {
+    let all_down = State {
+        down: nodes(3).into_iter().collect(),
+        ..State::default()
+    };
+    let skipped = |fault: Fault, roles: &Roles| fault.resolve(&nodes(3), &all_down, roles).unwrap_err().to_string();
+    assert_eq!(
+        skipped(pause_any(), &Roles::default()),
+        "no node can be hit: the first, n1, is down already"
+    );
+    assert_eq!(
+        skipped(
+            Fault::Kill(Kill {
+                target: TargetChoice::Node("n2".into())
+            }),
+            &Roles::default()
+        ),
+        "node n2 is down already"
+    );
+    assert_eq!(
+        skipped(
+            Fault::Kill(Kill {
+                target: TargetChoice::Leader
+            }),
+            &Roles::default()
+        ),
+        "no node takes itself for the leader"
+    );
+    let coordinator = TargetChoice::Coordinator {
+        key_pick: 1,
+        order: nodes(3),
+    };
+    assert_eq!(
+        skipped(Fault::Kill(Kill { target: coordinator }), &Roles::default()),
+        "no key is in use yet"
+    );
+    assert_eq!(
+        skipped(
+            Fault::Kill(Kill {
+                target: TargetChoice::Leader
+            }),
+            &served(None)
+        ),
+        "leader n2 is down already"
+    );
+}
+
+#[test]
+fn the_order_decides_who_coordinates_and_which_replicas_are_lost() {
+    let order = ["n5", "n3", "n1", "n2", "n4"].map(String::from).to_vec();
+    let fault = Fault::Partition(Partition {
+        shape: Shape::CutCoordinator { key_pick: 9, order },
+    });
+    assert_eq!(
+        fault.asks(),
+        Asks {
+            leader: false,
+            key_pick: Some(9)
+        }
+    );
+    let free = fault.resolve(&nodes(5), &State::default(), &served(None)).unwrap();
+    assert_eq!(
+        (free.node.as_deref(), &free.state.cuts),
+        (Some("n5"), &partition::cut_coordinator("n5", &["n3", "n1", "n2"].map(String::from)))
+    );
+    let fixed = fault.resolve(&nodes(5), &State::default(), &served(Some("n1"))).unwrap();
+    assert_eq!(
+        fixed.state.cuts,
+        partition::cut_coordinator("n1", &["n3", "n1", "n2"].map(String::from))
+    );
+    assert_eq!(fixed.key.unwrap().key, "k3");
+}
+
+#[test]
+fn names_the_word_that_is_wrong() {
+    let check = |fault: &str, expected: &str| {
+        let fault: Fault = serde_json::from_str(fault).unwrap();
+        assert_eq!(fault.validate(&nodes(3)).unwrap_err(), expected);
+    };
+    check(
+        r#"{"kill":{"target":{"node":"n9"}}}"#,
+        "there is no node `n9`; there are n1, n2, n3",
+    );
+    check(
+        r#"{"pause":{"target":{"any":{"order":["n1","n1"]}}}}"#,
+        "a node is named twice in n1, n1",
+    );
+    check(
+        r#"{"partition":{"shape":{"halves":{"order":["n1","n2"]}}}}"#,
+        "`order` names 2 of 3 nodes",
+    );
+    check(r#"{"partition":{"shape":{"one-way":{"muted":[]}}}}"#, "`muted` names no node");
+}
