@@ -25,6 +25,7 @@
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
 mod capability;
+pub mod effect;
 mod error;
 pub mod fault;
 pub mod link;
