@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
         "nemeses",
         &[],
         &[
+            "divan",
             "insta",
             "libc",
             "nix",
