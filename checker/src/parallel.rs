@@ -1,6 +1,6 @@
 //! Work spread over threads such that the spreading can never be seen in the answer.
 //!
-//! [`map`] is all there is: each item is worked on alone, by a function that sees nothing but the item, and the results stand in the
+//! [`map`] is nearly all there is ([`both`] is it for two different things): each item is worked on alone, by a function that sees nothing but the item, and the results stand in the
 //! items' order. Which thread took which item, and when, reaches nobody; the same items give the same results on one thread and on
 //! seven. This is the only file of the checker that starts threads. The one not taken is a shared pool: it would be a state of the whole
 //! program, and starting a thread costs some 20 µs where the work that is worth a thread takes milliseconds.
@@ -41,6 +41,22 @@ pub fn map<T: Sync, R: Send>(items: &[T], threads: usize, weight: impl Fn(&T) ->
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// The results of two functions that see nothing of each other, at once if there may be `threads` of at least two.
+///
+/// # Panics
+/// If one of them panics, with the same panic.
+pub fn both<A, B: Send>(threads: usize, one: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> (A, B) {
+    if threads < 2 {
+        let one = one();
+        return (one, other());
+    }
+    thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        (one, other.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -77,6 +93,20 @@ mod tests {
         let threads = map(&[1, 2, 3], 3, |_| 0, work);
         let different: BTreeSet<String> = threads.iter().map(|id| format!("{id:?}")).collect();
         assert_eq!(different.len(), 3);
+    }
+
+    #[test]
+    fn both_are_done_whatever_the_threads() {
+        for threads in [0, 1, 2, 7] {
+            assert_eq!(both(threads, || "one", || 2), ("one", 2));
+            let caught = std::panic::catch_unwind(|| both(threads, || 1, || assert_eq!(threads, 9, "the other")));
+            assert!(
+                caught
+                    .unwrap_err()
+                    .downcast_ref::<String>()
+                    .is_some_and(|message| message.contains("the other"))
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::budget::Meter;
 use super::certificate::Certificate;
 use super::failed::Placement;
 use super::frontier::{Found, Item, Register, Unfinished, search};
+use super::meaning::Facts;
 use super::repair::{Repaired, repaired};
 use super::time::{Place, Times};
 use super::window::shrunk;
@@ -11,6 +12,7 @@ use super::zones::Zones;
 use super::{Options, order};
 use crate::history::History;
 use crate::history::values::ValueId;
+use crate::parallel;
 
 /// The answer for one key.
 pub(super) enum Judged {
@@ -25,35 +27,40 @@ const ZONES: &str = "zones";
 const FRONTIER: &str = "frontier";
 
 /// Zones where they decide, with the frontier on parts where failed compare-and-sets want it; else the frontier.
-pub(super) fn judge(history: &History, places: &[u32], options: &Options<'_>) -> (&'static str, Judged) {
-    let zones = match Zones::of(history, places) {
+pub(super) fn judge(facts: &Facts<'_>, places: &[u32], options: &Options<'_>) -> (&'static str, Judged) {
+    let zones = match Zones::of(facts, places) {
         Ok(zones) => zones,
         Err(reason) => return (ZONES, Judged::Unknown(reason)),
     };
-    if let Some(certificate) = zones.contradiction(history, places) {
+    // The order is worth nothing where there is a contradiction, but only violations pay for that.
+    let wants_order = !zones.undecided && !zones.failed.is_empty();
+    let (contradiction, order) = parallel::both(
+        options.threads,
+        || zones.contradiction(facts, places),
+        || wants_order.then(|| order::linearization(facts, places, &zones)),
+    );
+    if let Some(certificate) = contradiction {
         return (ZONES, Judged::Invalid(certificate));
     }
     let meter = Meter::of(options.budget, options.stop);
-    let by_zones = if zones.undecided {
-        None
-    } else if zones.failed.is_empty() {
-        Some(Judged::Valid(None))
-    } else {
-        with_failed(history, places, &zones, &meter)
+    let by_zones = match order {
+        Some(order) => with_failed(facts, places, &zones.failed, &order, options.threads, &meter),
+        None if zones.undecided => None,
+        None => Some(Judged::Valid(None)),
     };
     match by_zones {
         Some(judged) => (ZONES, judged),
-        None => (FRONTIER, search_all(history, places, &meter)),
+        None => (FRONTIER, search_all(facts.history(), places, &meter)),
     }
 }
 
 /// An order that proves a key linearizable.
-pub(super) fn order(history: &History, places: &[u32], options: &Options<'_>) -> Option<Vec<usize>> {
-    let order = match judge(history, places, options) {
+pub(super) fn order(facts: &Facts<'_>, places: &[u32], options: &Options<'_>) -> Option<Vec<usize>> {
+    let order = match judge(facts, places, options) {
         (_, Judged::Valid(Some(order))) => order,
         (_, Judged::Valid(None)) => {
-            let zones = Zones::of(history, places).ok()?;
-            order::linearization(history, places, &zones)
+            let zones = Zones::of(facts, places).ok()?;
+            order::linearization(facts, places, &zones)
         }
         _ => return None,
     };
@@ -61,13 +68,12 @@ pub(super) fn order(history: &History, places: &[u32], options: &Options<'_>) ->
 }
 
 /// The zones' order with the failed compare-and-sets in it, or what contradicts them.
-fn with_failed(history: &History, places: &[u32], zones: &Zones, meter: &Meter<'_>) -> Option<Judged> {
-    let order = order::linearization(history, places, zones);
-    let placed = Placement::of(history, &order).with(&zones.failed);
+fn with_failed(facts: &Facts<'_>, places: &[u32], failed: &[Place], order: &[u32], threads: usize, meter: &Meter<'_>) -> Option<Judged> {
+    let placed = Placement::of(facts, order).with(failed, threads);
     if placed.left.is_empty() {
         return Some(Judged::Valid(Some(placed.order)));
     }
-    match repaired(history, places, placed, meter) {
+    match repaired(facts, places, placed, meter) {
         Repaired::Valid(order) => Some(Judged::Valid(Some(order))),
         Repaired::Invalid(window) => Some(Judged::Invalid(Certificate::Window(window))),
         Repaired::Open => None,

@@ -1,9 +1,66 @@
 //! What one operation says about a register.
 
-use super::time::Place;
+use super::time::{Place, Times};
 use crate::history::History;
 use crate::history::operation::{Function, Operation, Outcome};
 use crate::history::values::ValueId;
+use crate::parallel;
+
+/// Operations whose meanings are found out by one piece of work.
+const CHUNK: usize = 1 << 15;
+
+/// A history with what its operations mean.
+///
+/// Of a compare-and-set that is looked up in the table of values, at random, several times per operation: half a second for a million of them.
+/// So where there are any, it is looked up once, on all threads. Reads and writes say it themselves, and ten million of them cost no memory
+/// here.
+pub(super) struct Facts<'a> {
+    history: &'a History,
+    times: Times<'a>,
+    /// Empty if no operation is a compare-and-set.
+    meanings: Vec<Vec<Meaning>>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn of(history: &'a History, threads: usize) -> Facts<'a> {
+        let is_cas = |operation: &Operation| operation.f == Function::Cas;
+        let chunks: Vec<&[Operation]> = if history.operations.iter().any(is_cas) {
+            history.operations.chunks(CHUNK).collect()
+        } else {
+            Vec::new()
+        };
+        let meanings = |chunk: &&[Operation]| chunk.iter().map(|operation| Meaning::of(history, operation)).collect();
+        Facts {
+            history,
+            times: Times::of(history),
+            meanings: parallel::map(&chunks, threads, |_| 0, meanings),
+        }
+    }
+
+    pub(super) fn history(&self) -> &'a History {
+        self.history
+    }
+
+    pub(super) fn times(&self) -> &Times<'a> {
+        &self.times
+    }
+
+    /// What the operation at this place of the history says.
+    pub(super) fn meaning(&self, place: u32) -> Meaning {
+        let place = place as usize;
+        match self.meanings.get(place / CHUNK) {
+            Some(chunk) => chunk[place % CHUNK],
+            None => Meaning::of(self.history, &self.history.operations[place]),
+        }
+    }
+
+    /// [`Facts::meaning`], also of the write before time.
+    pub(super) fn meaning_at(&self, place: Place) -> Meaning {
+        place
+            .operation()
+            .map_or(Meaning::Wrote(ValueId::NULL), |place| self.meaning(place as u32))
+    }
+}
 
 /// What an operation saw or did at its moment. One of unknown outcome may have done it or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

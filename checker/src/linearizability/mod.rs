@@ -41,6 +41,7 @@ mod failed;
 mod frontier;
 mod key;
 mod meaning;
+mod nearly_sorted;
 mod object_proof;
 mod objects;
 mod order;
@@ -50,6 +51,7 @@ mod shared;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
+mod value_index;
 mod window;
 mod zones;
 
@@ -70,6 +72,7 @@ pub use self::window::Window;
 pub use self::witness::{Heart, Witness, WitnessOperation};
 
 use self::key::Judged;
+use self::meaning::Facts;
 use crate::history::History;
 use crate::history::operation::KeyId;
 use crate::parallel;
@@ -80,7 +83,8 @@ use crate::verdict::Verdict;
 pub struct Options<'a> {
     /// What one key may cost.
     pub budget: Budget,
-    /// How many keys may be judged at once, each on a thread of its own; the answer is the same for any number. 1 unless said otherwise.
+    /// How many threads may work at once, each on a key of its own, or on one key together; the answer is the same for any number. 1 unless
+    /// said otherwise.
     pub threads: usize,
     /// Asked about every millisecond; once it says true, what is not decided by then is unknown.
     pub stop: Option<Stop<'a>>,
@@ -92,6 +96,16 @@ impl Default for Options<'_> {
             budget: Budget::default(),
             threads: 1,
             stop: None,
+        }
+    }
+}
+
+impl<'a> Options<'a> {
+    /// The same for each of so many objects that are judged at once: only one alone has several threads.
+    fn for_each_of(&self, objects: usize) -> Options<'a> {
+        Options {
+            threads: if objects > 1 { 1 } else { self.threads },
+            ..*self
         }
     }
 }
@@ -123,21 +137,23 @@ pub fn check(history: &History) -> Vec<KeyResult> {
 
 /// Judges every key of a history of registers, in the order in which keys first appear.
 pub fn check_with(history: &History, options: &Options<'_>) -> Vec<KeyResult> {
-    let by_key = ByKey::of(history);
+    let (facts, by_key) = prepared(history, options.threads);
     let keys: Vec<Option<KeyId>> = by_key.keys().collect();
     let weight = |key: &Option<KeyId>| by_key.places(*key).len() as u64;
+    let each = options.for_each_of(keys.len());
     parallel::map(&keys, options.threads, weight, |&key| {
-        check_key(history, key, by_key.places(key), options)
+        check_key(&facts, key, by_key.places(key), &each)
     })
 }
 
 /// What proves each of the `results` of a check of the same history with the same options. An order is looked for again, which costs as
 /// much as the check did.
 pub fn proofs(history: &History, results: &[KeyResult], options: &Options<'_>) -> Vec<Proof> {
-    let by_key = ByKey::of(history);
+    let (facts, by_key) = prepared(history, options.threads);
     let weight = |result: &KeyResult| result.operations as u64;
+    let each = options.for_each_of(results.len());
     parallel::map(results, options.threads, weight, |result| {
-        let order = (result.verdict == Verdict::Valid).then(|| key::order(history, by_key.places(result.key), options));
+        let order = (result.verdict == Verdict::Valid).then(|| key::order(&facts, by_key.places(result.key), &each));
         Proof::new(history, result, order.flatten())
     })
 }
@@ -159,12 +175,18 @@ pub fn linearization(history: &History, key: Option<KeyId>) -> Option<Vec<usize>
 
 /// [`linearization`] within a budget.
 pub fn linearization_with(history: &History, key: Option<KeyId>, options: &Options<'_>) -> Option<Vec<usize>> {
-    let by_key = ByKey::of(history);
-    key::order(history, by_key.places(key), options)
+    let (facts, by_key) = prepared(history, options.threads);
+    key::order(&facts, by_key.places(key), options)
 }
 
-fn check_key(history: &History, key: Option<KeyId>, places: &[u32], options: &Options<'_>) -> KeyResult {
-    let (algorithm, judged) = key::judge(history, places, options);
+/// What judging any key needs to know of the whole history.
+fn prepared(history: &History, threads: usize) -> (Facts<'_>, ByKey) {
+    parallel::both(threads, || Facts::of(history, threads), || ByKey::of(history))
+}
+
+fn check_key(facts: &Facts<'_>, key: Option<KeyId>, places: &[u32], options: &Options<'_>) -> KeyResult {
+    let history = facts.history();
+    let (algorithm, judged) = key::judge(facts, places, options);
     let (verdict, reason, certificate) = match judged {
         Judged::Valid(_) => (Verdict::Valid, None, None),
         Judged::Unknown(reason) => (Verdict::Unknown, Some(reason), None),

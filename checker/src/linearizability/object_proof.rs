@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::general::{Answer, ModelProof};
-use super::{ByKey, KeyResult, ObjectResult, Options, Proof, key};
+use super::meaning::Facts;
+use super::{ByKey, KeyResult, ObjectResult, Options, Proof, key, prepared};
 use crate::history::History;
 use crate::model::ModelChoice;
 use crate::verdict::Verdict;
@@ -22,9 +23,9 @@ impl ObjectProof {
     /// The proofs of what was found out about a history's objects. Orders of registers are looked for here, which costs as much as the
     /// check did; all else is at hand.
     pub fn of_all(history: &History, choice: ModelChoice, objects: &[ObjectResult], options: &Options<'_>) -> Vec<ObjectProof> {
-        let by_key = ByKey::of(history);
+        let (facts, by_key) = prepared(history, options.threads);
         let of = |object: &ObjectResult| match object {
-            ObjectResult::Register(result) => ObjectProof::Register(of_register(history, &by_key, result, options)),
+            ObjectResult::Register(result) => ObjectProof::Register(of_register(&facts, &by_key, result, options)),
             ObjectResult::Other(result) => {
                 let mut proof = ModelProof::of(history, choice, result);
                 if matches!(result.answer, Answer::Unknown(_)) {
@@ -70,10 +71,11 @@ impl ObjectProof {
     }
 }
 
-fn of_register(history: &History, by_key: &ByKey, result: &KeyResult, options: &Options<'_>) -> Proof {
+fn of_register(facts: &Facts<'_>, by_key: &ByKey, result: &KeyResult, options: &Options<'_>) -> Proof {
+    let history = facts.history();
     let is_valid = result.verdict == Verdict::Valid;
     let order = if is_valid {
-        key::order(history, by_key.places(result.key), options)
+        key::order(facts, by_key.places(result.key), options)
     } else {
         None
     };

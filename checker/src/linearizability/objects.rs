@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::general::{self, Answer, ModelResult};
 use super::shared::judged;
-use super::{ByKey, Ended, KeyResult, Options, Witness, check_key};
+use super::{Ended, KeyResult, Options, Witness, check_key, prepared};
 use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Function, KeyId, Operation, Outcome};
@@ -47,9 +47,9 @@ fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
             operation.invoke_line()
         )
     };
-    let by_key = ByKey::of(history);
+    let (facts, by_key) = prepared(history, options.threads);
     let keys: Vec<Option<KeyId>> = by_key.keys().collect();
-    let judge = |key: &Option<KeyId>, options: &Options<'_>| check_key(history, *key, by_key.places(*key), options);
+    let judge = |key: &Option<KeyId>, options: &Options<'_>| check_key(&facts, *key, by_key.places(*key), options);
     let weight = |key: &Option<KeyId>| by_key.places(*key).len() as u64;
     let results = judged(&keys, options, weight, judge, is_short).into_iter();
     let results = results.map(|result| match stranger {

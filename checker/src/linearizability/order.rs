@@ -1,9 +1,10 @@
 //! The other proof: an order of a valid key's operations that anybody can replay.
 
-use super::meaning::Meaning;
-use super::time::{Place, Times};
+use super::meaning::{Facts, Meaning};
+use super::nearly_sorted::{self, partition_point_near};
+use super::time::Place;
+use super::value_index::ValueIndex;
 use super::zones::{Cluster, Zones};
-use crate::history::History;
 use crate::history::values::ValueId;
 
 /// An order of the operations at `places` that a register allows and that never puts an operation before one that had returned when it
@@ -13,61 +14,92 @@ use crate::history::values::ValueId;
 /// Clusters with `f < s` (forward zones) cannot be moved: they stand in the order of `f`, and do not cross. Any other cluster has a moment
 /// that lies in all its operations; it goes there, at `s`, or to the end of the forward zone that covers `s` (it reaches that far, else the
 /// two would contradict each other).
-pub(super) fn linearization(history: &History, places: &[u32], zones: &Zones) -> Vec<u32> {
-    let is_forward = |cluster: &Cluster| cluster.first_ns < cluster.last_ns;
-    let forward: Vec<(i64, i64)> = zones
-        .clusters
-        .iter()
-        .filter(|cluster| is_forward(cluster))
-        .map(|cluster| (cluster.first_ns, cluster.last_ns))
-        .collect();
-    let position_ns = |cluster: &Cluster| {
-        if is_forward(cluster) {
-            return cluster.first_ns;
-        }
-        let began_before = forward.partition_point(|(first_ns, _)| *first_ns < cluster.last_ns);
-        match began_before.checked_sub(1).map(|place| forward[place]) {
-            Some((_, end_ns)) if end_ns > cluster.last_ns => end_ns,
-            _ => cluster.last_ns,
-        }
-    };
-    let mut clusters: Vec<&Cluster> = zones.clusters.iter().collect();
-    clusters.sort_by_cached_key(|cluster| (position_ns(cluster), is_forward(cluster), cluster.write));
-    let reads = Reads::of(history, places);
+pub(super) fn linearization(facts: &Facts<'_>, places: &[u32], zones: &Zones) -> Vec<u32> {
+    let clusters = in_order(&zones.clusters);
+    let reads = Reads::of(facts, places);
     let mut order = Vec::with_capacity(places.len());
     for cluster in clusters {
-        let chain = zones.chains.get(&cluster.write).into_iter().flatten();
-        for &write in std::iter::once(&cluster.write).chain(chain) {
+        let cluster = &zones.clusters[cluster as usize];
+        for &write in std::iter::once(&cluster.write).chain(zones.chains.of(cluster.write)) {
             order.extend(write.operation().map(|place| place as u32));
-            let value = Meaning::at(history, write).written().expect("a cluster begins with a write");
-            order.extend(reads.take(value));
+            let value = facts.meaning_at(write).written().expect("a cluster begins with a write");
+            order.extend(reads.of_value(value).iter().map(|(_, read)| *read));
         }
     }
     order
 }
 
+/// The places of the clusters, in the order in which they can stand.
+fn in_order(clusters: &[Cluster]) -> Vec<u32> {
+    let is_forward = |cluster: &Cluster| cluster.first_ns < cluster.last_ns;
+    let forward = clusters.iter().filter(|cluster| is_forward(cluster));
+    let forward: Vec<(i64, i64)> = forward.map(|cluster| (cluster.first_ns, cluster.last_ns)).collect();
+    let mut near = 0;
+    let mut position_ns = |cluster: &Cluster| {
+        if is_forward(cluster) {
+            return cluster.first_ns;
+        }
+        near = partition_point_near(&forward, near, |(first_ns, _)| *first_ns < cluster.last_ns);
+        match near.checked_sub(1).map(|place| forward[place]) {
+            Some((_, end_ns)) if end_ns > cluster.last_ns => end_ns,
+            _ => cluster.last_ns,
+        }
+    };
+    let positioned = clusters
+        .iter()
+        .zip(0_u32..)
+        .map(|(cluster, place)| (position_ns(cluster), is_forward(cluster), cluster.write, place));
+    let mut positioned: Vec<_> = positioned.collect();
+    nearly_sorted::sort_by_key(&mut positioned, |positioned| *positioned);
+    positioned.into_iter().map(|(.., place)| place).collect()
+}
+
 /// The operations that saw a value, by value and invocation.
 struct Reads {
-    sorted: Vec<(ValueId, i64, u32)>,
+    slots: ValueIndex,
+    /// Where each slot's reads end; they begin where those of the slot before end.
+    ends: Vec<u32>,
+    reads: Vec<(i64, u32)>,
 }
 
 impl Reads {
-    fn of(history: &History, places: &[u32]) -> Reads {
-        let times = Times::of(history);
-        let saw = |&place: &u32| match Meaning::at(history, Place::of(place)) {
-            Meaning::Saw(value) => Some((value, times.invoked_ns(Place::of(place)), place)),
-            _ => None,
-        };
-        let mut sorted: Vec<(ValueId, i64, u32)> = places.iter().filter_map(saw).collect();
-        sorted.sort_unstable();
-        Reads { sorted }
+    fn of(facts: &Facts<'_>, places: &[u32]) -> Reads {
+        let mut slots = ValueIndex::for_operations(places.len());
+        let mut ends: Vec<u32> = Vec::new();
+        let mut slot_of = Vec::new();
+        for &place in places {
+            if let Meaning::Saw(value) = facts.meaning(place) {
+                let new = ends.len() as u32;
+                let slot = slots.get_or_insert(value, new);
+                if slot == new {
+                    ends.push(0);
+                }
+                ends[slot as usize] += 1;
+                slot_of.push((slot, place));
+            }
+        }
+        let mut begin = 0;
+        for end in &mut ends {
+            begin += std::mem::replace(end, begin);
+        }
+        let mut reads = vec![(0, 0); slot_of.len()];
+        for (slot, place) in slot_of {
+            let end = &mut ends[slot as usize];
+            reads[*end as usize] = (facts.times().invoked_ns(Place::of(place)), place);
+            *end += 1;
+        }
+        let mut begin = 0;
+        for &end in &ends {
+            nearly_sorted::sort_by_key(&mut reads[begin..end as usize], |read| *read);
+            begin = end as usize;
+        }
+        Reads { slots, ends, reads }
     }
 
-    fn take(&self, value: ValueId) -> impl Iterator<Item = u32> {
-        let begin = self.sorted.partition_point(|(of, ..)| *of < value);
-        self.sorted[begin..]
-            .iter()
-            .take_while(move |(of, ..)| *of == value)
-            .map(|(.., read)| *read)
+    fn of_value(&self, value: ValueId) -> &[(i64, u32)] {
+        let Some(slot) = self.slots.get(value) else { return &[] };
+        let slot = slot as usize;
+        let begin = slot.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.reads[begin as usize..self.ends[slot] as usize]
     }
 }

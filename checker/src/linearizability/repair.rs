@@ -15,7 +15,7 @@ use rustc_hash::FxHashSet;
 use super::budget::Meter;
 use super::failed::{Placed, Placement};
 use super::frontier::{Found, Item, Register, search};
-use super::meaning::Meaning;
+use super::meaning::{Facts, Meaning};
 use super::time::{Place, Times};
 use super::window::{Window, around};
 use crate::history::History;
@@ -47,16 +47,16 @@ const WINDOWS_MAX: usize = 4;
 const UNREAD_MAX: usize = 4;
 
 /// Puts all into an order, if it can. `places` are all operations of the key.
-pub(super) fn repaired(history: &History, places: &[u32], mut placed: Placed, meter: &Meter<'_>) -> Repaired {
-    let mut unread = Unread::of(history, places, &placed.order);
+pub(super) fn repaired(facts: &Facts<'_>, places: &[u32], mut placed: Placed, meter: &Meter<'_>) -> Repaired {
+    let mut unread = Unread::of(facts, places, &placed.order);
     let mut margin = MARGIN_MIN;
     while margin <= MARGIN_MAX {
-        placed = attempt(history, &placed, margin, &mut unread, meter);
+        placed = attempt(facts, &placed, margin, &mut unread, meter);
         if placed.left.is_empty() {
             return Repaired::Valid(placed.order);
         }
         let mut windows = placed.left.iter().take(WINDOWS_MAX);
-        if let Some(window) = windows.find_map(|&cas| around(history, places, cas, margin, meter)) {
+        if let Some(window) = windows.find_map(|&cas| around(facts.history(), places, cas, margin, meter)) {
             return Repaired::Invalid(window);
         }
         margin *= MARGIN_FACTOR;
@@ -71,18 +71,18 @@ struct Stretch {
     failed: Vec<Place>,
 }
 
-fn attempt(history: &History, placed: &Placed, margin: usize, unread: &mut Unread<'_>, meter: &Meter<'_>) -> Placed {
+fn attempt(facts: &Facts<'_>, placed: &Placed, margin: usize, unread: &mut Unread<'_>, meter: &Meter<'_>) -> Placed {
     let order = &placed.order;
-    let placement = Placement::of(history, order);
+    let placement = Placement::of(facts, order);
     let mut next = Placed {
         order: Vec::with_capacity(order.len() + placed.left.len()),
         left: Vec::new(),
     };
     let mut done = 0;
-    for stretch in stretches(history, placed, &placement, margin) {
+    for stretch in stretches(facts, placed, &placement, margin) {
         next.order.extend(&order[done..stretch.from]);
         done = stretch.to;
-        match reordered(history, order, &stretch, &placement, unread, meter) {
+        match reordered(facts.history(), order, &stretch, &placement, unread, meter) {
             Some(found) => next.order.extend(found),
             None => {
                 next.order.extend(&order[stretch.from..stretch.to]);
@@ -95,17 +95,17 @@ fn attempt(history: &History, placed: &Placed, margin: usize, unread: &mut Unrea
 }
 
 /// The stretches around those that are left, in their order; no two of them touch.
-fn stretches(history: &History, placed: &Placed, placement: &Placement<'_>, margin: usize) -> Vec<Stretch> {
+fn stretches(facts: &Facts<'_>, placed: &Placed, placement: &Placement<'_>, margin: usize) -> Vec<Stretch> {
     let order = &placed.order;
     let is_cut = |place: &usize| {
-        let next = order.get(*place).map(|&place| Meaning::at(history, Place::of(place)));
+        let next = order.get(*place).map(|&place| facts.meaning(place));
         matches!(next, None | Some(Meaning::Wrote(_)))
     };
     let mut ranges: Vec<(usize, usize, Place)> = placed
         .left
         .iter()
         .map(|&cas| {
-            let (first, last) = placement.fits(cas);
+            let (first, last) = placement.fits(cas, 0);
             let from = (0..first).rev().filter(is_cut).nth(margin - 1).unwrap_or(0);
             let to = (last..order.len()).filter(is_cut).nth(margin - 1).unwrap_or(order.len());
             (from, to, cas)
@@ -158,11 +158,11 @@ struct Unread<'a> {
 }
 
 impl<'a> Unread<'a> {
-    fn of(history: &'a History, places: &[u32], order: &[u32]) -> Unread<'a> {
-        let times = Times::of(history);
+    fn of(facts: &Facts<'a>, places: &[u32], order: &[u32]) -> Unread<'a> {
+        let times = *facts.times();
         let is_unknown = |place: &u32| times.returned_ns(Place::of(*place)) == Times::NEVER;
         let ordered: FxHashSet<u32> = order.iter().copied().filter(is_unknown).collect();
-        let is_write = |place: &u32| matches!(Meaning::at(history, Place::of(*place)), Meaning::Wrote(_));
+        let is_write = |place: &u32| matches!(facts.meaning(*place), Meaning::Wrote(_));
         let unread = |place: &u32| is_unknown(place) && is_write(place) && !ordered.contains(place);
         let mut writes: Vec<u32> = places.iter().copied().filter(unread).collect();
         writes.sort_unstable_by_key(|&place| (times.invoked_ns(Place::of(place)), place));

@@ -25,6 +25,7 @@ pub(super) fn judged<T: Sync, R: Send>(
     let bytes = options.budget.bytes / SHARES as u64;
     let share = Options {
         budget: Budget { bytes, ..options.budget },
+        threads: 1,
         ..*options
     };
     let mut results = parallel::map(items, options.threads.min(SHARES), weight, |item| judge(item, &share));

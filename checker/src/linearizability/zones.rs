@@ -32,16 +32,15 @@
 
 mod by_value;
 mod chains;
-mod nearly_sorted;
-mod value_index;
 
 use rustc_hash::FxHashMap;
 
 use self::by_value::{ByValue, Repeated};
+use self::chains::Chains;
 use super::certificate::{Best, Certificate, Side};
-use super::meaning::Meaning;
+use super::meaning::{Facts, Meaning};
+use super::nearly_sorted;
 use super::time::{Place, Times};
-use crate::history::History;
 
 /// All operations of one written value.
 #[derive(Debug, Clone, Copy)]
@@ -94,8 +93,7 @@ impl Cluster {
 pub(super) struct Zones {
     /// Those that happened, in order of their first return; a chain counts as one, named by its first write.
     pub(super) clusters: Vec<Cluster>,
-    /// The compare-and-sets of each chain, in their order, by the chain's first write. Never iterated.
-    pub(super) chains: FxHashMap<Place, Vec<Place>>,
+    pub(super) chains: Chains,
     /// For each compare-and-set of unknown outcome that happened: an operation that proves it. Never iterated.
     shown: FxHashMap<Place, Place>,
     /// The failed compare-and-sets that only say what they did not see, and that were not certainly wrong.
@@ -118,17 +116,17 @@ impl Zones {
     ///
     /// # Errors
     /// With the reason, if an operation is none that a register knows.
-    pub(super) fn of(history: &History, places: &[u32]) -> Result<Zones, String> {
-        let times = Times::of(history);
-        let mut by_value = ByValue::of(&times, places)?;
+    pub(super) fn of(facts: &Facts<'_>, places: &[u32]) -> Result<Zones, String> {
+        let times = *facts.times();
+        let mut by_value = ByValue::of(facts, places)?;
         let mut best = Best::default();
-        for read in places.iter().map(|&place| Place::of(place)) {
-            if let Meaning::Saw(value) = Meaning::at(history, read) {
-                by_value.add_read(&times, read, value, &mut best);
+        for &read in places {
+            if let Meaning::Saw(value) = facts.meaning(read) {
+                by_value.add_read(&times, Place::of(read), value, &mut best);
             }
         }
         let mut undecided = by_value.is_undecided();
-        let mut chains = FxHashMap::default();
+        let mut chains = Chains::default();
         if by_value.has_cas() && !undecided {
             match by_value.link(&times, &mut best) {
                 Ok(linked) => chains = linked,
@@ -158,7 +156,7 @@ impl Zones {
     fn nothing() -> Zones {
         Zones {
             clusters: Vec::new(),
-            chains: FxHashMap::default(),
+            chains: Chains::default(),
             shown: FxHashMap::default(),
             failed: Vec::new(),
             undecided: true,
@@ -168,8 +166,8 @@ impl Zones {
 
     /// The contradiction with the fewest operations among the pairs, and of those the one that was certain first. `places` are those the
     /// zones are of.
-    pub(super) fn contradiction(&self, history: &History, places: &[u32]) -> Option<Certificate> {
-        let times = Times::of(history);
+    pub(super) fn contradiction(&self, facts: &Facts<'_>, places: &[u32]) -> Option<Certificate> {
+        let times = *facts.times();
         let mut best = self.best.clone();
         let mut clusters = self.clusters.iter();
         // The initial value is always a cluster, unless everything was set aside.
@@ -184,7 +182,7 @@ impl Zones {
                 kept = cluster;
             }
         }
-        let certificate = earliest(&times, places, best.certificate()?);
+        let certificate = earliest(facts, places, best.certificate()?);
         let Certificate::Overlap { mut one, mut other } = certificate else {
             return Some(certificate);
         };
@@ -197,7 +195,8 @@ impl Zones {
 
 /// The same contradiction at its first appearance: a cluster's last read shows that its value was there too long, but so does every read
 /// that began after the other value had been seen.
-fn earliest(times: &Times<'_>, places: &[u32], certificate: Certificate) -> Certificate {
+fn earliest(facts: &Facts<'_>, places: &[u32], certificate: Certificate) -> Certificate {
+    let times = facts.times();
     let Certificate::Overlap { one, other } = certificate else {
         return certificate;
     };
@@ -206,14 +205,13 @@ fn earliest(times: &Times<'_>, places: &[u32], certificate: Certificate) -> Cert
         if side.began_last == side.write || side.began_last == side.returned_first {
             return side.began_last;
         }
-        let seen = Meaning::at(times.history(), side.began_last);
+        let seen = facts.meaning_at(side.began_last);
         // Only a read can be replaced by another read; a compare-and-set is what it is.
         if !matches!(seen, Meaning::Saw(_)) {
             return side.began_last;
         }
-        let shows_it = |read: &Place| {
-            Meaning::at(times.history(), *read) == seen && times.invoked_ns(*read) > times.returned_ns(opposite.returned_first)
-        };
+        let shows_it =
+            |read: &Place| facts.meaning_at(*read) == seen && times.invoked_ns(*read) > times.returned_ns(opposite.returned_first);
         let reads = places.iter().map(|&place| Place::of(place)).filter(shows_it);
         reads.min_by_key(|&read| (times.returned_ns(read), read)).unwrap_or(side.began_last)
     };

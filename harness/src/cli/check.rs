@@ -14,7 +14,7 @@ use super::judging::JudgeArgs;
 use super::proof;
 use crate::exit::usage;
 use crate::report::hints::{self, Done};
-use crate::report::{Report, WitnessAt, stdout};
+use crate::report::{Extent, Report, WitnessAt, stdout};
 use crate::results::{self, Input, ResultsError, RunFolder};
 
 /// Bytes of a trace read at once: traces are read front to back.
@@ -87,7 +87,12 @@ pub(super) fn judge_and_print(
     let deadline = judging.deadline();
     let stop = || deadline.passed();
     let judging = judging.judging(&stop);
-    let mut report = Report::with(&history, traces, &judging);
+    let is_stored = input.folder().is_some();
+    let extent = Extent {
+        latencies: is_stored || done != (Done::Check { numbers: false }),
+        pictures: is_stored || wishes.picture.is_some(),
+    };
+    let mut report = Report::with(&history, traces, &judging, extent);
     report.judgement.notes.extend(deadline.note());
     say_what_was_guessed(&history, &report);
     let witness_at = store(input, &report)?;

@@ -49,7 +49,7 @@ pub struct Report {
     pub objects: Objects,
     /// What it cost.
     pub numbers: Numbers,
-    /// The proof as a picture, if a safety rule is broken.
+    /// The proof as a picture, if a safety rule is broken and pictures are wanted.
     pub picture: Option<Picture>,
     /// The messages around a broken trace rule, if its events are known.
     pub spacetime: Option<Picture>,
@@ -114,17 +114,34 @@ impl Limits {
     };
 }
 
+/// What a report holds beside the verdict and its reasons: each costs as much as judging a history by a fast rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Latencies per kind and phase.
+    pub latencies: bool,
+    /// Pictures of what is broken.
+    pub pictures: bool,
+}
+
+impl Extent {
+    /// What a run folder holds.
+    pub const ALL: Extent = Extent {
+        latencies: true,
+        pictures: true,
+    };
+}
+
 impl Report {
     /// Judges a history with its traces as usual, and counts it.
     pub fn of(history: &History, traces: Traces<'_>) -> Report {
-        Report::with(history, traces, &Judging::default())
+        Report::with(history, traces, &Judging::default(), Extent::ALL)
     }
 
-    /// [`Report::of`] by a model and within a budget.
-    pub fn with(history: &History, traces: Traces<'_>, judging: &Judging<'_>) -> Report {
+    /// [`Report::of`] by a model and within a budget, with what is wanted of it.
+    pub fn with(history: &History, traces: Traces<'_>, judging: &Judging<'_>, extent: Extent) -> Report {
         // Neither knows of the other, and both look at every operation.
         let (judgement, numbers) = thread::scope(|scope| {
-            let numbers = scope.spawn(|| Numbers::of(history));
+            let numbers = scope.spawn(|| Numbers::of(history, extent.latencies));
             let judgement = judge_with(history, traces, judging);
             (judgement, numbers.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
@@ -132,7 +149,11 @@ impl Report {
             header: history.header.clone(),
             objects: Objects::of(history, &judgement.examination),
             numbers,
-            picture: judgement.witness.as_ref().and_then(|witness| Picture::of(history, witness)),
+            picture: judgement
+                .witness
+                .as_ref()
+                .filter(|_| extent.pictures)
+                .and_then(|witness| Picture::of(history, witness)),
             spacetime: spacetime::picture(history.header.as_ref(), &judgement.findings),
             judgement,
         }

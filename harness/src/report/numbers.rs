@@ -10,12 +10,12 @@
 mod latency;
 mod success;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
 use squall_checker::history::History;
-use squall_checker::history::operation::{Operation, Outcome};
+use squall_checker::history::operation::Outcome;
 use squall_checker::judge::timeline::{Injection, Timeline};
 
 pub use self::latency::LatencyRow;
@@ -36,8 +36,11 @@ pub struct Numbers {
     pub errors: Vec<(String, u64)>,
     /// What the clients counted themselves: `retries`, `reconnects`.
     pub clients: BTreeMap<String, u64>,
-    /// Latency per kind and phase.
+    /// Latency per kind and phase; empty if nobody asked.
     pub latency: Vec<LatencyRow>,
+    /// What operations are called, by name.
+    #[serde(skip)]
+    pub kinds: BTreeSet<String>,
     /// What each injection was and did, in the order of the schedule.
     pub faults: Vec<FaultRow>,
     /// What each node counted, by name.
@@ -117,22 +120,23 @@ pub struct Felt {
 }
 
 impl Numbers {
-    /// Counts a history.
-    pub fn of(history: &History) -> Numbers {
+    /// Counts a history; latencies too, if they are wanted, which costs as much again as everything else.
+    pub fn of(history: &History, with_latencies: bool) -> Numbers {
         let timeline = Timeline::of(history);
-        let operations = &history.operations;
-        let mut outcomes = Outcomes::default();
-        for operation in operations {
-            outcomes.add(operation.outcome);
-        }
+        let Sums { outcomes, load_ms, kinds } = Sums::of(history);
         let mut nodes = timeline.counters.clone();
         let clients = nodes.remove(CLIENTS).unwrap_or_default();
         Numbers {
             outcomes,
-            load_ms: load_ms(operations),
+            load_ms,
             errors: errors(history),
             clients,
-            latency: latency::rows(history, &timeline.phases),
+            latency: if with_latencies {
+                latency::rows(history, &timeline.phases)
+            } else {
+                Vec::new()
+            },
+            kinds,
             faults: faults(history, &timeline),
             nodes,
             worst_stall_ms: timeline.worst_stall_ms,
@@ -149,14 +153,38 @@ impl Numbers {
     }
 }
 
-fn load_ms(operations: &[Operation]) -> u64 {
-    let began_ns = operations.iter().map(|operation| operation.invoked_ns).min().unwrap_or(0);
-    let ended_ns = operations
-        .iter()
-        .map(|operation| operation.returned_ns().unwrap_or(operation.invoked_ns))
-        .max()
-        .unwrap_or(0);
-    ended_ns.saturating_sub(began_ns) / 1_000_000
+/// What one pass through the operations tells.
+struct Sums {
+    outcomes: Outcomes,
+    load_ms: u64,
+    kinds: BTreeSet<String>,
+}
+
+impl Sums {
+    fn of(history: &History) -> Sums {
+        let mut outcomes = Outcomes::default();
+        let mut kinds = BTreeSet::new();
+        let mut last = None;
+        let (mut began_ns, mut ended_ns) = (u64::MAX, 0);
+        for operation in &history.operations {
+            outcomes.add(operation.outcome);
+            began_ns = began_ns.min(operation.invoked_ns);
+            ended_ns = ended_ns.max(operation.returned_ns().unwrap_or(operation.invoked_ns));
+            // Most histories have a few names in long runs or none new after the first lines.
+            if last != Some(operation.f) {
+                last = Some(operation.f);
+                let name = history.function(operation);
+                if !kinds.contains(name) {
+                    kinds.insert(name.to_owned());
+                }
+            }
+        }
+        Sums {
+            outcomes,
+            load_ms: ended_ns.saturating_sub(began_ns) / 1_000_000,
+            kinds,
+        }
+    }
 }
 
 fn errors(history: &History) -> Vec<(String, u64)> {

@@ -57,8 +57,7 @@ pub(super) fn set_off(lines: &[String]) -> String {
 /// `quorum N=3 R=1 W=1, 5 nodes, register, 10 clients, seed 7`.
 fn subject(header: Option<&Header>, numbers: &Numbers) -> String {
     let Some(header) = header else {
-        let kinds: std::collections::BTreeSet<&str> = numbers.latency.iter().map(|row| row.f.as_str()).collect();
-        let kinds: Vec<String> = kinds.into_iter().take(5).map(shown).collect();
+        let kinds: Vec<String> = numbers.kinds.iter().take(5).map(|kind| shown(kind)).collect();
         return format!(
             "a history without our header; operations: {}",
             if kinds.is_empty() { "none".into() } else { kinds.join(", ") }

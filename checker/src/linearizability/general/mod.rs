@@ -39,6 +39,7 @@ pub(super) use self::proof::claims_and_windows;
 pub use self::proof::{ModelProof, WindowProof};
 pub use self::refusal::{Confirmed, Refusal};
 pub use super::Options;
+use super::meaning::Facts;
 use super::objects::ObjectResult;
 use super::shared::judged;
 
@@ -157,9 +158,10 @@ pub(super) fn check_kv(history: &History, options: &Options<'_>) -> Vec<ObjectRe
         let is_whole = part.key.is_some_and(|key| !of_transactions.contains(&key));
         is_whole && part.foreign.is_none() && is_plain(&part.places)
     };
+    let facts = Facts::of(history, options.threads);
     let judge = |part: &Part<_>, options: &Options<'_>| {
         if is_register(part) {
-            ObjectResult::Register(super::check_key(history, part.key, &part.places, options))
+            ObjectResult::Register(super::check_key(&facts, part.key, &part.places, options))
         } else {
             ObjectResult::Other(result_of(history, &Kv, part, None, options))
         }

@@ -2,8 +2,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::value_index::ValueIndex;
-use super::{Best, Certificate, Cluster, Meaning, NAME_CHARS_MAX, Place, Times};
+use super::super::value_index::ValueIndex;
+use super::chains::Links;
+use super::{Best, Certificate, Cluster, Facts, Meaning, NAME_CHARS_MAX, Place, Times};
 use crate::escape::visible;
 use crate::history::operation::{Function, Outcome};
 use crate::history::values::ValueId;
@@ -21,8 +22,8 @@ pub(super) struct ByValue {
     pub(super) cas: Vec<(u32, ValueId)>,
     /// Failed compare-and-sets that only say what they did not see, and that value.
     failed: Vec<(Place, ValueId)>,
-    /// For each cluster of a value that was replaced: the place in `cas` of what replaced it.
-    pub(super) replaced_by: FxHashMap<u32, u32>,
+    /// For each cluster of a value that was replaced: the place in `cas` of what replaced it. Filled when the chains are linked.
+    pub(super) replaced_by: Links,
     /// Per place of `cas`: an operation that proves that it happened. Filled when the chains are linked.
     pub(super) shown_by: Vec<Option<Place>>,
     /// The first cluster of each chain, as it is with the whole chain in it.
@@ -39,15 +40,15 @@ impl ByValue {
     ///
     /// # Errors
     /// With the reason, if an operation is none that a register knows.
-    pub(super) fn of(times: &Times<'_>, places: &[u32]) -> Result<ByValue, String> {
-        let history = times.history();
+    pub(super) fn of(facts: &Facts<'_>, places: &[u32]) -> Result<ByValue, String> {
+        let (history, times) = (facts.history(), facts.times());
         let mut by_value = ByValue {
             clusters: vec![Cluster::of_write(times, Place::INITIAL)],
             cluster_of: ValueIndex::for_operations(places.len()),
             refused: FxHashMap::default(),
             cas: Vec::new(),
             failed: Vec::new(),
-            replaced_by: FxHashMap::default(),
+            replaced_by: Links::default(),
             shown_by: Vec::new(),
             chains: Vec::new(),
             has_cas: false,
@@ -57,7 +58,7 @@ impl ByValue {
         by_value.cluster_of.get_or_insert(ValueId::NULL, 0);
         for &place in places {
             let operation = &history.operations[place as usize];
-            match Meaning::of(history, operation) {
+            match facts.meaning(place) {
                 Meaning::Wrote(value) => {
                     by_value.add_write(times, Place::of(place), value);
                 }
@@ -170,7 +171,7 @@ impl ByValue {
                 continue;
             };
             let cluster = &self.clusters[place as usize];
-            let replaced = self.replaced_by.get(&place).and_then(|&by| {
+            let replaced = self.replaced_by.get(place).and_then(|by| {
                 let (cluster, _) = self.cas[by as usize];
                 Some((self.clusters[cluster as usize].write, self.shown_by[by as usize]?))
             });

@@ -1,10 +1,46 @@
 //! Compare-and-sets link clusters to chains; a chain becomes one cluster.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::by_value::{ByValue, Repeated};
 use super::{Best, Certificate, Cluster, Place, Times};
 use crate::history::values::ValueId;
+
+/// For clusters, by their place: another number, or none. An array, because nearly every cluster of a history with compare-and-sets has one.
+#[derive(Default)]
+pub(super) struct Links(Vec<u32>);
+
+impl Links {
+    const NONE: u32 = u32::MAX;
+
+    fn for_clusters(count: usize) -> Links {
+        Links(vec![Links::NONE; count])
+    }
+
+    pub(super) fn get(&self, cluster: u32) -> Option<u32> {
+        self.0.get(cluster as usize).copied().filter(|link| *link != Links::NONE)
+    }
+
+    fn set(&mut self, cluster: u32, link: u32) {
+        self.0[cluster as usize] = link;
+    }
+}
+
+/// The compare-and-sets of each chain, in their order.
+#[derive(Default)]
+pub(in super::super) struct Chains {
+    /// Where each chain begins and ends in `places`, by its first write. Never iterated.
+    bounds: FxHashMap<Place, (u32, u32)>,
+    places: Vec<Place>,
+}
+
+impl Chains {
+    /// The compare-and-sets that follow this write; none if it begins no chain.
+    pub(in super::super) fn of(&self, write: Place) -> &[Place] {
+        let bounds = self.bounds.get(&write);
+        bounds.map_or(&[], |&(begin, end)| &self.places[begin as usize..end as usize])
+    }
+}
 
 impl ByValue {
     /// Puts every chain into the cluster of its first write, and offers what contradicts the order within a chain. Returns the
@@ -12,17 +48,21 @@ impl ByValue {
     ///
     /// # Errors
     /// If a compare-and-set that happened found a value with two writers.
-    pub(super) fn link(&mut self, times: &Times<'_>, best: &mut Best) -> Result<FxHashMap<Place, Vec<Place>>, Repeated> {
-        let complete = self.link_applied(times, best)?;
-        let written_by_cas: FxHashSet<u32> = self.cas.iter().map(|&(cluster, _)| cluster).collect();
-        let mut chains = FxHashMap::default();
+    pub(super) fn link(&mut self, times: &Times<'_>, best: &mut Best) -> Result<Chains, Repeated> {
+        let mut cas_of = Links::for_clusters(self.clusters.len());
+        for (cas, &(cluster, _)) in (0..).zip(&self.cas) {
+            cas_of.set(cluster, cas);
+        }
+        let complete = self.link_applied(times, &cas_of, best)?;
+        let mut chains = Chains::default();
         let mut reached = vec![false; self.cas.len()];
         for head in 0..self.clusters.len() as u32 {
-            if written_by_cas.contains(&head) || !self.replaced_by.contains_key(&head) {
+            if cas_of.get(head).is_some() || self.replaced_by.get(head).is_none() {
                 continue;
             }
-            let (chain, cluster) = self.chain(times, head, &mut reached, best);
-            chains.insert(cluster.write, chain);
+            let begin = chains.places.len() as u32;
+            let cluster = self.chain(times, head, &mut reached, &mut chains.places, best);
+            chains.bounds.insert(cluster.write, (begin, chains.places.len() as u32));
             self.chains.push((head, cluster));
         }
         let unreached = self
@@ -48,8 +88,8 @@ impl ByValue {
     }
 
     /// Finds out which compare-and-sets happened, and links each to the value it found. Whether every link was made.
-    fn link_applied(&mut self, times: &Times<'_>, best: &mut Best) -> Result<bool, Repeated> {
-        let cas_of: FxHashMap<u32, u32> = (0..).zip(&self.cas).map(|(cas, &(cluster, _))| (cluster, cas)).collect();
+    fn link_applied(&mut self, times: &Times<'_>, cas_of: &Links, best: &mut Best) -> Result<bool, Repeated> {
+        self.replaced_by = Links::for_clusters(self.clusters.len());
         self.shown_by = vec![None; self.cas.len()];
         let mut complete = true;
         let mut work = Vec::new();
@@ -75,7 +115,7 @@ impl ByValue {
             if self.clusters[found as usize].repeated {
                 return Err(Repeated);
             }
-            if let Some(&other) = self.replaced_by.get(&found) {
+            if let Some(other) = self.replaced_by.get(found) {
                 let other = self.shown_by[other as usize].expect("only what happened is linked");
                 best.offer(
                     times,
@@ -87,8 +127,8 @@ impl ByValue {
                 complete = false;
                 continue;
             }
-            self.replaced_by.insert(found, cas);
-            if let Some(&earlier) = cas_of.get(&found)
+            self.replaced_by.set(found, cas);
+            if let Some(earlier) = cas_of.get(found)
                 && self.shown_by[earlier as usize].is_none()
             {
                 self.shown_by[earlier as usize] = Some(shown_by);
@@ -98,12 +138,11 @@ impl ByValue {
         Ok(complete)
     }
 
-    /// The chain that begins with `head`: its compare-and-sets, and all of it as one cluster.
-    fn chain(&self, times: &Times<'_>, head: u32, reached: &mut [bool], best: &mut Best) -> (Vec<Place>, Cluster) {
+    /// The chain that begins with `head`: its compare-and-sets are added to `chain`, all of it is one cluster.
+    fn chain(&self, times: &Times<'_>, head: u32, reached: &mut [bool], chain: &mut Vec<Place>, best: &mut Best) -> Cluster {
         let mut all = self.clusters[head as usize];
-        let mut chain = Vec::new();
         let mut at = head;
-        while let Some(&cas) = self.replaced_by.get(&at) {
+        while let Some(cas) = self.replaced_by.get(at) {
             at = self.cas[cas as usize].0;
             let cluster = &self.clusters[at as usize];
             reached[cas as usize] = true;
@@ -120,6 +159,6 @@ impl ByValue {
                 (all.last, all.last_ns) = (cluster.last, cluster.last_ns);
             }
         }
-        (chain, all)
+        all
     }
 }

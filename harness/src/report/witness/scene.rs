@@ -128,7 +128,11 @@ impl<'a> Candidates<'a> {
             if operation.key != key || operation.outcome == Outcome::Fail || lines.contains(&operation.invoke_line()) {
                 continue;
             }
-            nearest.insert((distance_ns(operation, focus_ns), operation.invoke_line()), operation);
+            let distance = (distance_ns(operation, focus_ns), operation.invoke_line());
+            if nearest.len() == CONTEXT_MAX && nearest.last_key_value().is_some_and(|(farthest, _)| *farthest < distance) {
+                continue;
+            }
+            nearest.insert(distance, operation);
             if nearest.len() > CONTEXT_MAX {
                 nearest.pop_last();
             }
@@ -287,7 +291,13 @@ impl<'a> Candidates<'a> {
         let mut lines: Vec<u64> = scene.shown.iter().map(|shown| shown.operation.invoke_line()).collect();
         lines.sort_unstable();
         let mut hidden = BTreeMap::new();
+        let (Some(&from_ns), Some(&to_ns)) = (times_ns.first(), times_ns.last()) else {
+            return hidden;
+        };
         for operation in &self.history.operations {
+            if !(from_ns..to_ns).contains(&operation.invoked_ns) {
+                continue;
+            }
             if operation.key != key || operation.outcome == Outcome::Fail || lines.binary_search(&operation.invoke_line()).is_ok() {
                 continue;
             }

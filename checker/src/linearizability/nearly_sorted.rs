@@ -1,4 +1,4 @@
-//! Sorting what is nearly in order: clusters stand in the order of their writes' invocations and are wanted in that of their first returns,
+//! Sorting and searching what is nearly in order: clusters stand in the order of their writes' invocations and are wanted in that of their first returns,
 //! so that each is only a few places from where it belongs, however long the history is.
 
 /// Moves per item after which the items are not nearly sorted. A general sort of ten million costs about as much.
@@ -22,6 +22,34 @@ pub(super) fn sort_by_key<T: Copy, K: Ord>(items: &mut [T], key: impl Fn(&T) -> 
             None => return items.sort_unstable_by_key(key),
         }
     }
+}
+
+/// How many items of a sorted slice come before what is looked for, as `partition_point` tells; the nearer `near` is to that, the faster.
+pub(super) fn partition_point_near<T>(sorted: &[T], near: usize, is_before: impl Fn(&T) -> bool) -> usize {
+    let near = near.min(sorted.len());
+    let mut step = 1;
+    if sorted.get(near).is_some_and(&is_before) {
+        let mut begin = near + 1;
+        while let Some(item) = sorted.get(begin + step) {
+            if !is_before(item) {
+                break;
+            }
+            begin += step + 1;
+            step *= 2;
+        }
+        let end = sorted.len().min(begin + step);
+        return begin + sorted[begin..end].partition_point(is_before);
+    }
+    let mut end = near;
+    while let Some(place) = end.checked_sub(step) {
+        if is_before(&sorted[place]) {
+            break;
+        }
+        end = place;
+        step *= 2;
+    }
+    let begin = end.saturating_sub(step);
+    begin + sorted[begin..end].partition_point(is_before)
 }
 
 #[cfg(test)]
@@ -56,6 +84,24 @@ mod tests {
             let mut near: Vec<u32> = (0..count).map(|item| item * 100 + chance.random_range(0..reach * 100)).collect();
             near.dedup();
             check(near);
+        }
+    }
+
+    #[test]
+    fn a_search_from_anywhere_finds_the_same_place() {
+        let mut chance = ChaCha8Rng::seed_from_u64(8);
+        for _ in 0..300 {
+            let mut items: Vec<u32> = (0..chance.random_range(0..80)).map(|_| chance.random_range(0..60)).collect();
+            items.sort_unstable();
+            let wanted = chance.random_range(0..62);
+            let expected = items.partition_point(|item| *item < wanted);
+            for near in 0..items.len() + 3 {
+                assert_eq!(
+                    partition_point_near(&items, near, |item| *item < wanted),
+                    expected,
+                    "{items:?} {wanted} {near}"
+                );
+            }
         }
     }
 
