@@ -65,7 +65,9 @@ fn one_way(star: &Star, n: u32, spacing: Duration) -> Vec<u64> {
     let receiver = star.at("n2", || UdpSocket::bind((star.address("n2"), 4001)).expect("the port is free"));
     let sender = star.at("n1", || UdpSocket::bind((star.address("n1"), 0)).expect("a port is free"));
     sender.connect((star.address("n2"), 4001)).expect("UDP connects to anything");
-    receiver.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout can be set");
+    receiver
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .expect("a timeout can be set");
     let start = Instant::now();
     let now_ns = || start.elapsed().as_nanos() as u64;
     let mut times = std::thread::scope(|scope| {
@@ -152,7 +154,9 @@ fn changes(star: &Star, switch: &Switch) {
     let receiver = star.at("n2", || UdpSocket::bind((star.address("n2"), 4003)).expect("the port is free"));
     let sender = star.at("n1", || UdpSocket::bind((star.address("n1"), 0)).expect("a port is free"));
     sender.connect((star.address("n2"), 4003)).expect("UDP connects to anything");
-    receiver.set_read_timeout(Some(Duration::from_millis(5))).expect("a timeout can be set");
+    receiver
+        .set_read_timeout(Some(Duration::from_millis(5)))
+        .expect("a timeout can be set");
     let (start, stop) = (Instant::now(), AtomicBool::new(false));
     let now_us = || start.elapsed().as_nanos() as u64 / 1000;
     let cut = BTreeMap::from([(Pair::new("n1", "n2"), Quality::cut())]);
@@ -194,7 +198,10 @@ fn median_and_max(mut values: Vec<u64>) -> String {
 fn change_of_twenty_links(bencher: divan::Bencher<'_, '_>) {
     let switch = SWITCH.get().expect("main makes it");
     let ids = ["n1", "n2", "n3", "n4", "n5"];
-    let pairs = ids.iter().flat_map(|from| ids.iter().map(move |to| (from, to))).filter(|(from, to)| from != to);
+    let pairs = ids
+        .iter()
+        .flat_map(|from| ids.iter().map(move |to| (from, to)))
+        .filter(|(from, to)| from != to);
     let links: BTreeMap<Pair, Quality> = pairs.map(|(from, to)| (Pair::new(*from, *to), Quality::cut())).collect();
     bencher.bench_local(|| switch.apply(&links).expect("the switch lives"));
 }

@@ -76,14 +76,20 @@ impl Seen {
         times.get(times.len() / 2).map(|ns| ns / 1000)
     }
 
-    /// The longest time in which nothing arrived, in microseconds, from the first to the last arrival.
+    /// The longest time in which nothing arrived, in microseconds, from the first datagram's sending to the last one's; a flow that ends in silence
+    /// counts as silent until then.
     #[must_use]
-    pub fn longest_gap_us(&self) -> u64 {
-        let gaps = self
-            .arrivals
-            .windows(2)
-            .map(|pair| pair[1].arrived_ns.saturating_sub(pair[0].arrived_ns));
-        gaps.max().unwrap_or(0) / 1000
+    pub fn longest_silence_us(&self) -> u64 {
+        let (Some(first), Some(last)) = (self.sent_ns.first(), self.sent_ns.last()) else {
+            return 0;
+        };
+        let moments = self.arrivals.iter().map(|arrival| arrival.arrived_ns);
+        let (mut before, mut longest) = (*first, 0);
+        for moment in moments.chain([*last]) {
+            longest = longest.max(moment.saturating_sub(before));
+            before = before.max(moment);
+        }
+        longest / 1000
     }
 
     /// The pace of the arrivals behind the first, in thousands of bits of IP a second; `None` with fewer than three.
@@ -117,7 +123,14 @@ mod tests {
         assert_eq!((seen.sent(), seen.arrived(), seen.lost()), (6, 4, 2));
         assert_eq!((seen.duplicated(), seen.overtaken()), (1, 1));
         assert_eq!(seen.one_way_ns(), [500, 500, 600, 3000, 4000]);
-        assert_eq!((seen.median_us(), seen.longest_gap_us()), (Some(0), 5));
+        assert_eq!((seen.median_us(), seen.longest_silence_us()), (Some(0), 5));
+    }
+
+    #[test]
+    fn a_flow_that_never_arrives_is_silent_all_along() {
+        assert_eq!(seen(6, &[]).longest_silence_us(), 5);
+        assert_eq!(seen(9, &[(0, 2000)]).longest_silence_us(), 6);
+        assert_eq!(Seen::default().longest_silence_us(), 0);
     }
 
     #[test]
