@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::effect::EffectReport;
 use crate::fault::Resolved;
 use crate::links::Applied;
 use crate::probe::ProbeReport;
@@ -30,6 +31,9 @@ pub struct Proof {
     /// Datagrams over every pair of nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<ProbeReport>,
+    /// What links did to datagrams and connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<EffectReport>,
     /// The end of a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub killed: Option<Killed>,
@@ -58,6 +62,16 @@ impl From<ProbeReport> for Proof {
         Proof {
             ok: report.ok,
             links: Some(report),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<EffectReport> for Proof {
+    fn from(report: EffectReport) -> Proof {
+        Proof {
+            ok: report.ok,
+            effect: Some(report),
             ..Proof::default()
         }
     }

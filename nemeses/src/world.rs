@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::effect::Turn;
+use crate::link::{Pair, Quality};
 use crate::partition::Cuts;
 
 /// What should be wrong with the cluster; by default nothing.
@@ -19,6 +21,9 @@ pub struct State {
     /// Directed pairs of nodes that should not reach each other.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub cuts: Cuts,
+    /// Links that should be bad in other ways; who is not named is healthy.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<Pair, Quality>,
     /// Nodes whose processes should be stopped.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub paused: BTreeSet<String>,
@@ -58,6 +63,7 @@ impl<K: Ord + Clone, V: Compose> Compose for BTreeMap<K, V> {
 impl Compose for State {
     fn and(&mut self, other: &State) {
         self.cuts.and(&other.cuts);
+        self.links.and(&other.links);
         self.paused.and(&other.paused);
         self.down.and(&other.down);
         self.removed.and(&other.removed);
@@ -83,6 +89,10 @@ pub fn differing<K: Ord + Clone, V: Clone + Default + PartialEq>(now: &BTreeMap<
 pub struct Change {
     /// The whole new set of cuts, if it differs.
     pub cuts: Option<Cuts>,
+    /// The whole new network, cuts and all, if anything of it differs.
+    pub network: Option<BTreeMap<Pair, Quality>>,
+    /// Links that are bad in another way than before, cuts aside.
+    pub turned: BTreeMap<Pair, Turn>,
     /// Nodes to kill.
     pub kill: BTreeSet<String>,
     /// Nodes to start again.
@@ -108,6 +118,8 @@ impl State {
         let (paused_before, paused_now) = (paused(before), paused(self));
         Change {
             cuts: (self.cuts != before.cuts).then(|| self.cuts.clone()),
+            network: (self.cuts != before.cuts || self.links != before.links).then(|| self.network()),
+            turned: self.turned_from(before),
             kill: self.down.difference(&before.down).cloned().collect(),
             restart: before.down.difference(&self.down).cloned().collect(),
             pause: paused_now.difference(&paused_before).cloned().collect(),
@@ -120,6 +132,31 @@ impl State {
             add: before.removed.difference(&self.removed).cloned().collect(),
             transfer: self.led_by.clone().filter(|_| self.led_by != before.led_by),
         }
+    }
+}
+
+impl State {
+    /// What each link should be like, cuts and all.
+    #[must_use]
+    pub fn network(&self) -> BTreeMap<Pair, Quality> {
+        let mut links = self.links.clone();
+        for (from, to) in &self.cuts {
+            links.entry(Pair::new(from, to)).or_default().cut = true;
+        }
+        links
+    }
+
+    fn turned_from(&self, before: &State) -> BTreeMap<Pair, Turn> {
+        // What a cut hides cannot be seen, before or after: it is part of both.
+        let cut = |pair: &Pair, state: &State| state.cuts.contains(&(pair.from.clone(), pair.to.clone()));
+        let turn = |(pair, mut now): (Pair, Quality)| {
+            let mut was = before.links.get(&pair).cloned().unwrap_or_default();
+            if cut(&pair, self) || cut(&pair, before) {
+                (was.cut, now.cut) = (true, true);
+            }
+            (pair, Turn { before: was, now })
+        };
+        differing(&self.links, &before.links).into_iter().map(turn).collect()
     }
 }
 
@@ -264,6 +301,39 @@ mod tests {
         world.heal(1);
         let change = world.desired().change_from(&before);
         assert_eq!((change.add, change.transfer), (BTreeSet::from(["n2".into()]), None));
+    }
+
+    #[test]
+    fn a_link_that_is_cut_and_slow_is_both_and_its_heal_leaves_the_cut() {
+        let (pair, slow) = (
+            Pair::new("n1", "n2"),
+            Quality {
+                delay_us: 5,
+                ..Quality::default()
+            },
+        );
+        let delayed = State {
+            links: BTreeMap::from([(pair.clone(), slow.clone())]),
+            ..State::default()
+        };
+        let mut world = World::default();
+        world.inject(1, delayed.clone());
+        let alone = world.desired();
+        let change = alone.change_from(&State::default());
+        assert_eq!(change.network, Some(delayed.links.clone()));
+        assert_eq!((change.turned[&pair].now.clone(), change.cuts), (slow.clone(), None));
+        world.inject(2, cut("n1", "n2"));
+        let both = world.desired();
+        let change = both.change_from(&alone);
+        assert_eq!(change.network, Some(BTreeMap::from([(pair.clone(), slow.with(&Quality::cut()))])));
+        assert!(change.turned.is_empty(), "the cut is proved by itself");
+        world.heal(1);
+        let change = world.desired().change_from(&both);
+        assert_eq!(change.network, Some(BTreeMap::from([(pair.clone(), Quality::cut())])));
+        assert!(
+            change.turned[&pair].now.cut && change.turned[&pair].before.cut,
+            "what a cut hides is not looked for"
+        );
     }
 
     #[derive(Clone, Debug, Default, PartialEq, Eq)]

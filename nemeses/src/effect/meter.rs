@@ -74,6 +74,9 @@ impl Meter {
     pub fn measure(&mut self, links: impl IntoIterator<Item = Pair>, flow: Flow) -> Result<BTreeMap<Pair, Seen>> {
         self.nonce += 1;
         let mut going = links.into_iter().map(|pair| self.start(pair)).collect::<Result<Vec<_>>>()?;
+        if going.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let begin = Instant::now();
         let ns_since = |begin: Instant| u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         for number in 0..flow.n {

@@ -179,26 +179,24 @@ impl LinkProber {
         Ok(seen.into_iter().map(judge).collect())
     }
 
-    /// Bottlenecks, by more than they pass; one link after another where none is left, so that each gets all the machine has.
+    /// Bottlenecks, by more than they pass: all at once, and one link after another where none is left, so that each gets all the machine has.
     fn pace(&mut self, turns: &BTreeMap<Pair, Turn>) -> Result<Found> {
         let changed = turns.iter().filter(|(_, turn)| turn.now.rate != turn.before.rate && !turn.now.cut);
+        let (narrow, wide): (Vec<_>, Vec<_>) = changed.partition(|(_, turn)| turn.now.rate.is_some());
         let mut found = Found::new();
-        for (pair, turn) in changed {
+        for links in std::iter::once(narrow).chain(wide.into_iter().map(|link| vec![link])) {
+            let mtu = links.iter().filter_map(|(_, turn)| turn.now.mtu).map(usize::from).min();
             let flow = Flow {
                 n: PACED,
-                bytes: LARGE.min(turn.now.mtu.map_or(LARGE, usize::from)),
+                bytes: mtu.unwrap_or(LARGE).min(LARGE),
                 spacing: Duration::ZERO,
-                patience: longest(&turn.now),
+                patience: links.iter().map(|(_, turn)| longest(&turn.now)).max().unwrap_or(PATIENCE),
             };
-            let seen = self.meter.measure([pair.clone()], flow)?;
-            let pace = seen[pair].kbit_per_s(flow.bytes);
-            let expected = match (turn.now.rate, turn.before.rate) {
-                // A fifth more: the first arrival is stamped late where the machine is.
-                (Some(now), _) => (1, Some(now.kbit_per_s + now.kbit_per_s / 5)),
-                (None, Some(before)) => (before.kbit_per_s * 3 / 2, None),
-                (None, None) => (0, None),
-            };
-            found.insert(pair.clone(), vec![Bound::new("kbit/s of a flood", pace.unwrap_or(0), expected)]);
+            let seen = self.meter.measure(links.iter().map(|(pair, _)| (*pair).clone()), flow)?;
+            for (pair, turn) in links {
+                let pace = seen[pair].kbit_per_s(flow.bytes).unwrap_or(0);
+                found.insert(pair.clone(), vec![Bound::new("kbit/s of a flood", pace, paces(turn))]);
+            }
         }
         Ok(found)
     }
@@ -353,6 +351,15 @@ impl Silence {
             length: us(if now.is_some() { gate.first_us + around } else { around }),
             expected,
         })
+    }
+}
+
+/// Where the pace of a flood must lie.
+fn paces(turn: &Turn) -> (u64, Option<u64>) {
+    match (turn.now.rate, turn.before.rate) {
+        // A fifth more: the first arrival is stamped late where the machine is.
+        (Some(now), _) => (1, Some(now.kbit_per_s + now.kbit_per_s / 5)),
+        (None, before) => (before.map_or(0, |before| before.kbit_per_s * 3 / 2), None),
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod dice;
 mod family;
+pub mod links;
 pub mod member;
 pub mod partition;
 pub mod process;
@@ -20,6 +21,10 @@ use serde::{Deserialize, Serialize};
 pub use self::dice::Dice;
 use self::family::Family;
 pub use self::family::{Asks, Scene};
+use self::links::{
+    BlackHole, ClientCut, Corrupt, CorruptPastChecksum, Delay, Duplicate, Flapping, LinkFault, Loss, Narrow, Reordering, Reset,
+    SlowReceiver, Swizzle,
+};
 use self::member::{Membership, Transfer};
 use self::partition::Partition;
 use self::process::{Kill, Pause};
@@ -49,6 +54,8 @@ pub struct FaultInfo {
 pub enum Mechanism {
     /// [`State::cuts`]: proved by datagrams over every pair of nodes.
     Cuts,
+    /// [`State::links`]: proved by what links do to datagrams and connections of ours.
+    Links,
     /// [`State::down`]: proved by the end of the node's processes, and by their return.
     Life,
     /// [`State::paused`]: proved by the states of the node's threads.
@@ -64,6 +71,19 @@ pub const FAULTS: &[FaultInfo] = &[
     process::PAUSE,
     member::TRANSFER,
     member::MEMBERSHIP,
+    links::DELAY,
+    links::LOSS,
+    links::DUPLICATE,
+    links::REORDER,
+    links::CORRUPT,
+    links::CORRUPT_PAST_CHECKSUM,
+    links::RATE,
+    links::RESET,
+    links::MTU,
+    links::SLOW_RECEIVER,
+    links::FLAPPING,
+    links::SWIZZLE,
+    links::CLIENT_CUT,
 ];
 
 /// One fault, as a plan has it.
@@ -80,6 +100,52 @@ pub enum Fault {
     Transfer(Transfer),
     /// Take a node out of the members.
     Membership(Membership),
+    /// Make links slow.
+    Delay(LinkFault<Delay>),
+    /// Lose packets.
+    Loss(LinkFault<Loss>),
+    /// Deliver packets twice.
+    Duplicate(LinkFault<Duplicate>),
+    /// Let packets overtake others.
+    #[serde(rename = "reorder")]
+    Reordering(LinkFault<Reordering>),
+    /// Damage packets on the wire.
+    Corrupt(LinkFault<Corrupt>),
+    /// Damage payloads so that no checksum sees it.
+    CorruptPastChecksum(LinkFault<CorruptPastChecksum>),
+    /// Make links narrow.
+    #[serde(rename = "rate")]
+    Narrow(LinkFault<Narrow>),
+    /// Reset connections.
+    Reset(LinkFault<Reset>),
+    /// Swallow large packets.
+    #[serde(rename = "mtu")]
+    BlackHole(LinkFault<BlackHole>),
+    /// Hold what a node gets and deliver it in gulps.
+    SlowReceiver(LinkFault<SlowReceiver>),
+    /// Cut links and heal them by turns.
+    Flapping(LinkFault<Flapping>),
+    /// Cut links one by one and heal them in another order.
+    Swizzle(Swizzle),
+    /// Cut the clients from a node.
+    ClientCut(LinkFault<ClientCut>),
+}
+
+impl FaultInfo {
+    /// Why `all` does not mean this kind, if so: no store claims to survive it.
+    #[must_use]
+    pub fn only_by_name(&self) -> Option<&'static str> {
+        (self.name == links::CORRUPT_PAST_CHECKSUM.name)
+            .then_some("a store need not survive what passes every checksum of the network; ask for it by its name")
+    }
+}
+
+impl Mechanism {
+    /// Whether the simulator can do it.
+    #[must_use]
+    pub fn is_simulated(self) -> bool {
+        self != Mechanism::Links
+    }
 }
 
 /// What a fault came to: enough to inject exactly this again.
@@ -113,6 +179,19 @@ impl Fault {
             Fault::Pause(fault) => fault,
             Fault::Transfer(fault) => fault,
             Fault::Membership(fault) => fault,
+            Fault::Delay(fault) => fault,
+            Fault::Loss(fault) => fault,
+            Fault::Duplicate(fault) => fault,
+            Fault::Reordering(fault) => fault,
+            Fault::Corrupt(fault) => fault,
+            Fault::CorruptPastChecksum(fault) => fault,
+            Fault::Narrow(fault) => fault,
+            Fault::Reset(fault) => fault,
+            Fault::BlackHole(fault) => fault,
+            Fault::SlowReceiver(fault) => fault,
+            Fault::Flapping(fault) => fault,
+            Fault::Swizzle(fault) => fault,
+            Fault::ClientCut(fault) => fault,
         }
     }
 
