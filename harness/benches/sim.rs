@@ -92,6 +92,8 @@ fn plan(system: &SystemPlan, bind: Bind, faults: &[&str], seed: u64) -> Plan {
         bind,
         timing: Timing::of(10_000, 1_000),
         faults: faults.iter().map(ToString::to_string).collect(),
+        network: None,
+        pcap: false,
     })
 }
 

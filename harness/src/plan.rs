@@ -6,7 +6,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use squall_nemeses::{Dice, Fault, FaultInfo};
+use squall_nemeses::{Dice, Fault, FaultInfo, Mechanism, NetworkKind};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 use crate::systems::SystemPlan;
@@ -34,6 +34,12 @@ pub struct Plan {
     pub bind: Bind,
     /// How long everything takes.
     pub timing: Timing,
+    /// The network that nodes and clients are to be on; where none is named it is the kernel's, unless a fault needs the switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkKind>,
+    /// Whether every packet is to be written to a file, which the switch alone can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pcap: bool,
     /// Fault kinds asked for; each must bite at least once.
     pub requested: Vec<String>,
     /// The injections, by time.
@@ -148,6 +154,10 @@ pub struct Options {
     pub timing: Timing,
     /// Fault kinds wanted.
     pub faults: Vec<String>,
+    /// The network wanted, if any.
+    pub network: Option<NetworkKind>,
+    /// Whether packets are to be written to files.
+    pub pcap: bool,
 }
 
 /// Mean length of one slot of the schedule: the longest outage a default run of 15 s can show several of.
@@ -163,6 +173,8 @@ impl Plan {
             bind,
             timing,
             faults,
+            network,
+            pcap,
         } = options;
         let schedule = draw_schedule(seed, &system, &timing, &faults);
         Plan {
@@ -174,9 +186,30 @@ impl Plan {
             workload,
             bind,
             timing,
+            network,
+            pcap,
             requested: faults,
             schedule,
         }
+    }
+
+    /// The network that the run has.
+    pub fn network_kind(&self) -> NetworkKind {
+        let needs_switch = self.pcap
+            || self
+                .schedule
+                .iter()
+                .any(|injection| injection.fault.mechanism() == Mechanism::Links);
+        match self.network {
+            Some(kind) => kind,
+            None if needs_switch => NetworkKind::Switch,
+            None => NetworkKind::Kernel,
+        }
+    }
+
+    /// The seed of what is left to chance on the links of the switch.
+    pub fn network_seed(&self) -> u64 {
+        generator(self.seed, "network").random()
     }
 
     /// The plan as it is stored and printed: the same bytes for the same plan.
@@ -226,6 +259,9 @@ impl Plan {
         for name in &self.requested {
             fault_info(name)?;
         }
+        if self.pcap && self.network_kind() == NetworkKind::Kernel {
+            return Err("`pcap`: only the network `switch` writes packets to files".into());
+        }
         let nodes = node_names(self.system.nodes());
         let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
@@ -234,6 +270,12 @@ impl Plan {
                 .fault
                 .validate(&nodes)
                 .map_err(|error| format!("injection {id}: {error}"))?;
+            if injection.fault.mechanism() == Mechanism::Links && self.network_kind() == NetworkKind::Kernel {
+                let kind = injection.fault.kind();
+                return Err(format!(
+                    "injection {id}: `{kind}` cannot be done on the network `kernel`, but on `switch`"
+                ));
+            }
             if !storm.contains(&injection.at_ms) || !storm.contains(&injection.at_ms.saturating_add(injection.for_ms)) {
                 return Err(format!(
                     "injection {id}: it must begin and end within the storm, {} to {} ms",
@@ -420,6 +462,8 @@ mod tests {
             bind: Bind::Node,
             timing: Timing::of(15_000, 1_000),
             faults: ["partition", "kill", "pause"].map(String::from).to_vec(),
+            network: None,
+            pcap: false,
         })
     }
 
@@ -442,6 +486,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_network_is_the_kernels_unless_something_needs_the_switch() {
+        let mut plan = plan();
+        assert_eq!(plan.network_kind(), NetworkKind::Kernel);
+        plan.pcap = true;
+        assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
+        plan.network = Some(NetworkKind::Kernel);
+        assert_eq!(
+            plan.validate().unwrap_err(),
+            "`pcap`: only the network `switch` writes packets to files"
+        );
+        plan.pcap = false;
+        plan.schedule = draw_schedule(7, &plan.system, &plan.timing, &["delay".into()]);
+        assert_eq!(
+            plan.validate().unwrap_err(),
+            "injection 0: `delay` cannot be done on the network `kernel`, but on `switch`"
+        );
+        plan.network = None;
+        assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
     }
 
     #[test]

@@ -112,6 +112,7 @@ effects! {
     tells_reset_connections: BOTH, Quality { resets: 1, ..healthy() };
     tells_refused_connections: BOTH, Quality { refuse: true, ..healthy() };
     tells_a_client_that_is_cut_off: &[(CLIENTS, "n1"), ("n1", CLIENTS)], Quality::cut();
+    tells_ports_that_are_cut: &[(CLIENTS, "n1"), ("n1", "n2")], Quality { cut_ports: [7000, 7001].into(), ..healthy() };
     tells_loss_behind_a_delay: BOTH, Quality { loss_ppm: 200_000, delay_us: 50_000, ..healthy() };
 }
 

@@ -81,6 +81,7 @@ fn bugs() -> String {
 }
 
 fn faults() -> String {
+    let width = squall_nemeses::FAULTS.iter().map(|info| info.name.len() + 2).max().unwrap_or(0);
     let line = |info: &squall_nemeses::FaultInfo| {
         let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).collect();
         let needs = if needs.is_empty() {
@@ -88,7 +89,7 @@ fn faults() -> String {
         } else {
             needs.join(", ")
         };
-        format!("{:<12}{}\n{:<14}needs: {needs}\n", info.name, info.about, "")
+        format!("{:<width$}{}\n{:<width$}  needs: {needs}\n", info.name, info.about, "")
     };
     squall_nemeses::FAULTS.iter().map(line).collect()
 }

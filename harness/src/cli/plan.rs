@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use squall_nemeses::FaultInfo;
+use squall_nemeses::{FaultInfo, Mechanism, NetworkKind};
 use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
@@ -34,6 +34,15 @@ pub(super) struct PlanArgs {
     /// Fault kinds, separated by commas; `all`, `none`, or see `squall list faults`
     #[arg(long, value_name = "KINDS", default_value = "all")]
     faults: String,
+
+    /// The network of nodes and clients: `kernel`, or `switch`, which can do to links whatever there is; by default `kernel` unless a fault needs the
+    /// other
+    #[arg(long, value_name = "NAME", value_parser = parse_network)]
+    network: Option<NetworkKind>,
+
+    /// Writes every packet to a file for each node, `pcap/n1.pcap` and so on in the run folder; takes the network `switch`
+    #[arg(long)]
+    pcap: bool,
 
     /// What clients do; see `squall list workloads`
     #[arg(long, value_name = "NAME", default_value = "register", help_heading = "Clients")]
@@ -156,11 +165,13 @@ impl From<RetryArg> for Retry {
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 33] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 35] = [
     "system",
     "seed",
     "time",
     "faults",
+    "network",
+    "pcap",
     "workload",
     "clients",
     "clients_per_key",
@@ -255,9 +266,17 @@ impl PlanArgs {
     /// Says which of all faults a plan leaves out.
     pub(super) fn say_left_out(&self, plan: &Plan) {
         for info in squall_nemeses::FAULTS.iter().filter(|_| self.faults == "all") {
-            if let Some(why) = impossible(info, &plan.system) {
+            if let Some(why) = impossible(info, &plan.system).or_else(|| info.only_by_name().map(String::from)) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
+        }
+        if self.faults == "all" && self.network != Some(NetworkKind::Switch) {
+            let kinds = squall_nemeses::FAULTS.iter().filter(|info| info.mechanism == Mechanism::Links);
+            let names: Vec<&str> = kinds.filter(|info| info.only_by_name().is_none()).map(|info| info.name).collect();
+            stdout::note(&format!(
+                "left out faults of links, for want of `--network switch`: {}",
+                names.join(", ")
+            ));
         }
     }
 
@@ -294,6 +313,8 @@ impl PlanArgs {
         let plan = Plan::draw(Options {
             seed,
             faults: self.fault_kinds(&system)?,
+            network: self.network,
+            pcap: self.pcap,
             system,
             workload: WorkloadPlan::of(kind, options),
             bind: self.bind.unwrap_or(default_bind),
@@ -388,7 +409,13 @@ impl PlanArgs {
         match self.faults.as_str() {
             "none" => Ok(Vec::new()),
             "all" => {
-                let possible = squall_nemeses::FAULTS.iter().filter(|info| impossible(info, system).is_none());
+                // Nobody who asks for nothing in particular gets another network than the kernel's.
+                let on_network = |info: &FaultInfo| info.mechanism != Mechanism::Links || self.network == Some(NetworkKind::Switch);
+                let wanted = |info: &&FaultInfo| info.only_by_name().is_none() && on_network(info);
+                let possible = squall_nemeses::FAULTS
+                    .iter()
+                    .filter(wanted)
+                    .filter(|info| impossible(info, system).is_none());
                 Ok(possible.map(|info| info.name.to_owned()).collect())
             }
             list => {
@@ -422,6 +449,10 @@ fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
     }
     let nodes = system.nodes();
     (nodes < info.nodes_min).then(|| format!("it takes at least {} nodes, and the cluster has {nodes}", info.nodes_min))
+}
+
+fn parse_network(text: &str) -> Result<NetworkKind, String> {
+    text.parse()
 }
 
 /// Reads `15s`, `2m`, `500ms`, `1h`; a bare number is seconds.

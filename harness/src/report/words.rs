@@ -17,7 +17,12 @@ pub fn count(number: u64) -> String {
 
 /// A number with its noun: `1 fault`, `14 faults`.
 pub fn plural(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    let ending = match number {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", count(number))
 }
 
 /// Microseconds as milliseconds with three figures or so: `0.420`, `4.20`, `42.0`, `4 200`.

@@ -45,17 +45,16 @@ impl<S: Store> Play<'_, S> {
                 ..stage(id, Stage::Asked)
             },
         );
+        let skip = |why: String| FaultStage {
+            reason: Some(why),
+            ..stage(id, Stage::Skipped)
+        };
+        if !fault.mechanism().is_simulated() {
+            return self.stage(fault, skip("the simulator cannot do it".into()));
+        }
         let resolved = match fault.resolve(&self.names, &self.state_now(), &self.find_roles(fault.asks())) {
             Ok(resolved) => resolved,
-            Err(skipped) => {
-                return self.stage(
-                    fault,
-                    FaultStage {
-                        reason: Some(skipped.to_string()),
-                        ..stage(id, Stage::Skipped)
-                    },
-                );
-            }
+            Err(skipped) => return self.stage(fault, skip(skipped.to_string())),
         };
         let before = self.nemesis.world.desired();
         self.nemesis.world.inject(id, resolved.state.clone());
@@ -150,7 +149,8 @@ impl<S: Store> Play<'_, S> {
         match fault.mechanism() {
             _ if !is_confirmed => self.ask_system(Purpose::Undo, &change, HEAL_BOUND),
             Mechanism::System => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
-            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion => {
+            // Those that cannot be simulated were skipped.
+            Mechanism::Cuts | Mechanism::Links | Mechanism::Life | Mechanism::Motion => {
                 self.change(&change);
                 let probe = self.probe(true);
                 self.healed(place, probe);

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::link::{Burst, CERTAIN_PPM, Quality};
 
 const DEVIATIONS: f64 = 5.0;
-/// Datagrams of a flow that shows chance, at least; a probe of a small share takes more, so that a hundred are hit.
+/// Datagrams of a flow that shows chance, at least; a probe of a small share takes more, so that sixty are hit.
 const FLOW_MIN: u32 = 1000;
 const FLOW_MAX: u32 = 10_000;
-const HITS: u32 = 100;
+const HITS: u32 = 60;
 
 /// A figure and where it must lie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,7 +21,7 @@ pub struct Connection {
 }
 
 /// Who is at a link's ends.
-fn target<'a>(ends: &'a [Target], id: &str) -> Result<&'a Target> {
+pub(super) fn target<'a>(ends: &'a [Target], id: &str) -> Result<&'a Target> {
     let found = ends.iter().find(|end| end.id == id);
     found.ok_or_else(|| Error::Unusable(format!("no end is called `{id}`")))
 }

@@ -3,11 +3,12 @@
 //! - [`LinkProber`]: what to look at when links change, and the report
 //! - `bound`: how much of what must be seen, by statistics
 //! - [`Meter`], [`Seen`]: datagrams over a link, and what became of them
-//! - [`Connection`]: connections that are to be reset
+//! - [`Connection`]: connections that are to be reset; `ports`: datagrams of ports that are cut
 
 mod bound;
 mod connections;
 mod meter;
+mod ports;
 mod proof;
 mod seen;
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::bound::{Bound, adds_waits, binomial, burst_variance, delay, flow_length};
-use super::connections::Connection;
+use super::connections::{Connection, target};
 use super::meter::{Flow, Meter};
+use super::ports;
 use super::seen::Seen;
 use crate::link::{Gate, Pair, Quality};
 use crate::{Result, Target};
@@ -25,6 +26,8 @@ const FEW: u32 = 41;
 const PACED: u32 = 200;
 /// Between two datagrams of a flow, at least.
 const SPACING: Duration = Duration::from_micros(100);
+/// Time for one datagram, so that a flow over many links does not overrun a slow machine.
+const PER_LINK: Duration = Duration::from_micros(15);
 /// How long datagrams on their way are waited for, beside their delay.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -139,6 +142,10 @@ impl LinkProber {
         add(self.large(turns)?);
         add(self.pace(turns)?);
         add(self.gates(turns)?);
+        add(self.small(turns)?);
+        add(self.large(turns)?);
+        add(self.pace(turns)?);
+        add(self.ports(turns)?);
         Ok(found)
     }
 
@@ -149,7 +156,12 @@ impl LinkProber {
         let flow = Flow {
             n: wanted.values().map(|small| small.n).max().unwrap_or(0),
             bytes: SMALL,
-            spacing: wanted.values().map(|small| small.spacing).max().unwrap_or(SPACING),
+            spacing: wanted
+                .values()
+                .map(|small| small.spacing)
+                .max()
+                .unwrap_or(SPACING)
+                .max(PER_LINK * wanted.len() as u32),
             patience: wanted.values().map(|small| small.patience).max().unwrap_or(PATIENCE),
         };
         let seen = self.meter.measure(wanted.keys().copied().cloned(), flow)?;
@@ -224,6 +236,21 @@ impl LinkProber {
         Ok(seen.into_iter().map(judge).collect())
     }
 
+    /// Ports that are cut, or no more.
+    fn ports(&self, turns: &BTreeMap<Pair, Turn>) -> Result<Found> {
+        let mut found = Found::new();
+        for (pair, Turn { before, now }) in turns.iter().filter(|(_, turn)| !turn.now.cut) {
+            let (from, to) = (target(&self.ends, &pair.from)?, target(&self.ends, &pair.to)?);
+            for port in before.cut_ports.symmetric_difference(&now.cut_ports) {
+                let expected = if now.cut_ports.contains(port) { (0, Some(0)) } else { (1, Some(1)) };
+                let passes = ports::passes(from, to, *port, longest(now))?;
+                let bound = passes.map(|passes| Bound::new(&format!("datagrams of port {port} pass"), passes.into(), expected));
+                found.entry(pair.clone()).or_default().extend(bound);
+            }
+        }
+        Ok(found)
+    }
+
     /// Resets, by the connections opened before.
     fn resets(&self, turns: &BTreeMap<Pair, Turn>, prepared: &mut Prepared, bound: Duration) -> Result<Found> {
         let mut found = Found::new();
@@ -261,7 +288,8 @@ struct Small {
 impl Small {
     fn of(turn: &Turn) -> Option<Small> {
         let Turn { before, now } = turn;
-        let shares = [before, now].into_iter().flat_map(shares).collect::<Vec<_>>();
+        let changed = shares(before).into_iter().zip(shares(now)).filter(|(was, is)| was != is);
+        let shares: Vec<(u32, f64)> = changed.flat_map(|(was, is)| [was, is]).collect();
         let few = before.delay_us != now.delay_us || before.cut != now.cut;
         let n = flow_length(&shares).max(if few { FEW } else { 0 });
         let kept = now.reorder.map(|reorder| Duration::from_micros(reorder.by_us / 4));
@@ -285,34 +313,36 @@ impl Small {
             return vec![Bound::new("datagrams that arrived", seen.arrived().into(), expected)];
         }
         let mut bounds = Vec::new();
-        let mut add = |what: &str, seen: u64, wanted: bool, expected| {
-            bounds.extend(wanted.then(|| Bound::new(&format!("{what} of {n}"), seen, expected)));
+        let mut add = |what: &str, seen: u64, changed: bool, expected| {
+            bounds.extend(changed.then(|| Bound::new(&format!("{what} of {n}"), seen, expected)));
         };
-        let (loss, was) = (now.mean_loss_ppm(), before.mean_loss_ppm());
-        let expected = binomial(n, loss, burst_variance(now.burst));
-        let expected = if adds_waits(now) { (expected.0, None) } else { expected };
-        add("lost", seen.lost().into(), loss > 0 || was > 0, expected);
-        let wanted = |of: fn(&Quality) -> u32| of(now) > 0 || of(before) > 0;
-        let twice = |quality: &Quality| quality.duplicate_ppm;
-        // Only what arrives intact arrives twice so.
+        let [loss, twice, forged, kept] = shares(now);
+        let [was_loss, was_twice, was_forged, was_kept] = shares(before);
+        let (least, most) = binomial(n, loss.0, loss.1);
+        // Where packets are missing for other reasons too, only so much can be said.
+        add(
+            "lost",
+            seen.lost().into(),
+            loss != was_loss,
+            (least, most.filter(|_| !adds_waits(now))),
+        );
+        // Only what arrives can arrive twice, damaged or late.
         let arrived = seen.arrived() + seen.n_damaged;
         add(
             "duplicated",
             seen.duplicated().into(),
-            wanted(twice),
-            binomial(arrived, twice(now), 1.0),
+            twice != was_twice,
+            binomial(arrived, twice.0, 1.0),
         );
-        let forged = |quality: &Quality| quality.corrupt_past_checksum_ppm;
         add(
             "damaged",
             seen.n_damaged.into(),
-            wanted(forged),
-            binomial(arrived, forged(now), 1.0),
+            forged != was_forged,
+            binomial(arrived, forged.0, 1.0),
         );
-        let kept = |quality: &Quality| quality.reorder.map_or(0, |reorder| reorder.share_ppm);
-        let (least, most) = binomial(arrived, kept(now), 1.0);
+        let (least, most) = binomial(arrived, kept.0, 1.0);
         // Those of a slow sender are too far apart for all of them to be overtaken.
-        add("overtaken", seen.overtaken().into(), wanted(kept), (least / 2, most));
+        add("overtaken", seen.overtaken().into(), kept != was_kept, (least / 2, most));
         let delayed = before.delay_us != now.delay_us;
         add("us one way, the median", seen.median_us().unwrap_or(0), delayed, delay(before, now));
         bounds

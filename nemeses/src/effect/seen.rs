@@ -92,13 +92,14 @@ impl Seen {
         longest / 1000
     }
 
-    /// The pace of the arrivals behind the first, in thousands of bits of IP a second; `None` with fewer than three.
+    /// The pace of the arrivals behind the first, in thousands of bits of IP a second; `None` with fewer than three. Duplicates do not count.
     #[must_use]
     pub fn kbit_per_s(&self, bytes: usize) -> Option<u64> {
         let (first, last) = (self.arrivals.first()?, self.arrivals.last()?);
         let span_ns = last.arrived_ns.saturating_sub(first.arrived_ns).max(1);
-        let bits = (self.arrivals.len() as u64 - 1) * bytes as u64 * 8;
-        (self.arrivals.len() >= 3).then(|| (u128::from(bits) * 1_000_000 / u128::from(span_ns)) as u64)
+        let n = u64::from(self.arrived());
+        let bits = (n - 1) * bytes as u64 * 8;
+        (n >= 3).then(|| (u128::from(bits) * 1_000_000 / u128::from(span_ns)) as u64)
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn the_pace_is_that_of_the_arrivals() {
         // 1000 bytes a millisecond are 8 Mbit/s.
-        let paced = seen(9, &[(0, 0), (1, 1_000_000), (2, 2_000_000)]);
+        let paced = seen(9, &[(0, 0), (0, 1), (1, 1_000_000), (2, 2_000_000)]);
         assert_eq!(
             (paced.kbit_per_s(1000), seen(9, &[(0, 0), (1, 5)]).kbit_per_s(1000)),
             (Some(8000), None)

@@ -129,6 +129,13 @@ fn resolved(node: Option<String>, key: Option<KeyRoles>, links: BTreeMap<Pair, Q
     if links.keys().all(is_cut) {
         return Err(Skipped("another fault cuts all of these links now".into()));
     }
+    let changes = |(pair, quality): (&Pair, &Quality)| {
+        let now = scene.now.links.get(pair).cloned().unwrap_or_default();
+        now.with(quality) != now
+    };
+    if !links.iter().any(changes) {
+        return Err(Skipped("other faults ask as much of these links now".into()));
+    }
     let state = State { links, ..State::default() };
     Ok(Resolved { node, key, state })
 }
@@ -262,12 +269,12 @@ link_kinds! {
     };
     /// Packets are damaged on the wire.
     Corrupt CORRUPT "corrupt" "turn bits on the wire; the receiver's kernel sees it by the checksum and drops the packet" [corrupt_ppm] On::draw, |dice| {
-        Quality { corrupt_ppm: pick(dice, &[20_000, 100_000, 300_000]), ..Quality::default() }
+        Quality { corrupt_ppm: pick(dice, &[50_000, 100_000, 300_000]), ..Quality::default() }
     };
     /// Packets are damaged where no checksum sees it.
     CorruptPastChecksum CORRUPT_PAST_CHECKSUM "corrupt-past-checksum" "turn bits of payloads and mend the checksum: only the program can notice"
     [corrupt_past_checksum_ppm] On::draw, |dice| {
-        Quality { corrupt_past_checksum_ppm: pick(dice, &[10_000, 50_000, 200_000]), ..Quality::default() }
+        Quality { corrupt_past_checksum_ppm: pick(dice, &[50_000, 100_000, 200_000]), ..Quality::default() }
     };
     /// Links are narrow.
     Narrow RATE "rate" "let few bits a second pass, with a queue before the bottleneck" [rate] On::draw, |dice| {

@@ -153,7 +153,7 @@ impl Switch {
         Ok(pairs.zip(counts).filter(|(_, counts)| *counts != LinkCounts::default()).collect())
     }
 
-    /// The last packets that came, the oldest first.
+    /// The last packets that came, the oldest first; their times count from when the switch was opened.
     ///
     /// # Errors
     /// If the thread is dead.
@@ -161,12 +161,13 @@ impl Switch {
         self.ask("listing the packets", Command::Log)
     }
 
-    /// Writes all packets from now on to `folder`: one file for each end, named after it. Their times count from [`Switch::origin`].
+    /// Writes all packets from now on to `folder`: one file for each end, named after it. Now is `now_ns` in the times of the files.
     ///
     /// # Errors
     /// If a file cannot be created, or the thread is dead.
-    pub fn capture(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        let capture = Capture::create(folder, &self.ids)?;
+    pub fn capture(&self, folder: &Path, now_ns: u64) -> Result<Vec<PathBuf>> {
+        let own_ns = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let capture = Capture::create(folder, &self.ids, now_ns.cast_signed() - own_ns.cast_signed())?;
         self.ask("starting to write packets", |reply| Command::Capture(Some(capture), reply))?;
         Ok(self.ids.iter().map(|id| pcap::file(folder, id)).collect())
     }
@@ -178,12 +179,6 @@ impl Switch {
     pub fn stop_capture(&self) -> Result<u64> {
         let capture = self.ask("ending to write packets", |reply| Command::Capture(None, reply))?;
         Ok(capture.map_or(0, |capture| capture.n_missed()))
-    }
-
-    /// When the clock began whose nanoseconds packets are stamped with.
-    #[must_use]
-    pub fn origin(&self) -> Instant {
-        self.origin
     }
 
     /// The seed of its chance.

@@ -36,14 +36,15 @@ pub(super) struct Capture {
     queue: Option<SyncSender<Packet>>,
     writer: Option<JoinHandle<io::Result<()>>>,
     n_missed: u64,
+    ahead_ns: i64,
 }
 
 impl Capture {
-    /// Creates `NAME.pcap` in a folder for each name.
+    /// Creates `NAME.pcap` in a folder for each name. Times in the files are ahead of the switch's own by `ahead_ns`.
     ///
     /// # Errors
     /// If a file cannot be created.
-    pub(super) fn create(folder: &Path, names: &[String]) -> Result<Capture> {
+    pub(super) fn create(folder: &Path, names: &[String], ahead_ns: i64) -> Result<Capture> {
         let create = |name: &String| -> Result<BufWriter<File>> {
             let path = file(folder, name);
             let fail = || format!("create {}", path.display());
@@ -61,12 +62,13 @@ impl Capture {
             queue: Some(queue),
             writer: Some(writer),
             n_missed: 0,
+            ahead_ns,
         })
     }
 
     /// Takes a copy of a packet that an end sent or got.
     pub(super) fn add(&mut self, end: usize, time_ns: u64, frame: &[u8]) {
-        let frame = frame.to_vec();
+        let (frame, time_ns) = (frame.to_vec(), time_ns.saturating_add_signed(self.ahead_ns));
         let sent = self.queue.as_ref().map(|queue| queue.try_send(Packet { end, time_ns, frame }));
         if !matches!(sent, Some(Ok(()))) {
             self.n_missed += 1;
@@ -139,8 +141,8 @@ mod tests {
     fn writes_what_the_format_says_with_whole_checksums() {
         let folder = tempfile::tempdir().unwrap();
         let frame = without_checksum(tcp((4000, 80), 1, 2, 16, b"abc"));
-        let mut capture = Capture::create(folder.path(), &["n1".into(), "n2".into()]).unwrap();
-        capture.add(1, 3_000_000_007, &frame);
+        let mut capture = Capture::create(folder.path(), &["n1".into(), "n2".into()], 2_000_000_003).unwrap();
+        capture.add(1, 1_000_000_004, &frame);
         assert_eq!(capture.n_missed(), 0);
         drop(capture);
         let bytes = std::fs::read(file(folder.path(), "n2")).unwrap();
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn says_which_file_it_cannot_create() {
-        let error = Capture::create(Path::new("/nowhere"), &["n1".into()]).unwrap_err();
+        let error = Capture::create(Path::new("/nowhere"), &["n1".into()], 0).unwrap_err();
         assert!(error.to_string().starts_with("cannot create /nowhere/n1.pcap: "));
     }
 }

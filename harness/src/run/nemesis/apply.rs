@@ -1,6 +1,7 @@
 //! One change of the world, applied: mechanism by mechanism, in the order in which they depend on each other.
 
 use anyhow::Result;
+use squall_nemeses::effect::Prepared;
 use squall_nemeses::{Change, Proof, links};
 
 use super::Nemesis;
@@ -9,18 +10,21 @@ use super::Nemesis;
 pub(super) struct Applied {
     /// The change of the links, if there was one.
     pub(super) links: Option<links::Applied>,
-    /// What was seen of every other mechanism that changed. Links are proved by whoever asked for them, as a whole.
+    /// What proves, together with the change, that links are bad in another way now.
+    pub(super) prepared: Prepared,
+    /// What was seen of every other mechanism that changed. Cuts are proved by whoever asked for them, as a whole.
     pub(super) proofs: Vec<Proof>,
 }
 
 impl Nemesis {
     /// Applies all of a change but what only the system can do.
     pub(super) async fn apply(&self, change: &Change) -> Result<Applied> {
-        let links = match &change.cuts {
-            Some(cuts) => Some(self.apply_links(cuts.clone()).await?),
-            None => None,
-        };
+        let (links, prepared) = self.change_links(change).await?.unzip();
         let proofs = self.change_processes(change).await?;
-        Ok(Applied { links, proofs })
+        Ok(Applied {
+            links,
+            prepared: prepared.unwrap_or_default(),
+            proofs,
+        })
     }
 }

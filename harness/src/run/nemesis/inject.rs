@@ -54,8 +54,9 @@ impl Nemesis {
                 links: applied.links,
             }),
         );
+        proofs.extend(self.prove_turned(&change, applied.prepared).await?);
         if mechanism == Mechanism::Cuts {
-            proofs.push(self.prove_links(after.cuts.clone()).await?);
+            proofs.push(self.prove_links(&after).await?);
         }
         let probe = judge(proofs);
         info!(%probe, "probed");
