@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use squall_checker::history::mark::Finding;
 use squall_nemeses::Target;
+use squall_nemeses::limits::{Groups, NodeGroup};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -59,6 +60,7 @@ struct Place {
     files: NodeFiles,
     log: PathBuf,
     tail: Arc<Mutex<VecDeque<String>>>,
+    group: NodeGroup,
 }
 
 struct Running {
@@ -73,7 +75,14 @@ impl Cluster {
     ///
     /// # Errors
     /// If a folder cannot be made.
-    pub fn new(system: Arc<dyn System>, star: &Star, folder: &RunFolder, pen: Pen, clock: RunClock) -> Result<Arc<Cluster>> {
+    pub fn new(
+        system: Arc<dyn System>,
+        star: &Star,
+        folder: &RunFolder,
+        groups: &Groups,
+        pen: Pen,
+        clock: RunClock,
+    ) -> Result<Arc<Cluster>> {
         let mut members = Vec::new();
         let mut places = BTreeMap::new();
         for node in &star.nodes {
@@ -94,6 +103,7 @@ impl Cluster {
                 },
                 log: paths.log(),
                 tail: Arc::default(),
+                group: NodeGroup::create(groups, &node.id)?,
             };
             places.insert(node.id.clone(), place);
             members.push(member);
@@ -153,6 +163,14 @@ impl Cluster {
         }
     }
 
+    /// The control group in which a node's processes are.
+    ///
+    /// # Panics
+    /// If there is no such node: plans are validated before.
+    pub fn group(&self, node: &str) -> &NodeGroup {
+        &self.places[node].group
+    }
+
     /// Starts a node that does not run.
     ///
     /// # Errors
@@ -169,6 +187,7 @@ impl Cluster {
             namespace: place.namespace.clone(),
             run_folder: place.run_folder.clone(),
             folder: place.folder.clone(),
+            doors: place.group.doors(),
             command,
         };
         let mut child = Command::from(launch.command()?).spawn().with_context(|| format!("launch {node}"))?;

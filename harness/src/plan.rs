@@ -3,6 +3,8 @@
 //! Nothing of this machine stands in it. What the machine or the system cannot do is left out afterwards, in `resolved.json`, so that
 //! the same seed means the same storm everywhere. All chance is drawn here; at run time only roles are resolved.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -212,6 +214,18 @@ impl Plan {
         generator(self.seed, "network").random()
     }
 
+    /// The kinds of faults that are asked for or scheduled.
+    pub fn kinds(&self) -> BTreeSet<&str> {
+        let scheduled = self.schedule.iter().map(|injection| injection.fault.kind());
+        self.requested.iter().map(String::as_str).chain(scheduled).collect()
+    }
+
+    /// Takes kinds of faults out, as if they had not been asked for. Nothing else moves.
+    pub fn leave_out<K: Ord + std::borrow::Borrow<str>, V>(&mut self, kinds: &BTreeMap<K, V>) {
+        self.requested.retain(|kind| !kinds.contains_key(kind.as_str()));
+        self.schedule.retain(|injection| !kinds.contains_key(injection.fault.kind()));
+    }
+
     /// The plan as it is stored and printed: the same bytes for the same plan.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a plan has string keys and finite numbers");
@@ -404,11 +418,7 @@ fn draw_schedule(seed: u64, system: &SystemPlan, timing: &Timing, faults: &[Stri
     let mut times = generator(seed, "schedule.times");
     let mut kinds = generator(seed, "schedule.kinds");
     let mut targets = generator(seed, "schedule.targets");
-    let mut dice = Dice {
-        nodes: &nodes,
-        capabilities: &capabilities,
-        rng: &mut targets,
-    };
+    let mut dice = Dice::new(&nodes, &capabilities, &mut targets);
     let mut round: Vec<&String> = Vec::new();
     (0..count)
         .map(|id| {

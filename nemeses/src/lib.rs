@@ -20,6 +20,7 @@
 //! - [`partition`]: the shapes, pure
 //! - [`links`]: cuts by iptables, nftables or policy rules
 //! - [`process`]: kill, pause
+//! - [`limits`]: processor time, memory, descriptors
 //! - [`probe`]: what passes between whom
 //! - [`receipt`]: what goes into the history
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
@@ -28,6 +29,7 @@ mod capability;
 pub mod effect;
 mod error;
 pub mod fault;
+pub mod limits;
 pub mod link;
 pub mod links;
 pub mod netlink;
@@ -45,7 +47,7 @@ pub mod world;
 
 pub use capability::Capability;
 pub use error::{Error, Result};
-pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Mechanism, Resolved};
+pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Mechanism, Pulse, Resolved};
 pub use network::{KernelNetwork, Network, NetworkKind};
 pub use program::program_folders;
 pub use receipt::{Answered, Proof, Receipt};

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::effect::EffectReport;
-use crate::fault::Resolved;
+use crate::fault::{Pulse, Resolved};
+use crate::limits::descriptors::DescriptorLimits;
+use crate::limits::load::{Burnt, Exhausted};
 use crate::links::Applied;
 use crate::probe::ProbeReport;
 use crate::process::{Killed, Paused};
@@ -20,6 +22,9 @@ pub struct Receipt {
     /// The change of the links, if there was one: the back end and how long it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<Applied>,
+    /// Its beat, if it comes and goes while it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beat: Option<Pulse>,
 }
 
 /// What a fault's probes saw; `ok` only if all of them saw what they should, and at least one looked.
@@ -40,6 +45,15 @@ pub struct Proof {
     /// The states of a node's processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<Paused>,
+    /// What a burner in the node's group got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Burnt>,
+    /// What a hog in the node's group brought about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Exhausted>,
+    /// The limits of the node's processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<DescriptorLimits>,
     /// What the system said to a request, and what it then showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
@@ -97,6 +111,36 @@ impl From<Paused> for Proof {
     }
 }
 
+impl From<Burnt> for Proof {
+    fn from(burnt: Burnt) -> Proof {
+        Proof {
+            ok: burnt.ok,
+            cpu: Some(burnt),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<Exhausted> for Proof {
+    fn from(exhausted: Exhausted) -> Proof {
+        Proof {
+            ok: exhausted.ok,
+            memory: Some(exhausted),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<DescriptorLimits> for Proof {
+    fn from(limits: DescriptorLimits) -> Proof {
+        Proof {
+            ok: limits.ok,
+            descriptors: Some(limits),
+            ..Proof::default()
+        }
+    }
+}
+
 impl From<Answered> for Proof {
     fn from(answered: Answered) -> Proof {
         Proof {
@@ -132,6 +176,7 @@ mod tests {
                 seed: None,
                 duration_us: 310,
             }),
+            beat: None,
         };
         let text = serde_json::to_string(&receipt).unwrap();
         insta::assert_snapshot!(text, @r#"{"resolved":{"node":"n1","state":{"cuts":[["n1","n2"],["n2","n1"]]}},"links":{"back_end":"nftables","n_cuts":2,"duration_us":310}}"#);

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::effect::Turn;
+use crate::limits::{Limits, Relimited};
 use crate::link::{Pair, Quality};
 use crate::partition::Cuts;
 
@@ -30,6 +31,9 @@ pub struct State {
     /// Nodes that should not run.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub down: BTreeSet<String>,
+    /// What nodes may use; who is not named, all there is.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Limits>,
     /// Nodes that should be no members of the cluster.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<String>,
@@ -66,6 +70,7 @@ impl Compose for State {
         self.links.and(&other.links);
         self.paused.and(&other.paused);
         self.down.and(&other.down);
+        self.limits.and(&other.limits);
         self.removed.and(&other.removed);
         // The last one asked has it.
         self.led_by = other.led_by.clone().or(self.led_by.take());
@@ -101,6 +106,8 @@ pub struct Change {
     pub pause: BTreeSet<String>,
     /// Nodes to continue.
     pub resume: BTreeSet<String>,
+    /// Nodes whose limits change, with those before and those to be; before kills and restarts.
+    pub limits: BTreeMap<String, Relimited>,
     /// Nodes to take out of the cluster's members.
     pub remove: BTreeSet<String>,
     /// Nodes to make members again; after the restarts, and after whatever continues or reaches others again.
@@ -128,6 +135,7 @@ impl State {
                 .filter(|node| !self.down.contains(*node))
                 .cloned()
                 .collect(),
+            limits: self.limits_from(before),
             remove: self.removed.difference(&before.removed).cloned().collect(),
             add: before.removed.difference(&self.removed).cloned().collect(),
             transfer: self.led_by.clone().filter(|_| self.led_by != before.led_by),
@@ -157,6 +165,14 @@ impl State {
             (pair, Turn { before: was, now })
         };
         differing(&self.links, &before.links).into_iter().map(turn).collect()
+    }
+
+    fn limits_from(&self, before: &State) -> BTreeMap<String, Relimited> {
+        let of = |(node, now): (String, Limits)| {
+            let before = before.limits.get(&node).cloned().unwrap_or_default();
+            (node, Relimited { before, now })
+        };
+        differing(&self.limits, &before.limits).into_iter().map(of).collect()
     }
 }
 

@@ -3,7 +3,8 @@
 //! Source: evidence-fuzzing §4.3, reading 6, and §6: a client that never succeeded after a timeout hid three bugs, and "at least one operation
 //! succeeded after a retry" would have shown it.
 //!
-//! What a run must record: the marks of faults with `resolved.resolved.state` (`down`, `paused`, `cuts`), as all do; who led the traces of
+//! What a run must record: the marks of faults with `resolved.resolved.state` (`down`, `paused`, `cuts`), as all do, and `resolved.beat.on_ms` of
+//! one that comes and goes, which is how long it is there at a time; who led the traces of
 //! Raft nodes say, so other systems are not asked. A workload whose policy retries says `"retries": true` in the header, and the
 //! [`Finding::Counters`](crate::history::mark::Finding::Counters) of `clients` then hold `retried_ok`, the number of operations that succeeded
 //! after more than one attempt. Where the counter is absent, nothing is said.
@@ -29,7 +30,8 @@ pub(super) fn no_election(header: &Header, timeline: &Timeline, raft: Option<&Ra
         let (began_ns, ended_ns) = (injection.applied_ns?, injection.heal_asked_ns?);
         let effect = effect(injection)?;
         let leader = raft.leader_at(origin_ns.saturating_add(began_ns))?;
-        let lasted_ns = ended_ns.saturating_sub(began_ns);
+        // Of a fault that comes and goes the longest time in one piece counts.
+        let lasted_ns = ended_ns.saturating_sub(began_ns).min(beat_ns(injection).unwrap_or(u64::MAX));
         takes_away(header, &effect, leader, lasted_ns > election_ns.saturating_mul(ELECTION_TIMEOUTS))
             .then_some((injection, leader, began_ns))
     });
@@ -38,6 +40,12 @@ pub(super) fn no_election(header: &Header, timeline: &Timeline, raft: Option<&Ra
         .elections_ns()
         .any(|elected_ns| elected_ns > origin_ns.saturating_add(began_ns));
     (!was_elected).then(|| without_election(injection, leader))
+}
+
+/// How long a fault that comes and goes is there at a time.
+fn beat_ns(injection: &Injection) -> Option<u64> {
+    let on_ms = injection.resolved.as_ref()?.get("beat")?.get("on_ms")?.as_u64()?;
+    Some(on_ms.saturating_mul(NS_PER_MS))
 }
 
 fn without_election(injection: &Injection, leader: &str) -> String {

@@ -15,7 +15,7 @@ const CHUNK: usize = 1 << 14;
 /// its invocation.
 pub(super) struct Placement<'a> {
     facts: &'a Facts<'a>,
-    order: &'a [u32],
+    order: Vec<u32>,
     /// At i the value before place i of the order.
     values: Vec<ValueId>,
     /// At i the largest invocation up to and with place i.
@@ -25,32 +25,38 @@ pub(super) struct Placement<'a> {
 }
 
 /// An order with failed compare-and-sets in it, and those for which it has no place.
-pub(super) struct Placed {
-    pub(super) order: Vec<u32>,
+pub(super) struct Placed<'a> {
+    pub(super) placement: Placement<'a>,
     pub(super) left: Vec<Place>,
 }
 
 impl<'a> Placement<'a> {
-    pub(super) fn of(facts: &'a Facts<'a>, order: &'a [u32]) -> Placement<'a> {
+    /// Two passes that see nothing of each other, at once if there may be so many `threads`.
+    pub(super) fn of(facts: &'a Facts<'a>, order: Vec<u32>, threads: usize) -> Placement<'a> {
         let times = facts.times();
-        let mut values = Vec::with_capacity(order.len() + 1);
-        values.push(ValueId::NULL);
-        let mut latest_ns: Vec<i64> = Vec::with_capacity(order.len());
-        let mut earliest_ns: Vec<i64> = Vec::with_capacity(order.len());
-        let (mut value, mut before_ns) = (ValueId::NULL, i64::MIN);
-        for &place in order {
-            value = facts.meaning(place).written().unwrap_or(value);
-            let place = Place::of(place);
+        let forwards = || {
+            let mut values = Vec::with_capacity(order.len() + 1);
+            let mut latest_ns: Vec<i64> = Vec::with_capacity(order.len());
+            let (mut value, mut before_ns) = (ValueId::NULL, i64::MIN);
             values.push(value);
-            before_ns = before_ns.max(times.invoked_ns(place));
-            latest_ns.push(before_ns);
-            earliest_ns.push(times.returned_ns(place));
-        }
-        let mut after_ns = Times::NEVER;
-        for earliest_ns in earliest_ns.iter_mut().rev() {
-            after_ns = after_ns.min(*earliest_ns);
-            *earliest_ns = after_ns;
-        }
+            for &place in &order {
+                value = facts.meaning(place).written().unwrap_or(value);
+                values.push(value);
+                before_ns = before_ns.max(times.invoked_ns(Place::of(place)));
+                latest_ns.push(before_ns);
+            }
+            (values, latest_ns)
+        };
+        let backwards = || {
+            let mut after_ns = Times::NEVER;
+            let mut earliest_ns = vec![0; order.len()];
+            for (earliest_ns, &place) in earliest_ns.iter_mut().zip(&order).rev() {
+                after_ns = after_ns.min(times.returned_ns(Place::of(place)));
+                *earliest_ns = after_ns;
+            }
+            earliest_ns
+        };
+        let ((values, latest_ns), earliest_ns) = parallel::both(threads, forwards, backwards);
         Placement {
             facts,
             order,
@@ -58,6 +64,16 @@ impl<'a> Placement<'a> {
             latest_ns,
             earliest_ns,
         }
+    }
+
+    /// The operations in their order.
+    pub(super) fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// Nothing but the order.
+    pub(super) fn into_order(self) -> Vec<u32> {
+        self.order
     }
 
     /// The first and the last place of the order before which an operation fits. It is looked for from `near` on.
@@ -114,7 +130,7 @@ impl<'a> Placement<'a> {
     }
 
     /// Puts the failed compare-and-sets into the order, as far as they fit.
-    pub(super) fn with(&self, failed: &[Place], threads: usize) -> Placed {
+    pub(super) fn with(self, failed: &[Place], threads: usize) -> Placed<'a> {
         let chunks: Vec<&[Place]> = failed.chunks(CHUNK).collect();
         let (placed, left): (Vec<_>, Vec<_>) = parallel::map(&chunks, threads, |_| 0, |chunk| self.places(chunk))
             .into_iter()
@@ -134,21 +150,103 @@ impl<'a> Placement<'a> {
             fits
         });
         left.sort_unstable();
-        Placed {
-            order: self.merged(&placed),
-            left,
-        }
+        let placement = if placed.is_empty() { self } else { self.merged(&placed, threads) };
+        Placed { placement, left }
     }
 
-    fn merged(&self, placed: &[(usize, i64, u32)]) -> Vec<u32> {
-        let mut order = Vec::with_capacity(self.order.len() + placed.len());
-        let mut from = 0;
-        for &(before, _, place) in placed {
-            order.extend(&self.order[from..before]);
-            order.push(place);
-            from = before;
+    /// The order with these in it: each the place before which it stands, its invocation, and itself.
+    fn merged(self, placed: &[(usize, i64, u32)], threads: usize) -> Placement<'a> {
+        let count = self.order.len() + placed.len();
+        let forwards = || {
+            let (mut order, mut values, mut latest_ns): (_, _, Vec<i64>) =
+                (Vec::with_capacity(count), Vec::with_capacity(count + 1), Vec::with_capacity(count));
+            let (mut from, mut before_ns) = (0, i64::MIN);
+            for &(before, invoked_ns, place) in placed {
+                order.extend(&self.order[from..before]);
+                values.extend(&self.values[from..before]);
+                latest_ns.extend(self.latest_ns[from..before].iter().map(|latest_ns| before_ns.max(*latest_ns)));
+                from = before;
+                before_ns = before_ns.max(invoked_ns);
+                order.push(place);
+                values.push(self.values[before]);
+                latest_ns.push(latest_ns.last().map_or(before_ns, |latest_ns| before_ns.max(*latest_ns)));
+            }
+            order.extend(&self.order[from..]);
+            values.extend(&self.values[from..]);
+            latest_ns.extend(self.latest_ns[from..].iter().map(|latest_ns| before_ns.max(*latest_ns)));
+            (order, values, latest_ns)
+        };
+        let backwards = || {
+            let times = self.facts.times();
+            let mut earliest_ns = vec![Times::NEVER; count + 1];
+            let (mut to, mut end, mut after_ns) = (self.order.len(), count, Times::NEVER);
+            for &(before, _, place) in placed.iter().rev() {
+                let stretch = &self.earliest_ns[before..to];
+                for (earliest_ns, of_order) in earliest_ns[end - stretch.len()..end].iter_mut().zip(stretch) {
+                    *earliest_ns = after_ns.min(*of_order);
+                }
+                end -= stretch.len() + 1;
+                to = before;
+                after_ns = after_ns.min(times.returned_ns(Place::of(place)));
+                earliest_ns[end] = after_ns.min(earliest_ns[end + 1]);
+            }
+            for (earliest_ns, of_order) in earliest_ns[..end].iter_mut().zip(&self.earliest_ns[..to]) {
+                *earliest_ns = after_ns.min(*of_order);
+            }
+            earliest_ns.truncate(count);
+            earliest_ns
+        };
+        let ((order, values, latest_ns), earliest_ns) = parallel::both(threads, forwards, backwards);
+        Placement {
+            facts: self.facts,
+            order,
+            values,
+            latest_ns,
+            earliest_ns,
         }
-        order.extend(&self.order[from..]);
-        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::History;
+
+    /// Reads of the initial null at `[begin, end]`, which fit anywhere.
+    fn history(times: &[(u64, u64)]) -> History {
+        let line = |process: usize, kind: &str, time: u64| {
+            format!(r#"{{"time":{time},"type":"{kind}","process":{process},"f":"cas","value":[1,2]}}"#)
+        };
+        let mut lines: Vec<(u64, usize, String)> = Vec::new();
+        for (process, &(begin, end)) in times.iter().enumerate() {
+            lines.push((begin, 0, line(process, "invoke", begin)));
+            lines.push((end, 1, line(process, "fail", end)));
+        }
+        lines.sort();
+        let text: Vec<String> = lines.into_iter().map(|(.., line)| line).collect();
+        History::read(text.join("\n").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_order_with_more_in_it_is_what_it_would_be_if_made_anew() {
+        let times: Vec<(u64, u64)> = (0..60_u64).map(|n| (10 + n * 7 % 200, 220 + n * 13 % 90)).collect();
+        let history = history(&times);
+        let facts = Facts::of(&history, 1);
+        for (every, threads) in [(2, 1), (3, 2), (1, 2), (60, 1)] {
+            let (late, base): (Vec<u32>, Vec<u32>) = (0..60).partition(|place| place % every == 0);
+            let placed: Vec<(usize, i64, u32)> = late
+                .iter()
+                .map(|&place| {
+                    let before = base.len() * place as usize / 60;
+                    (before, facts.times().invoked_ns(Place::of(place)), place)
+                })
+                .collect();
+            let merged = Placement::of(&facts, base, 1).merged(&placed, threads);
+            let anew = Placement::of(&facts, merged.order.clone(), 1);
+            assert_eq!(merged.order.len(), 60);
+            assert_eq!(merged.values, anew.values);
+            assert_eq!(merged.latest_ns, anew.latest_ns);
+            assert_eq!(merged.earliest_ns, anew.earliest_ns);
+        }
     }
 }

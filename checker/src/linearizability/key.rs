@@ -1,15 +1,16 @@
 //! One key: which algorithm decides it.
 
+use super::Options;
 use super::budget::Meter;
 use super::certificate::Certificate;
 use super::failed::Placement;
 use super::frontier::{Found, Item, Register, Unfinished, search};
 use super::meaning::Facts;
+use super::order::{self, Reads};
 use super::repair::{Repaired, repaired};
 use super::time::{Place, Times};
 use super::window::shrunk;
 use super::zones::Zones;
-use super::{Options, order};
 use crate::history::History;
 use crate::history::values::ValueId;
 use crate::parallel;
@@ -28,23 +29,28 @@ const FRONTIER: &str = "frontier";
 
 /// Zones where they decide, with the frontier on parts where failed compare-and-sets want it; else the frontier.
 pub(super) fn judge(facts: &Facts<'_>, places: &[u32], options: &Options<'_>) -> (&'static str, Judged) {
-    let zones = match Zones::of(facts, places) {
+    let (zones, reads) = parallel::both(
+        options.threads,
+        || Zones::of(facts, places, options.threads),
+        || facts.has_cas().then(|| Reads::of(facts, places)),
+    );
+    let zones = match zones {
         Ok(zones) => zones,
         Err(reason) => return (ZONES, Judged::Unknown(reason)),
     };
     // The order is worth nothing where there is a contradiction, but only violations pay for that.
-    let wants_order = !zones.undecided && !zones.failed.is_empty();
+    let reads = reads.filter(|_| !zones.undecided && !zones.failed.is_empty());
     let (contradiction, order) = parallel::both(
         options.threads,
         || zones.contradiction(facts, places),
-        || wants_order.then(|| order::linearization(facts, places, &zones)),
+        || reads.map(|reads| order::linearization(facts, &zones, &reads)),
     );
     if let Some(certificate) = contradiction {
         return (ZONES, Judged::Invalid(certificate));
     }
     let meter = Meter::of(options.budget, options.stop);
     let by_zones = match order {
-        Some(order) => with_failed(facts, places, &zones.failed, &order, options.threads, &meter),
+        Some(order) => with_failed(facts, places, &zones, order, options.threads, &meter),
         None if zones.undecided => None,
         None => Some(Judged::Valid(None)),
     };
@@ -59,8 +65,8 @@ pub(super) fn order(facts: &Facts<'_>, places: &[u32], options: &Options<'_>) ->
     let order = match judge(facts, places, options) {
         (_, Judged::Valid(Some(order))) => order,
         (_, Judged::Valid(None)) => {
-            let zones = Zones::of(facts, places).ok()?;
-            order::linearization(facts, places, &zones)
+            let zones = Zones::of(facts, places, options.threads).ok()?;
+            order::linearization(facts, &zones, &Reads::of(facts, places))
         }
         _ => return None,
     };
@@ -68,12 +74,9 @@ pub(super) fn order(facts: &Facts<'_>, places: &[u32], options: &Options<'_>) ->
 }
 
 /// The zones' order with the failed compare-and-sets in it, or what contradicts them.
-fn with_failed(facts: &Facts<'_>, places: &[u32], failed: &[Place], order: &[u32], threads: usize, meter: &Meter<'_>) -> Option<Judged> {
-    let placed = Placement::of(facts, order).with(failed, threads);
-    if placed.left.is_empty() {
-        return Some(Judged::Valid(Some(placed.order)));
-    }
-    match repaired(facts, places, placed, meter) {
+fn with_failed(facts: &Facts<'_>, places: &[u32], zones: &Zones, order: Vec<u32>, threads: usize, meter: &Meter<'_>) -> Option<Judged> {
+    let placed = Placement::of(facts, order, threads).with(&zones.failed, threads);
+    match repaired(facts, places, placed, &zones.unread, threads, meter) {
         Repaired::Valid(order) => Some(Judged::Valid(Some(order))),
         Repaired::Invalid(window) => Some(Judged::Invalid(Certificate::Window(window))),
         Repaired::Open => None,

@@ -45,6 +45,11 @@ impl<'a> Facts<'a> {
         &self.times
     }
 
+    /// Whether any operation is a compare-and-set.
+    pub(super) fn has_cas(&self) -> bool {
+        !self.meanings.is_empty()
+    }
+
     /// What the operation at this place of the history says.
     pub(super) fn meaning(&self, place: u32) -> Meaning {
         let place = place as usize;

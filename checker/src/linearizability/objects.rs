@@ -39,7 +39,10 @@ pub fn check_objects(history: &History, choice: ModelChoice, options: &Options<'
 fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
     let is_stranger =
         |operation: &&Operation| operation.key.is_none() && matches!(operation.f, Function::Other(_)) && operation.outcome != Outcome::Fail;
-    let stranger = history.operations.iter().find(is_stranger);
+    // Without a name that is no register's there is none.
+    let stranger = (history.functions.len() > 0)
+        .then(|| history.operations.iter().find(is_stranger))
+        .flatten();
     let doubt = |operation: &Operation| {
         let f = visible(history.function(operation), FUNCTION_CHARS_MAX);
         format!(

@@ -7,17 +7,16 @@ use super::value_index::ValueIndex;
 use super::zones::{Cluster, Zones};
 use crate::history::values::ValueId;
 
-/// An order of the operations at `places` that a register allows and that never puts an operation before one that had returned when it
+/// An order of the operations of the `zones` that a register allows and that never puts an operation before one that had returned when it
 /// began. Exists whenever the zones contradict nothing and nothing was set aside. Failed compare-and-sets that only say what they did not
 /// see are not in it; [`failed`](super::failed) puts them in.
 ///
 /// Clusters with `f < s` (forward zones) cannot be moved: they stand in the order of `f`, and do not cross. Any other cluster has a moment
 /// that lies in all its operations; it goes there, at `s`, or to the end of the forward zone that covers `s` (it reaches that far, else the
 /// two would contradict each other).
-pub(super) fn linearization(facts: &Facts<'_>, places: &[u32], zones: &Zones) -> Vec<u32> {
+pub(super) fn linearization(facts: &Facts<'_>, zones: &Zones, reads: &Reads) -> Vec<u32> {
     let clusters = in_order(&zones.clusters);
-    let reads = Reads::of(facts, places);
-    let mut order = Vec::with_capacity(places.len());
+    let mut order = Vec::with_capacity(reads.reads.len() + 2 * clusters.len());
     for cluster in clusters {
         let cluster = &zones.clusters[cluster as usize];
         for &write in std::iter::once(&cluster.write).chain(zones.chains.of(cluster.write)) {
@@ -55,7 +54,7 @@ fn in_order(clusters: &[Cluster]) -> Vec<u32> {
 }
 
 /// The operations that saw a value, by value and invocation.
-struct Reads {
+pub(super) struct Reads {
     slots: ValueIndex,
     /// Where each slot's reads end; they begin where those of the slot before end.
     ends: Vec<u32>,
@@ -63,7 +62,7 @@ struct Reads {
 }
 
 impl Reads {
-    fn of(facts: &Facts<'_>, places: &[u32]) -> Reads {
+    pub(super) fn of(facts: &Facts<'_>, places: &[u32]) -> Reads {
         let mut slots = ValueIndex::for_operations(places.len());
         let mut ends: Vec<u32> = Vec::new();
         let mut slot_of = Vec::new();

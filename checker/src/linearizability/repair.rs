@@ -46,22 +46,36 @@ const WINDOWS_MAX: usize = 4;
 /// Unread writes of unknown outcome that are offered to one stretch.
 const UNREAD_MAX: usize = 4;
 
-/// Puts all into an order, if it can. `places` are all operations of the key.
-pub(super) fn repaired(facts: &Facts<'_>, places: &[u32], mut placed: Placed, meter: &Meter<'_>) -> Repaired {
-    let mut unread = Unread::of(facts, places, &placed.order);
+/// Puts all into an order, if it can. `places` are all operations of the key, `unread` its writes that need not have happened.
+pub(super) fn repaired<'a>(
+    facts: &'a Facts<'a>,
+    places: &[u32],
+    mut placed: Placed<'a>,
+    unread: &[Place],
+    threads: usize,
+    meter: &Meter<'_>,
+) -> Repaired {
+    let mut unread = Unread::of(facts, unread);
     let mut margin = MARGIN_MIN;
-    while margin <= MARGIN_MAX {
-        placed = attempt(facts, &placed, margin, &mut unread, meter);
+    loop {
         if placed.left.is_empty() {
-            return Repaired::Valid(placed.order);
+            return Repaired::Valid(placed.placement.into_order());
         }
-        let mut windows = placed.left.iter().take(WINDOWS_MAX);
+        if margin > MARGIN_MAX {
+            return Repaired::Open;
+        }
+        let (order, left) = attempt(facts, &placed, margin, &mut unread, meter);
+        if left.is_empty() {
+            return Repaired::Valid(order);
+        }
+        let mut windows = left.iter().take(WINDOWS_MAX);
         if let Some(window) = windows.find_map(|&cas| around(facts.history(), places, cas, margin, meter)) {
             return Repaired::Invalid(window);
         }
+        let placement = Placement::of(facts, order, threads);
+        placed = Placed { placement, left };
         margin *= MARGIN_FACTOR;
     }
-    Repaired::Open
 }
 
 /// Part of an order, and what is to be put into it.
@@ -71,32 +85,31 @@ struct Stretch {
     failed: Vec<Place>,
 }
 
-fn attempt(facts: &Facts<'_>, placed: &Placed, margin: usize, unread: &mut Unread<'_>, meter: &Meter<'_>) -> Placed {
-    let order = &placed.order;
-    let placement = Placement::of(facts, order);
-    let mut next = Placed {
-        order: Vec::with_capacity(order.len() + placed.left.len()),
-        left: Vec::new(),
-    };
+/// The order with some stretches put in another order, and the failed compare-and-sets for which none was found.
+fn attempt(facts: &Facts<'_>, placed: &Placed<'_>, margin: usize, unread: &mut Unread<'_>, meter: &Meter<'_>) -> (Vec<u32>, Vec<Place>) {
+    let placement = &placed.placement;
+    let order = placement.order();
+    let (mut next, mut left) = (Vec::with_capacity(order.len() + placed.left.len()), Vec::new());
     let mut done = 0;
-    for stretch in stretches(facts, placed, &placement, margin) {
-        next.order.extend(&order[done..stretch.from]);
+    for stretch in stretches(facts, placed, margin) {
+        next.extend(&order[done..stretch.from]);
         done = stretch.to;
-        match reordered(facts.history(), order, &stretch, &placement, unread, meter) {
-            Some(found) => next.order.extend(found),
+        match reordered(facts.history(), &stretch, placement, unread, meter) {
+            Some(found) => next.extend(found),
             None => {
-                next.order.extend(&order[stretch.from..stretch.to]);
-                next.left.extend(stretch.failed);
+                next.extend(&order[stretch.from..stretch.to]);
+                left.extend(stretch.failed);
             }
         }
     }
-    next.order.extend(&order[done..]);
-    next
+    next.extend(&order[done..]);
+    (next, left)
 }
 
 /// The stretches around those that are left, in their order; no two of them touch.
-fn stretches(facts: &Facts<'_>, placed: &Placed, placement: &Placement<'_>, margin: usize) -> Vec<Stretch> {
-    let order = &placed.order;
+fn stretches(facts: &Facts<'_>, placed: &Placed<'_>, margin: usize) -> Vec<Stretch> {
+    let placement = &placed.placement;
+    let order = placement.order();
     let is_cut = |place: &usize| {
         let next = order.get(*place).map(|&place| facts.meaning(place));
         matches!(next, None | Some(Meaning::Wrote(_)))
@@ -132,7 +145,6 @@ fn stretches(facts: &Facts<'_>, placed: &Placed, placement: &Placement<'_>, marg
 /// Another order of a stretch, with all that is to be put into it.
 fn reordered(
     history: &History,
-    order: &[u32],
     stretch: &Stretch,
     placement: &Placement<'_>,
     unread: &mut Unread<'_>,
@@ -140,7 +152,11 @@ fn reordered(
 ) -> Option<Vec<u32>> {
     let failed = stretch.failed.iter().filter_map(|cas| cas.operation()).map(|place| place as u32);
     let offered = unread.before(placement.earliest_ns(stretch.to));
-    let places = order[stretch.from..stretch.to].iter().copied().chain(failed).chain(offered);
+    let places = placement.order()[stretch.from..stretch.to]
+        .iter()
+        .copied()
+        .chain(failed)
+        .chain(offered);
     let register = Register::of(places.map(|place| Item::at(history, place)), placement.value(stretch.from));
     let meter = meter.at_most(CONFIGURATIONS_PER_OPERATION * register.items.len() as u64);
     let Found::Valid(found) = search(&register, &meter) else {
@@ -158,13 +174,11 @@ struct Unread<'a> {
 }
 
 impl<'a> Unread<'a> {
-    fn of(facts: &Facts<'a>, places: &[u32], order: &[u32]) -> Unread<'a> {
+    fn of(facts: &Facts<'a>, unread: &[Place]) -> Unread<'a> {
         let times = *facts.times();
-        let is_unknown = |place: &u32| times.returned_ns(Place::of(*place)) == Times::NEVER;
-        let ordered: FxHashSet<u32> = order.iter().copied().filter(is_unknown).collect();
-        let is_write = |place: &u32| matches!(facts.meaning(*place), Meaning::Wrote(_));
-        let unread = |place: &u32| is_unknown(place) && is_write(place) && !ordered.contains(place);
-        let mut writes: Vec<u32> = places.iter().copied().filter(unread).collect();
+        let is_write = |place: &&Place| matches!(facts.meaning_at(**place), Meaning::Wrote(_));
+        let writes = unread.iter().filter(is_write).filter_map(|place| place.operation());
+        let mut writes: Vec<u32> = writes.map(|place| place as u32).collect();
         writes.sort_unstable_by_key(|&place| (times.invoked_ns(Place::of(place)), place));
         Unread { times, writes }
     }

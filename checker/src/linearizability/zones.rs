@@ -98,6 +98,8 @@ pub(super) struct Zones {
     shown: FxHashMap<Place, Place>,
     /// The failed compare-and-sets that only say what they did not see, and that were not certainly wrong.
     pub(super) failed: Vec<Place>,
+    /// Writes of unknown outcome that nobody read, and that need not have happened.
+    pub(super) unread: Vec<Place>,
     /// Whether reads were set aside: a contradiction that is not found may still exist.
     pub(super) undecided: bool,
     /// The smallest contradiction that needs no order of values.
@@ -116,7 +118,7 @@ impl Zones {
     ///
     /// # Errors
     /// With the reason, if an operation is none that a register knows.
-    pub(super) fn of(facts: &Facts<'_>, places: &[u32]) -> Result<Zones, String> {
+    pub(super) fn of(facts: &Facts<'_>, places: &[u32], threads: usize) -> Result<Zones, String> {
         let times = *facts.times();
         let mut by_value = ByValue::of(facts, places)?;
         let mut best = Best::default();
@@ -136,10 +138,10 @@ impl Zones {
         if by_value.has_cas() && undecided {
             return Ok(Zones::nothing());
         }
-        let mut failed = by_value.failed_certainly(&times, &mut best);
+        let mut failed = by_value.failed_certainly(&times, threads, &mut best);
         failed.sort_unstable();
         let shown = by_value.shown();
-        let mut clusters = by_value.into_clusters();
+        let (mut clusters, unread) = by_value.into_clusters();
         // The place decides between equal times, so that equal histories give equal bytes.
         nearly_sorted::sort_by_key(&mut clusters, |cluster| (cluster.first_ns, cluster.last_ns, cluster.write));
         Ok(Zones {
@@ -147,6 +149,7 @@ impl Zones {
             chains,
             shown,
             failed,
+            unread,
             undecided,
             best,
         })
@@ -159,6 +162,7 @@ impl Zones {
             chains: Chains::default(),
             shown: FxHashMap::default(),
             failed: Vec::new(),
+            unread: Vec::new(),
             undecided: true,
             best: Best::default(),
         }

@@ -32,7 +32,12 @@ pub(super) struct Key {
 #[derive(Debug, Clone, Copy)]
 enum Entry {
     /// Its write has not returned, and may never, and nobody read it.
-    Unread { write: Place, invoked_ns: i64 },
+    Unread {
+        write: Place,
+        invoked_ns: i64,
+        /// What it replaced if it happened, of a compare-and-set.
+        expected: Option<Value>,
+    },
     /// Its place in `live`.
     Live(usize),
     /// Its write did not happen.
@@ -51,6 +56,8 @@ struct Cluster {
     first_ns: i64,
     last: Place,
     last_ns: i64,
+    /// The compare-and-set that certainly put another value in its place.
+    replaced_by: Option<Place>,
 }
 
 impl Cluster {
@@ -64,6 +71,7 @@ impl Cluster {
             first_ns,
             last: write,
             last_ns: write_ns,
+            replaced_by: None,
         }
     }
 
@@ -131,22 +139,39 @@ impl Key {
         match operation.asked {
             Asked::Read => {}
             Asked::Write(value @ Value::Integer(integer)) => {
-                if !matches!(self.values.get(&value), None | Some(Entry::Refused { .. })) {
-                    return Some(self.leave(format!("the value {integer} is written twice")));
+                if let Err(left) = self.unread(operation, value, integer, None) {
+                    return Some(left);
                 }
-                let write = Entry::Unread {
-                    write: place(operation.place),
-                    invoked_ns: operation.invoked_ns,
-                };
-                let before = self.values.insert(value, write);
-                self.retired -= usize::from(before.is_some());
             }
+            Asked::Cas {
+                expected: expected @ (Value::Null | Value::Integer(_)),
+                new: new @ Value::Integer(integer),
+            } => {
+                if let Err(left) = self.unread(operation, new, integer, Some(expected)) {
+                    return Some(left);
+                }
+            }
+            Asked::Cas { .. } => return Some(self.leave("a compare-and-set has a value that is no integer".into())),
             Asked::Write(Value::Null) => return Some(self.leave("null is written, which is also the value before any write".into())),
             Asked::Write(Value::Foreign) => return Some(self.leave("a value is written that is no integer".into())),
-            Asked::Other => return Some(self.leave("an operation is neither a read nor a write".into())),
+            Asked::Other => return Some(self.leave("an operation is neither a read nor a write nor a compare-and-set".into())),
         }
         self.in_flight.insert((operation.invoked_ns, operation.place));
         None
+    }
+
+    fn unread(&mut self, operation: &InFlight, value: Value, integer: i64, expected: Option<Value>) -> Result<(), LeftKey> {
+        if !matches!(self.values.get(&value), None | Some(Entry::Refused { .. })) {
+            return Err(self.leave(format!("the value {integer} is written twice")));
+        }
+        let write = Entry::Unread {
+            write: place(operation.place),
+            invoked_ns: operation.invoked_ns,
+            expected,
+        };
+        let before = self.values.insert(value, write);
+        self.retired -= usize::from(before.is_some());
+        Ok(())
     }
 
     /// Takes a completion; the proof, if the key is broken now.
@@ -158,7 +183,12 @@ impl Key {
         let broken = match (operation.asked, ended) {
             (Asked::Read, Ended::Ok(value)) => self.read(operation, value, returned_ns),
             (Asked::Write(value), Ended::Ok(_)) => self.written(operation, value, returned_ns),
-            (Asked::Write(value), Ended::Failed) => self.refused(operation, value),
+            (Asked::Write(value) | Asked::Cas { new: value, .. }, Ended::Failed) => self.refused(operation, value),
+            (Asked::Cas { expected, new }, Ended::Ok(_)) => self.replaced(operation, expected, new, returned_ns),
+            (Asked::Cas { new, .. }, Ended::Differed(seen)) => {
+                let refused = self.refused(operation, new);
+                refused.or_else(|| self.read(operation, seen, returned_ns))
+            }
             _ => None,
         };
         if broken.is_some() {
@@ -181,7 +211,17 @@ impl Key {
                 };
                 return Some(Certificate::Overlap { one: stale, other: by });
             }
-            Some(&Entry::Unread { write, invoked_ns }) => self.go_live(Cluster::new(value, write, invoked_ns, read, returned_ns)),
+            Some(&Entry::Unread {
+                write,
+                invoked_ns,
+                expected,
+            }) => {
+                let number = self.go_live(Cluster::new(value, write, invoked_ns, read, returned_ns));
+                if let Some(broken) = expected.and_then(|expected| self.shown(write, invoked_ns, expected)) {
+                    return Some(broken);
+                }
+                number
+            }
             Some(&Entry::Live(number)) => number,
         };
         let cluster = &mut self.live[number];
@@ -203,6 +243,32 @@ impl Key {
         };
         self.live[number].returned(write, returned_ns);
         self.contradiction(number)
+    }
+
+    /// A compare-and-set happened, and returned: what it found is as if it had been read.
+    fn replaced(&mut self, operation: &InFlight, expected: Value, new: Value, returned_ns: i64) -> Option<Certificate> {
+        let found = self.read(operation, expected, returned_ns);
+        let found = found.or_else(|| self.replace(place(operation.place), expected));
+        found.or_else(|| self.written(operation, new, returned_ns))
+    }
+
+    /// A compare-and-set was shown to have happened before it returned, or although it never did. Whether a value was there that is retired by
+    /// now cannot be said: it may have been before that.
+    fn shown(&mut self, cas: Place, invoked_ns: i64, expected: Value) -> Option<Certificate> {
+        let Some(&Entry::Live(number)) = self.values.get(&expected) else {
+            return None;
+        };
+        self.live[number].began(cas, invoked_ns);
+        self.contradiction(number).or_else(|| self.replace(cas, expected))
+    }
+
+    /// A value that is written once is replaced once.
+    fn replace(&mut self, cas: Place, expected: Value) -> Option<Certificate> {
+        let Some(&Entry::Live(number)) = self.values.get(&expected) else {
+            return None;
+        };
+        let other = self.live[number].replaced_by.replace(cas).filter(|other| *other != cas)?;
+        Some(Certificate::ReplacedTwice { one: other, other: cas })
     }
 
     fn refused(&mut self, operation: &InFlight, value: Value) -> Option<Certificate> {

@@ -17,6 +17,12 @@
 //! not hold the watermark, or it would stop for ever at the first one: their value, while nobody has read it, orders nothing, and its first
 //! reader is stamped after the watermark like everybody.
 //!
+//! **Compare-and-set.** A successful one read what it expected and wrote something new, in one moment; as two operations in the same time it
+//! is allowed whatever it is allowed as one. So what is told of it is certain: it found what nobody wrote or what was replaced before, two
+//! replaced the same value, or one of the two values contradicts others. That nothing may stand between its two halves is left to the check
+//! of the whole history; so a few violations are told at the end only. One that failed and says what it saw is a read; one of unknown outcome
+//! happened if somebody saw what it wrote.
+//!
 //! **Late lines.** The recorder's queue is causally closed, but a thread may be held up between its stamp and its queue, so times go back
 //! a little between processes. The watermark therefore stays behind the newest time by a slack. An invocation that is later
 //! still, and older than a retirement of its key, takes the key out of this check, which says so; it never makes a wrong answer.
@@ -53,6 +59,13 @@ pub enum Asked {
     Read,
     /// A write of this value.
     Write(Value),
+    /// A compare-and-set.
+    Cas {
+        /// What has to be there.
+        expected: Value,
+        /// What is there afterwards.
+        new: Value,
+    },
     /// Anything else; its key is left to the check of the whole history.
     Other,
 }
@@ -64,6 +77,8 @@ pub enum Ended {
     Ok(Value),
     /// `fail`: it did not happen and never will.
     Failed,
+    /// `fail` of a compare-and-set: it did not happen, and this was there instead of what it expected.
+    Differed(Value),
     /// `info`: it may have happened, then or later.
     Unknown,
 }
@@ -73,7 +88,8 @@ pub enum Ended {
 pub struct Violation {
     /// The key; `None` for operations without one.
     pub key: Option<Arc<str>>,
-    /// Its proof, over the numbers under which the operations were invoked.
+    /// Its proof, over the numbers under which the operations were invoked. Where compare-and-sets take part it names the operations that
+    /// contradict each other; how their values follow from one another, the check of the whole history tells.
     pub certificate: Certificate,
     /// The stamp of the completion that made it certain, in nanoseconds.
     pub completed_ns: u64,

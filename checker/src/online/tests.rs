@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Asked, Ended, LeftKey, Online, Value, Violation};
+use crate::history::History;
 use crate::history::operation::{Function, Operation, Outcome};
 use crate::history::testing::of_operations;
 use crate::history::values::ValueId;
@@ -45,9 +46,13 @@ fn value(id: ValueId) -> Value {
     id.integer().map_or(Value::Null, Value::Integer)
 }
 
-fn feed(online: &mut Online, operation: &Operation, line: Line) -> Option<Violation> {
+fn feed(online: &mut Online, history: &History, line: Line) -> Option<Violation> {
+    let operation = &history.operations[line.place];
     if line.is_completion {
         let ended = match operation.outcome {
+            Outcome::Fail if operation.f == Function::Cas && operation.observed().is_some() => {
+                Ended::Differed(operation.observed().map_or(Value::Null, value))
+            }
             Outcome::Ok => Ended::Ok(operation.observed().map_or(Value::Null, value)),
             Outcome::Fail => Ended::Failed,
             Outcome::Unknown => Ended::Unknown,
@@ -57,6 +62,16 @@ fn feed(online: &mut Online, operation: &Operation, line: Line) -> Option<Violat
     let asked = match operation.f {
         Function::Read => Asked::Read,
         Function::Write => Asked::Write(value(operation.argument)),
+        Function::Cas => {
+            let (expected, new) = history
+                .values
+                .pair(operation.argument)
+                .expect("it expects one value and writes one");
+            Asked::Cas {
+                expected: value(expected),
+                new: value(new),
+            }
+        }
         _ => Asked::Other,
     };
     online.invoke(operation.process, line.place as u32, Some("k".into()), asked, line.time_ns);
@@ -64,15 +79,16 @@ fn feed(online: &mut Online, operation: &Operation, line: Line) -> Option<Violat
 }
 
 /// Feeds the lines until the first violation; the number of lines it took.
-fn feed_all(online: &mut Online, operations: &[Operation], lines: &[Line]) -> Option<(usize, Violation)> {
+fn feed_all(online: &mut Online, history: &History, lines: &[Line]) -> Option<(usize, Violation)> {
     (1..)
         .zip(lines)
-        .find_map(|(taken, &line)| Some((taken, feed(online, &operations[line.place], line)?)))
+        .find_map(|(taken, &line)| Some((taken, feed(online, history, line)?)))
 }
 
 /// The operations as the reader would give them if the file ended after `lines`. Those that have not begun become reads without
 /// an answer, which say nothing, so that places stay.
-fn prefix(operations: &[Operation], lines: &[Line]) -> Vec<Operation> {
+fn prefix(history: &History, lines: &[Line]) -> History {
+    let operations = &history.operations;
     let mut begun = vec![false; operations.len()];
     let mut ended = vec![false; operations.len()];
     for line in lines {
@@ -88,34 +104,39 @@ fn prefix(operations: &[Operation], lines: &[Line]) -> Vec<Operation> {
             unheard
         }
     };
-    operations.iter().enumerate().map(cut).collect()
+    let operations = operations.iter().enumerate().map(cut).collect();
+    History {
+        operations,
+        ..history.clone()
+    }
 }
 
-fn batch_finds_a_violation(operations: &[Operation], lines: &[Line]) -> bool {
-    let history = of_operations(prefix(operations, lines));
-    check(&history)[0].verdict == Verdict::Invalid
+fn batch_finds_a_violation(history: &History, lines: &[Line]) -> bool {
+    check(&prefix(history, lines))[0].verdict == Verdict::Invalid
 }
 
 /// Both checks say the same of the whole and of the two prefixes around the first violation, and its proof stands. In order of time a broken
 /// prefix stays broken, so this is the same answer for every prefix.
 #[track_caller]
-fn check_alike(operations: &[Operation], lines: &[Line]) -> bool {
+fn check_alike(history: &History, lines: &[Line]) -> bool {
     let mut online = Online::new(0);
-    let found = feed_all(&mut online, operations, lines);
+    let found = feed_all(&mut online, history, lines);
     assert_eq!(online.newly_left(), []);
     let Some((taken, violation)) = found else {
-        assert!(!batch_finds_a_violation(operations, lines), "missed: {operations:#?}");
+        assert!(!batch_finds_a_violation(history, lines), "missed: {:#?}", history.operations);
         return false;
     };
     assert!(
-        batch_finds_a_violation(operations, &lines[..taken]),
-        "{violation:?} in {operations:#?}"
+        batch_finds_a_violation(history, &lines[..taken]),
+        "{violation:?} in {:#?}",
+        history.operations
     );
     assert!(
-        !batch_finds_a_violation(operations, &lines[..taken - 1]),
-        "late: {violation:?} in {operations:#?}"
+        !batch_finds_a_violation(history, &lines[..taken - 1]),
+        "late: {violation:?} in {:#?}",
+        history.operations
     );
-    let history = of_operations(prefix(operations, &lines[..taken]));
+    let history = prefix(history, &lines[..taken]);
     assert_eq!(verify::invalid(&history, history.operations[0].key, &violation.certificate), Ok(()));
     assert_eq!(violation.completed_ns, lines[taken - 1].time_ns);
     true
@@ -128,9 +149,93 @@ fn says_the_same_as_the_check_of_the_whole_file_on_a_hundred_thousand_small_hist
     for _ in 0..100_000 {
         let operations = random::chaos(&mut chance, Values::Unique);
         let lines = lines(&operations, &mut chance);
-        broken += u32::from(check_alike(&operations, &lines));
+        broken += u32::from(check_alike(&of_operations(operations), &lines));
     }
     assert!((20_000..95_000).contains(&broken), "{broken} broken");
+}
+
+/// Whatever is told is true of what was seen until then, and nearly everything that is true is told at once. Returns whether the whole is
+/// broken, and whether that was told.
+#[track_caller]
+fn check_truth(history: &History, lines: &[Line]) -> (bool, bool) {
+    let mut online = Online::new(0);
+    let found = feed_all(&mut online, history, lines);
+    assert_eq!(online.newly_left(), []);
+    let Some((taken, violation)) = found else {
+        return (batch_finds_a_violation(history, lines), false);
+    };
+    assert!(
+        batch_finds_a_violation(history, &lines[..taken]),
+        "{violation:?} in {:#?}",
+        history.operations
+    );
+    (true, true)
+}
+
+#[test]
+fn what_it_says_of_compare_and_sets_is_true_and_seldom_late() {
+    let mut chance = ChaCha8Rng::seed_from_u64(35);
+    let (mut broken, mut told) = (0, 0);
+    for round in 0..60_000 {
+        let history = if round % 2 == 0 {
+            random::chaos_with_cas(&mut chance, Values::Unique)
+        } else {
+            let (count, clients) = (chance.random_range(10..60), chance.random_range(1..6));
+            let says_seen = chance.random_ratio(1, 2);
+            let history = random::atomic_with_cas(&mut chance, count, clients, Values::Unique, says_seen);
+            let operations = random::disturbed(&mut chance, history.operations.clone());
+            History { operations, ..history }
+        };
+        let lines = lines(&history.operations, &mut chance);
+        let (is_broken, is_told) = check_truth(&history, &lines);
+        broken += u32::from(is_broken);
+        told += u32::from(is_told);
+    }
+    assert!(broken > 20_000, "{broken} broken");
+    assert!(told * 100 > broken * 80, "{told} of {broken} told");
+}
+
+/// A compare-and-set by process 0.
+fn cas(online: &mut Online, expected: Value, new: i64, ended: Ended, invoked_ns: u64) -> Option<Violation> {
+    let asked = Asked::Cas {
+        expected,
+        new: Value::Integer(new),
+    };
+    online.invoke(0, new as u32, Some("a".into()), asked, invoked_ns);
+    online.complete(0, ended, invoked_ns + 5)
+}
+
+#[test]
+fn two_that_replaced_the_same_value_are_told_at_the_second() {
+    let mut online = Online::new(0);
+    write(&mut online, "a", 1, 1, 2);
+    assert_eq!(cas(&mut online, Value::Integer(1), 2, Ended::Ok(Value::Null), 10), None);
+    let violation = cas(&mut online, Value::Integer(1), 3, Ended::Ok(Value::Null), 20);
+    assert!(violation.is_some(), "1 was gone");
+}
+
+#[test]
+fn one_that_failed_and_says_what_it_saw_is_a_read() {
+    let mut online = Online::new(0);
+    write(&mut online, "a", 1, 1, 2);
+    write(&mut online, "a", 2, 3, 4);
+    assert_eq!(cas(&mut online, Value::Integer(9), 3, Ended::Differed(Value::Integer(2)), 10), None);
+    let violation = cas(&mut online, Value::Integer(9), 4, Ended::Differed(Value::Integer(1)), 20);
+    assert!(violation.is_some(), "1 was overwritten");
+}
+
+#[test]
+fn one_of_unknown_outcome_happened_if_somebody_saw_its_value() {
+    let mut online = Online::new(0);
+    write(&mut online, "a", 1, 1, 2);
+    assert_eq!(cas(&mut online, Value::Integer(1), 2, Ended::Unknown, 10), None);
+    assert_eq!(
+        cas(&mut online, Value::Integer(2), 3, Ended::Ok(Value::Null), 20),
+        None,
+        "so 2 was there, and 1 is gone"
+    );
+    online.invoke(1, 50, Some("a".into()), Asked::Read, 30);
+    assert!(online.complete(1, Ended::Ok(Value::Integer(1)), 40).is_some());
 }
 
 #[test]
@@ -144,7 +249,7 @@ fn says_the_same_on_long_histories_with_one_disturbed_read() {
             operations = random::disturbed(&mut chance, operations);
         }
         let lines = lines(&operations, &mut chance);
-        broken += u32::from(check_alike(&operations, &lines));
+        broken += u32::from(check_alike(&of_operations(operations), &lines));
     }
     assert!((1_000..3_500).contains(&broken), "{broken} broken");
 }
@@ -174,11 +279,12 @@ fn says_the_same_when_lines_come_late_within_the_slack() {
         }
         queued.sort_by_key(|(at, line)| (*at, line.is_completion));
         lines = queued.into_iter().map(|(_, line)| line).collect();
+        let history = of_operations(operations);
         let mut online = Online::new(SLACK_NS);
-        let found = feed_all(&mut online, &operations, &lines).map(|(taken, _)| taken);
+        let found = feed_all(&mut online, &history, &lines).map(|(taken, _)| taken);
         assert_eq!(online.newly_left(), []);
-        let first_broken = (1..=lines.len()).find(|&taken| batch_finds_a_violation(&operations, &lines[..taken]));
-        assert_eq!(found, first_broken, "{operations:#?}");
+        let first_broken = (1..=lines.len()).find(|&taken| batch_finds_a_violation(&history, &lines[..taken]));
+        assert_eq!(found, first_broken, "{:#?}", history.operations);
         broken += u32::from(found.is_some());
     }
     assert!(broken > 500, "{broken} broken");

@@ -22,6 +22,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::doctor;
 use crate::exit;
 use crate::report::stdout;
+use crate::sandbox::enter::Orders;
+use crate::sandbox::groups;
 
 /// Puts a distributed store through a storm and says, with proof, whether it kept its promises.
 #[derive(Debug, Parser)]
@@ -70,17 +72,15 @@ enum Verb {
         /// Make a user namespace too
         #[arg(long)]
         user_namespace: bool,
-        /// Stop at the first violation and hold the nodes for so many milliseconds
-        #[arg(long)]
-        hold_ms: Option<u64>,
+        #[command(flatten)]
+        orders: Orders,
         /// The run folder
         folder: PathBuf,
     },
     #[command(name = "__inside", hide = true)]
     Inside {
-        /// Stop at the first violation and hold the nodes for so many milliseconds
-        #[arg(long)]
-        hold_ms: Option<u64>,
+        #[command(flatten)]
+        orders: Orders,
         /// The run folder
         folder: PathBuf,
     },
@@ -93,6 +93,23 @@ enum Verb {
     Init {
         /// A node and its place, as JSON
         spec: String,
+    },
+    #[command(name = "__groups", hide = true)]
+    Groups {
+        /// The run's name
+        run: String,
+    },
+    #[command(name = "__burn", hide = true)]
+    Burn {
+        /// Files by which to join control groups
+        doors: Vec<PathBuf>,
+    },
+    #[command(name = "__hog", hide = true)]
+    Hog {
+        /// How much to take
+        bytes: u64,
+        /// Files by which to join control groups
+        doors: Vec<PathBuf>,
     },
     #[command(name = "__probe", hide = true)]
     Probe {
@@ -147,10 +164,16 @@ fn dispatch(verb: Verb) -> anyhow::Result<u8> {
         Verb::Completions { shell } => completions(shell),
         Verb::Enter {
             user_namespace,
-            hold_ms,
+            orders,
             folder,
-        } => hidden(crate::sandbox::enter::enter(&folder, hold_ms, user_namespace)),
-        Verb::Inside { hold_ms, folder } => hidden(crate::run::inside(&folder, hold_ms)),
+        } => hidden(crate::sandbox::enter::enter(&folder, &orders, user_namespace)),
+        Verb::Inside { orders, folder } => hidden(crate::run::inside(&folder, &orders)),
+        Verb::Groups { run } => hidden(groups::keep(&run)),
+        Verb::Burn { doors } => burn(&doors),
+        Verb::Hog { bytes, doors } => {
+            squall_nemeses::limits::load::hog(&doors, bytes)?;
+            Ok(exit::VALID)
+        }
         Verb::Launch { spec } => hidden(crate::sandbox::place::launch(&spec)),
         Verb::Init { spec } => hidden(crate::sandbox::place::init(&spec)),
         Verb::Probe { name } => probe(&name),
@@ -181,6 +204,13 @@ fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {
         stdout::print(&doctor::render(&report));
     }
     Ok(report.exit_code())
+}
+
+/// The work of a burner: its one line says how much time it got.
+fn burn(doors: &[PathBuf]) -> anyhow::Result<u8> {
+    let got_us = groups::burn(doors)?;
+    stdout::print(&format!("{got_us}\n"));
+    Ok(exit::VALID)
 }
 
 /// The child's side of a probe: one line of JSON, before any thread starts.

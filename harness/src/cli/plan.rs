@@ -280,6 +280,11 @@ impl PlanArgs {
         }
     }
 
+    /// Whether a kind of fault is asked for by its name.
+    pub(super) fn is_named(&self, kind: &str) -> bool {
+        self.faults.split(',').any(|name| name.trim() == kind)
+    }
+
     /// The plan for a seed.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
+use squall_nemeses::NetworkKind;
 
 use super::history_file::HistoryArgs;
 use super::judging::JudgeArgs;
@@ -19,7 +20,8 @@ use crate::record::seal;
 use crate::report::hints::Done;
 use crate::report::stdout;
 use crate::results::{Input, RunFolder};
-use crate::sandbox::enter::{self, Guardian};
+use crate::sandbox::enter::{self, Guardian, Orders};
+use crate::sandbox::groups::Keeper;
 use crate::supervise::{Signals, spawn_unblocked};
 
 /// What `squall run` takes.
@@ -81,16 +83,32 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
         args.say_left_out(&first);
         return repeat(args, first.seed);
     }
+    check_network(&first)?;
     let system = first.system.open().map_err(|error| usage(format!("{error:#}"), ""))?;
     // First of all: whatever happens from here on, it can be repeated.
     stdout::note(&format!("seed {}", first.seed));
     args.say_left_out(&first);
     drop(system);
-    one(&first, &args.out, args.hold_ms())
+    one(&first, &args.out, args.hold_ms(), |kind| {
+        args.plan.is_none() && args.plan_args.is_named(kind)
+    })
 }
 
-/// One run: records in a sandbox, judges here.
-fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>) -> Result<u8> {
+/// Refuses a plan for a network that this machine, or its user, cannot have.
+fn check_network(plan: &Plan) -> Result<()> {
+    match plan.network_kind() {
+        NetworkKind::Kernel => Ok(()),
+        NetworkKind::Switch => squall_nemeses::switch::may_open().map_err(|error| {
+            usage(
+                format!("the network `switch`: {error}"),
+                "`squall doctor` says what to type; without faults of links `--network kernel` does",
+            )
+        }),
+    }
+}
+
+/// One run: records in a sandbox, judges here. Kinds of faults that were asked for by name are not left out.
+fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) -> bool) -> Result<u8> {
     let folder = RunFolder::create(out, plan.system.name(), plan.seed).map_err(check::results_error)?;
     let root = std::fs::canonicalize(folder.root()).with_context(|| format!("find {}", folder.root().display()))?;
     if root.to_str().is_none() {
@@ -100,9 +118,26 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>) -> Result<u8> {
         ));
     }
     std::fs::write(folder.plan(), plan.to_json()).with_context(|| format!("write {}", folder.plan().display()))?;
-    let guardian = Guardian::launch(&root, hold_ms, hold::print)?;
+    let keeper = Keeper::start(plan, &folder.name())?;
+    let provided = keeper.as_ref().map(Keeper::provided);
+    for (kind, why) in provided.into_iter().flat_map(|provided| &provided.left_out) {
+        if is_named(kind) {
+            // Nothing was recorded, so nothing is to be found.
+            let _ = std::fs::remove_dir_all(&root);
+            return Err(usage(format!("--faults {kind}: {why}"), ""));
+        }
+        stdout::note(&format!("left out fault {kind}: {why}"));
+    }
+    let orders = Orders {
+        hold_ms,
+        provided: provided.map(|provided| serde_json::to_string(provided).expect("what is provided has string keys")),
+    };
+    let guardian = Guardian::launch(&root, &orders, hold::print)?;
     let doctor = examine_machine(&folder);
     let left = guardian.wait()?;
+    if let Some(Err(error)) = keeper.map(Keeper::end) {
+        stdout::note(&format!("{error:#}"));
+    }
     finish_examination(doctor);
     let why = if left.last_words.is_empty() {
         format!("the inside of the sandbox ended with {}", left.ended.status)

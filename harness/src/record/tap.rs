@@ -112,6 +112,10 @@ fn tapped(index: u64, entry: &Entry) -> Option<TappedLine> {
             asked: match (operation.f, operation.argument) {
                 (Function::Read, _) => Asked::Read,
                 (Function::Write, Argument::Value(value)) => Asked::Write(Value::Integer(value)),
+                (Function::Cas, Argument::Pair(expected, new)) => Asked::Cas {
+                    expected: expected.map_or(Value::Null, Value::Integer),
+                    new: Value::Integer(new),
+                },
                 _ => Asked::Other,
             },
             time_ns: *time_ns,
@@ -128,16 +132,25 @@ fn tapped(index: u64, entry: &Entry) -> Option<TappedLine> {
                 Outcome::Ok(seen) => Ended::Ok(match (seen, operation.argument) {
                     // A completion that saw nothing repeats the invocation's value, as its line does.
                     (Seen::Nothing, Argument::Value(value)) => Value::Integer(value),
-                    (Seen::Nothing, _) => Value::Null,
-                    (Seen::Number(number), _) => Value::Integer(*number),
-                    (Seen::List(_) | Seen::Foreign(_), _) => Value::Foreign,
+                    _ => value_of(seen),
                 }),
-                Outcome::Failed(_) => Ended::Failed,
+                Outcome::Failed(note) => match (&note.seen, operation.f) {
+                    (Some(seen), Function::Cas) => Ended::Differed(value_of(seen)),
+                    _ => Ended::Failed,
+                },
                 Outcome::Unknown(_) => Ended::Unknown,
             },
             time_ns: *time_ns,
         }),
         Entry::Finding { .. } | Entry::Fault { .. } | Entry::Close => None,
+    }
+}
+
+fn value_of(seen: &Seen) -> Value {
+    match seen {
+        Seen::Nothing => Value::Null,
+        Seen::Number(number) => Value::Integer(*number),
+        Seen::List(_) | Seen::Foreign(_) => Value::Foreign,
     }
 }
 

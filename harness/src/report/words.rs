@@ -15,14 +15,15 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A number with its noun: `1 fault`, `14 faults`.
+/// A number with its noun: `1 fault`, `14 faults`, `2 memories`.
 pub fn plural(number: u64, noun: &str) -> String {
-    let ending = match number {
-        1 => "",
-        _ if noun.ends_with('s') => "es",
-        _ => "s",
+    let many = match noun.strip_suffix('y') {
+        _ if number == 1 => noun.to_owned(),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if noun.ends_with('s') => format!("{noun}es"),
+        _ => format!("{noun}s"),
     };
-    format!("{} {noun}{ending}", count(number))
+    format!("{} {many}", count(number))
 }
 
 /// Microseconds as milliseconds with three figures or so: `0.420`, `4.20`, `42.0`, `4 200`.

@@ -26,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use squall_checker::history::mark::{EndReason, Finding, Header};
 use squall_nemeses::NetworkKind;
+use squall_nemeses::limits::Groups;
 use squall_workloads::Workload;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -48,35 +49,48 @@ use crate::record::{self, Pen, Recorder, RunClock};
 use crate::report::progress::{Progress, Tick};
 use crate::report::stdout;
 use crate::results::RunFolder;
-use crate::sandbox::{Star, enter};
+use crate::sandbox::Star;
+use crate::sandbox::enter::{self, Orders};
+use crate::sandbox::groups::Provided;
 use crate::systems::{Member, System};
 
 /// Between two looks at the room on the disk.
 const DISK_PAUSE: Duration = Duration::from_millis(200);
 
-/// Runs the plan in `folder` as pid 1 of a fresh sandbox (`squall __inside`). With `hold_ms` it stops at the first violation and holds the
+/// Runs the plan in `folder` as pid 1 of a fresh sandbox (`squall __inside`). With `hold_ms` in its orders it stops at the first violation and holds the
 /// frozen nodes for so long.
 ///
 /// # Errors
 /// When the harness cannot do its work; what it recorded until then stays.
-pub fn inside(folder: &Path, hold_ms: Option<u64>) -> Result<i32> {
+pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
+    let provided = orders.provided.as_deref().map(serde_json::from_str::<Provided>).transpose();
+    let provided = provided.context("read what the outside provides")?.unwrap_or_default();
     let folder = RunFolder::at(folder);
     let text = std::fs::read_to_string(folder.plan()).context("read the plan")?;
-    let plan = Plan::from_json(&text).map_err(|error| anyhow!(error)).context("read the plan")?;
+    let mut plan = Plan::from_json(&text).map_err(|error| anyhow!(error)).context("read the plan")?;
+    plan.leave_out(&provided.left_out);
     let system: Arc<dyn System> = plan.system.open()?.into();
-    enter::settle(folder.root(), &system.binaries()).context("close the sandbox's file tree")?;
+    enter::settle(folder.root(), &system.binaries(), &provided.folders()).context("close the sandbox's file tree")?;
     crate::log::to_file(&folder.log())?;
     let star = Star::build(&node_names(plan.system.nodes()), plan.network_kind()).context("build the sandbox's network")?;
     // From here on there are threads, and this thread and all it starts are in the clients' namespace.
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
-    let network = Arc::new(Network::open(&star, &folder, &plan)?);
+    let network = Arc::new(Network::open(&star, &folder, &plan, &provided)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let done = runtime.block_on(record(plan, system, star, network, folder, switch, hold_ms));
+    let done = runtime.block_on(record(
+        plan,
+        system,
+        star,
+        network,
+        folder,
+        switch,
+        (provided.groups, orders.hold_ms),
+    ));
     // Tasks that still wait for something die with the process: everything worth waiting for was waited for.
     runtime.shutdown_background();
     if let Err(error) = &done {
@@ -93,7 +107,7 @@ async fn record(
     network: Arc<Network>,
     folder: RunFolder,
     switch: StopSwitch,
-    hold_ms: Option<u64>,
+    (groups, hold_ms): (Groups, Option<u64>),
 ) -> Result<()> {
     let clock = RunClock::start();
     let header = header(&plan, system.as_ref(), &folder);
@@ -118,7 +132,7 @@ async fn record(
         .context("start the online check")?;
     watch_disk(&folder, switch.clone());
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
-    let cluster = Cluster::new(system, &star, &folder, pen.clone(), clock.clone())?;
+    let cluster = Cluster::new(system, &star, &folder, &groups, pen.clone(), clock.clone())?;
     watch_for(cluster.failure(), switch.clone(), Stop::HarnessError);
     let workload = plan
         .workload

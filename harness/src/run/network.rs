@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use squall_nemeses::effect::{EffectReport, LinkProber, Prepared, Turn};
+use squall_nemeses::limits::{Controller, Version};
 use squall_nemeses::link::{Pair, Quality};
 use squall_nemeses::links::{Applied, Links};
 use squall_nemeses::partition::Cuts;
@@ -18,6 +19,7 @@ use squall_nemeses::{KernelNetwork, NetworkKind, netns};
 use crate::plan::Plan;
 use crate::record::RunClock;
 use crate::results::RunFolder;
+use crate::sandbox::groups::Provided;
 use crate::sandbox::{Address, Star};
 
 /// How long a probe may take to see what it must: idle it needs milliseconds, so this is patience with a loaded machine.
@@ -69,11 +71,17 @@ struct Resolved<'a> {
     network_seed: Option<u64>,
     partitions_by: &'a str,
     refused: BTreeMap<String, String>,
+    /// What limits nodes, and of which version.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    groups: BTreeMap<Controller, Version>,
+    /// Kinds of faults that this machine cannot do, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    left_out: &'a BTreeMap<String, String>,
 }
 
 impl Network {
     /// Opens links and probes for a star, and writes down which mechanism was taken and why no better one.
-    pub(super) fn open(star: &Star, folder: &RunFolder, plan: &Plan) -> Result<Network> {
+    pub(super) fn open(star: &Star, folder: &RunFolder, plan: &Plan, provided: &Provided) -> Result<Network> {
         let links = match star.kind {
             NetworkKind::Kernel => Wires::Kernel(open_kernel(star)?),
             NetworkKind::Switch => Wires::Switch(star.plug_in(plan.network_seed())?),
@@ -84,6 +92,13 @@ impl Network {
             network_seed: (star.kind == NetworkKind::Switch).then(|| plan.network_seed()),
             partitions_by: links.get().back_end().name(),
             refused: links.refused(),
+            groups: provided
+                .groups
+                .folders
+                .iter()
+                .map(|(controller, folder)| (*controller, folder.version))
+                .collect(),
+            left_out: &provided.left_out,
         };
         let text = serde_json::to_string_pretty(&resolved).expect("string keys only") + "\n";
         std::fs::write(folder.resolved(), text).context("write resolved.json")?;

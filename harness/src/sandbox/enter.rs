@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
@@ -28,6 +28,17 @@ const HELD: &str = "held ";
 
 /// Most that the inside may say, in bytes: the nodes it holds and an explanation.
 const SAID_BYTES_MAX: u64 = 1 << 20;
+
+/// What the inside is to do beside the plan, and with what; handed on as arguments.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Orders {
+    /// Stop at the first violation and hold the nodes for so many milliseconds
+    #[arg(long)]
+    pub hold_ms: Option<u64>,
+    /// What the outside provides, as JSON
+    #[arg(long)]
+    pub provided: Option<String>,
+}
 
 /// The outside of a running sandbox.
 pub struct Guardian {
@@ -48,17 +59,17 @@ pub struct Left {
 }
 
 impl Guardian {
-    /// Starts `squall __inside FOLDER` as pid 1 of fresh namespaces. The calling process must have one thread only. With `hold_ms` the run stops
+    /// Starts `squall __inside FOLDER` as pid 1 of fresh namespaces. The calling process must have one thread only. With `hold_ms` in its orders the run stops
     /// at its first violation and holds the frozen nodes; `on_held` is then called, from another thread, with what the inside says about
     /// them and with the pid below which all of its processes are.
     ///
     /// # Errors
     /// When no namespaces can be had; the text names what refuses and what to type.
-    pub fn launch(folder: &Path, hold_ms: Option<u64>, on_held: fn(&str, u32)) -> Result<Guardian> {
+    pub fn launch(folder: &Path, orders: &Orders, on_held: fn(&str, u32)) -> Result<Guardian> {
         let signals = Signals::take()?;
-        let chain = match start(folder, hold_ms, true)? {
+        let chain = match start(folder, orders, true)? {
             Start::Entered(chain) => chain,
-            Start::Refused(why) if geteuid().is_root() => match start(folder, hold_ms, false)? {
+            Start::Refused(why) if geteuid().is_root() => match start(folder, orders, false)? {
                 Start::Entered(chain) => chain,
                 Start::Refused(again) => {
                     bail!("no namespaces to run in: {why}; without a user namespace: {again}; `squall doctor` says what to type")
@@ -120,13 +131,13 @@ enum Start {
     Refused(String),
 }
 
-fn start(folder: &Path, hold_ms: Option<u64>, user_namespace: bool) -> Result<Start> {
+fn start(folder: &Path, orders: &Orders, user_namespace: bool) -> Result<Start> {
     let root = geteuid().is_root();
     let mut command = Command::new("/proc/self/exe");
     command
         .arg("__enter")
         .args(user_namespace.then_some("--user-namespace"))
-        .args(hold_argument(hold_ms))
+        .args(orders.arguments())
         .arg(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -156,8 +167,12 @@ fn start(folder: &Path, hold_ms: Option<u64>, user_namespace: bool) -> Result<St
     }
 }
 
-fn hold_argument(hold_ms: Option<u64>) -> Option<String> {
-    hold_ms.map(|hold_ms| format!("--hold-ms={hold_ms}"))
+impl Orders {
+    fn arguments(&self) -> impl Iterator<Item = String> {
+        let hold = self.hold_ms.map(|hold_ms| format!("--hold-ms={hold_ms}"));
+        let provided = self.provided.as_ref().map(|provided| format!("--provided={provided}"));
+        hold.into_iter().chain(provided)
+    }
 }
 
 /// Maps ids 0–65535 of the child's user namespace to the same ids here; only a process outside may map more than its own.
@@ -179,7 +194,7 @@ fn map_root_ids(pid: u32) -> Result<()> {
 ///
 /// # Errors
 /// When a step fails; a refused namespace is no error but the answer `refused` to the outside.
-pub fn enter(folder: &Path, hold_ms: Option<u64>, user_namespace: bool) -> Result<i32> {
+pub fn enter(folder: &Path, orders: &Orders, user_namespace: bool) -> Result<i32> {
     seal_descriptors().context("seal inherited descriptors")?;
     let mut flags =
         CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
@@ -208,7 +223,7 @@ pub fn enter(folder: &Path, hold_ms: Option<u64>, user_namespace: bool) -> Resul
     }
     let mut inside = Command::new("/proc/self/exe")
         .arg("__inside")
-        .args(hold_argument(hold_ms))
+        .args(orders.arguments())
         .arg(folder)
         .spawn()
         .context("start pid 1 of the sandbox")?;
@@ -264,16 +279,18 @@ pub fn say_held(held: &str) {
     let _ = answer(&format!("{HELD}{held}"));
 }
 
-/// First steps of pid 1 (`squall __inside`), before it starts a thread: dies with its parent and closes the file tree.
+/// First steps of pid 1 (`squall __inside`), before it starts a thread: dies with its parent and closes the file tree but for the run
+/// folder and what is to stay `open`.
 ///
 /// # Errors
 /// Names the step that failed.
-pub fn settle(folder: &Path, binaries: &[std::path::PathBuf]) -> Result<()> {
+pub fn settle(folder: &Path, binaries: &[PathBuf], open: &[PathBuf]) -> Result<()> {
     die_with_parent()?;
     let squall = fs::read_link("/proc/self/exe").context("find the running binary")?;
     mounts::build(&Tree {
         writable: folder,
         squall: &squall,
+        open,
         files: binaries,
         close: None,
         bare_devices: false,

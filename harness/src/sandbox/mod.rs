@@ -15,9 +15,11 @@
 //! that call. The death of pid 1 makes the kernel kill whatever is left in its namespace, and the last process takes links, rules and
 //! mounts with it. Re-executing instead of forking keeps every step in safe Rust and single-threaded, which `unshare` needs.
 //!
-//! No fault needs a cgroup yet, so the sandbox makes none: nothing of a run exists on the host but its folder.
+//! Nothing of a run exists on the host but its folder and, if one of its faults needs them, control groups, which a process beside this chain
+//! keeps and removes (groups.rs).
 
 pub mod enter;
+pub mod groups;
 mod mounts;
 pub mod network;
 pub mod pids;

@@ -30,6 +30,8 @@ pub(super) struct Tree<'a> {
     pub(super) writable: &'a Path,
     /// The binary to copy to [`SQUALL`].
     pub(super) squall: &'a Path,
+    /// Further folders of the host that stay writable.
+    pub(super) open: &'a [PathBuf],
     /// Further files (binaries of systems) that must stay reachable at their own paths.
     pub(super) files: &'a [PathBuf],
     /// A folder that is writable now and shall be read-only but for `writable`.
@@ -45,6 +47,7 @@ pub(super) struct Tree<'a> {
 pub(super) fn build(tree: &Tree<'_>) -> Result<()> {
     mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).context("make the mount tree private")?;
     let folder = detach(tree.writable)?;
+    let open = tree.open.iter().map(|path| Ok((path, detach(path)?))).collect::<Result<Vec<_>>>()?;
     let mut squall = File::open(tree.squall).with_context(|| format!("open {}", tree.squall.display()))?;
     let devices = if tree.bare_devices { detach_devices()? } else { Vec::new() };
     let files = tree
@@ -84,6 +87,10 @@ pub(super) fn build(tree: &Tree<'_>) -> Result<()> {
 
     attach_folder(&folder, tree.writable)?;
     set_read_only(tree.writable, false, false)?;
+    for (path, detached) in &open {
+        attach(detached, path)?;
+        set_read_only(path, false, false)?;
+    }
     copy_program(&mut squall)?;
     for (path, detached) in &files {
         attach_file(detached, path)?;

@@ -35,6 +35,8 @@ pub struct Launch {
     pub run_folder: PathBuf,
     /// … but for this folder in it.
     pub folder: PathBuf,
+    /// Files of the control groups to join, by which a process joins them.
+    pub doors: Vec<PathBuf>,
     /// What to run.
     pub command: NodeCommand,
 }
@@ -118,6 +120,10 @@ pub fn init(spec: &str) -> Result<i32> {
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGCHLD]);
     signals.thread_block().context("block signals")?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("open a signalfd")?;
+    for door in &launch.doors {
+        // 0 is whoever writes it.
+        std::fs::write(door, "0").with_context(|| format!("join the control group of {}", door.display()))?;
+    }
     nix::unistd::sethostname(&launch.node).context("set the host name")?;
     let files = [launch.command.program.clone()]
         .into_iter()
@@ -126,6 +132,7 @@ pub fn init(spec: &str) -> Result<i32> {
     mounts::build(&Tree {
         writable: &launch.folder,
         squall: SQUALL.as_ref(),
+        open: &[],
         files: &files,
         close: Some(&launch.run_folder),
         bare_devices: true,

@@ -8,6 +8,8 @@
 //! taken: running the async clients on a paused clock. It would share one more file with `run`, and the order of their tasks would be
 //! the runtime's.
 //!
+//! Faults that nothing here can suffer (limits, beats) are left out, as on a machine that cannot do them.
+//!
 //! What is harsher than on one machine: a kill takes the power away as well, so unsynced writes may be lost or torn; a one-way cut stays
 //! one-way; messages overtake each other. What is absent: sockets, and with them bounded buffers; a core is never held back.
 
@@ -20,6 +22,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod traces;
+
+use std::collections::BTreeMap;
 
 use squall_checker::history::History;
 use squall_checker::judge::{Judgement, Traces, judge};
@@ -73,6 +77,7 @@ pub struct SimReport {
 /// One sentence, if the plan is not valid or its system has no core to simulate.
 pub fn simulate(plan: &Plan, options: &Options) -> Result<SimReport, String> {
     plan.validate()?;
+    let plan = &simulated(plan);
     let world = World {
         keeps_traces: options.judging == Judging::Full,
         ..options.world.clone()
@@ -88,6 +93,15 @@ pub fn simulate(plan: &Plan, options: &Options) -> Result<SimReport, String> {
         }
     };
     Ok(report(played, options.judging))
+}
+
+/// The plan without the faults that cannot be simulated.
+fn simulated(plan: &Plan) -> Plan {
+    let not = plan.schedule.iter().filter(|injection| !nemesis::is_simulated(&injection.fault));
+    let kinds: BTreeMap<&str, ()> = not.map(|injection| (injection.fault.kind(), ())).collect();
+    let mut simulated = plan.clone();
+    simulated.leave_out(&kinds);
+    simulated
 }
 
 fn report(played: Played, judging: Judging) -> SimReport {

@@ -49,9 +49,6 @@ impl<S: Store> Play<'_, S> {
             reason: Some(why),
             ..stage(id, Stage::Skipped)
         };
-        if !fault.mechanism().is_simulated() {
-            return self.stage(fault, skip("the simulator cannot do it".into()));
-        }
         let resolved = match fault.resolve(&self.names, &self.state_now(), &self.find_roles(fault.asks())) {
             Ok(resolved) => resolved,
             Err(skipped) => return self.stage(fault, skip(skipped.to_string())),
@@ -77,6 +74,7 @@ impl<S: Store> Play<'_, S> {
         let receipt = self.nemesis.resolved.get(&place).map(|resolved| Receipt {
             resolved: resolved.clone(),
             links: None,
+            beat: None,
         });
         let resolved = receipt.map(|receipt| serde_json::to_value(receipt).expect("a receipt has string keys"));
         self.stage(
@@ -150,7 +148,7 @@ impl<S: Store> Play<'_, S> {
             _ if !is_confirmed => self.ask_system(Purpose::Undo, &change, HEAL_BOUND),
             Mechanism::System => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
             // Those that cannot be simulated were skipped.
-            Mechanism::Cuts | Mechanism::Links | Mechanism::Life | Mechanism::Motion => {
+            Mechanism::Cuts | Mechanism::Links | Mechanism::Life | Mechanism::Motion | Mechanism::Limits => {
                 self.change(&change);
                 let probe = self.probe(true);
                 self.healed(place, probe);
@@ -260,6 +258,15 @@ impl<S: Store> Play<'_, S> {
     fn place_of(&self, name: &str) -> NodeIndex {
         self.store.members().index(name).expect("a valid plan names members only")
     }
+}
+
+/// Whether a simulated cluster can suffer it: it has no groups and no descriptors, its links are good or cut, and nothing in it beats.
+pub(super) fn is_simulated(fault: &Fault) -> bool {
+    fault.pulse().is_none()
+        && match fault.mechanism() {
+            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::System => true,
+            Mechanism::Links | Mechanism::Limits => false,
+        }
 }
 
 /// A stage with nothing but its number.

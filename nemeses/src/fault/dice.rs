@@ -1,5 +1,7 @@
 //! The chance in faults, all of it spent when the plan is drawn.
 
+use std::ops::RangeInclusive;
+
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 
@@ -12,11 +14,31 @@ pub struct Dice<'a> {
     pub nodes: &'a [String],
     /// What the system can do: a role that it cannot name is not drawn.
     pub capabilities: &'a [Capability],
+    /// How hard faults are, in percent of the way from the mildest to the hardest that a kind draws.
+    pub intensity: RangeInclusive<u32>,
     /// Where the chance comes from.
     pub rng: &'a mut dyn Rng,
 }
 
-impl Dice<'_> {
+impl<'a> Dice<'a> {
+    /// Dice of any intensity.
+    pub fn new(nodes: &'a [String], capabilities: &'a [Capability], rng: &'a mut dyn Rng) -> Dice<'a> {
+        Dice {
+            nodes,
+            capabilities,
+            intensity: 0..=100,
+            rng,
+        }
+    }
+
+    /// A figure between the mildest and the hardest of a kind, whichever is larger, by the intensity that is wanted.
+    pub fn between(&mut self, mildest: u32, hardest: u32) -> u32 {
+        let percent = i64::from(self.rng.random_range(self.intensity.clone()).min(100));
+        let (mildest, hardest) = (i64::from(mildest), i64::from(hardest));
+        let figure = mildest + (hardest - mildest) * percent / 100;
+        u32::try_from(figure).expect("it lies between two figures of 32 bits")
+    }
+
     /// Whether the system can do, or tell, something.
     pub(super) fn can(&self, capability: Capability) -> bool {
         self.capabilities.contains(&capability)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{FaultInfo, Resolved};
+use super::{FaultInfo, Pulse, Resolved};
 use crate::target::{KeyRoles, Roles, Skipped, TargetChoice};
 use crate::world::State;
 
@@ -37,8 +37,19 @@ pub(super) trait Family {
     /// Settles who is hit, and what is asked of the world.
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped>;
 
+    /// Its beat, if it comes and goes while it is in force.
+    fn pulse(&self) -> Option<Pulse> {
+        None
+    }
+
+    /// Checks its figures; names the one at fault.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Checks what a person wrote; names the word at fault.
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        self.check()?;
         check_names(self.target().map_or(&[], TargetChoice::names), nodes)
     }
 

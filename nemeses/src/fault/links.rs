@@ -11,12 +11,20 @@ use crate::link::{Burst, CLIENTS, Gate, Pair, Quality, Rate, Reorder};
 use crate::target::{KeyRoles, Skipped, TargetChoice, unless_down};
 use crate::world::State;
 
-/// Losing more is a cut, for which there are other faults, and could not be told from one.
-const SHARE_PPM_MAX: u32 = 990_000;
-/// A pace that a probe can tell from no bottleneck.
+/// A hundredth is seen in some thousand packets; more than this is a cut, for which there are other faults.
+const SHARE_PPM_MIN: u64 = 10_000;
+const SHARE_PPM_MAX: u64 = 990_000;
+/// Longer than an idle link takes on a loaded machine.
+const DELAY_US_MIN: u64 = 5_000;
+/// Longer than a loaded machine leaves a thread alone.
+const GATE_US_MIN: u64 = 30_000;
+/// A pace of which a probe sees some packets, and one that it can tell from no bottleneck.
+const KBIT_PER_S_MIN: u64 = 256;
 const KBIT_PER_S_MAX: u64 = 100_000;
-/// The largest packet of an ordinary link, which a black hole must be too small for.
-const ORDINARY_MTU: u16 = 1500;
+/// So that some full packets find room at the slowest pace.
+const QUEUE_US_MIN: u64 = 200_000;
+/// No ordinary packet is larger than 1500 bytes.
+const MTU_MAX: u64 = 1_499;
 
 /// Makes some links bad in the way of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,23 +109,40 @@ impl<K: LinkKind> Family for LinkFault<K> {
     }
 }
 
-/// A fault that could not be proved must not be asked for.
+/// A fault that could not be told from none, or from a cut, must not be asked for.
 fn check_visible(quality: &Quality) -> Result<(), String> {
-    for (name, share) in [("loss_ppm", quality.loss_ppm), ("corrupt_ppm", quality.corrupt_ppm)] {
-        if share > SHARE_PPM_MAX {
-            return Err(format!("`{name}` is {share}; above {SHARE_PPM_MAX} it is a cut: use `partition`"));
-        }
+    let Quality { reorder, rate, burst, .. } = quality;
+    let gates = [("flap.closed_us", quality.flap), ("stall.closed_us", quality.stall)];
+    let shares = [
+        ("loss_ppm", quality.loss_ppm),
+        ("corrupt_ppm", quality.corrupt_ppm),
+        ("duplicate_ppm", quality.duplicate_ppm),
+        ("corrupt_past_checksum_ppm", quality.corrupt_past_checksum_ppm),
+        ("reorder.share_ppm", reorder.map_or(0, |reorder| reorder.share_ppm)),
+        ("burst", burst.map_or(0, Burst::mean_loss_ppm)),
+    ];
+    for (name, share) in shares.into_iter().filter(|(_, share)| *share > 0) {
+        visible(name, share.into(), SHARE_PPM_MIN, SHARE_PPM_MAX)?;
     }
-    if let Some(rate) = quality.rate.filter(|rate| rate.kbit_per_s > KBIT_PER_S_MAX) {
-        let rate = rate.kbit_per_s;
-        return Err(format!(
-            "`rate.kbit_per_s` is {rate}; above {KBIT_PER_S_MAX} no probe could tell that it bites"
-        ));
+    for (name, gate) in gates.into_iter().filter_map(|(name, gate)| Some((name, gate?))) {
+        visible(name, gate.closed_us, GATE_US_MIN, u64::MAX)?;
     }
-    if let Some(mtu) = quality.mtu.filter(|mtu| *mtu >= ORDINARY_MTU) {
-        return Err(format!("`mtu` is {mtu}; no packet is larger than {ORDINARY_MTU}"));
+    if quality.delay_us > 0 {
+        visible("delay_us", quality.delay_us, DELAY_US_MIN, u64::MAX)?;
     }
-    Ok(())
+    rate.map_or(Ok(()), |rate| {
+        visible("rate.kbit_per_s", rate.kbit_per_s, KBIT_PER_S_MIN, KBIT_PER_S_MAX)?;
+        visible("rate.queue_us", rate.queue_us, QUEUE_US_MIN, u64::MAX)
+    })?;
+    quality.mtu.map_or(Ok(()), |mtu| visible("mtu", mtu.into(), 0, MTU_MAX))
+}
+
+fn visible(name: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
+    match value {
+        small if small < least => Err(format!("`{name}` is {value}; below {least} no probe can tell that it bites")),
+        large if large > most => Err(format!("`{name}` is {value}; above {most} no probe can tell what it does")),
+        _ => Ok(()),
+    }
 }
 
 /// Links that are cut by another fault show nothing of this one.

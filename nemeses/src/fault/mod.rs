@@ -9,6 +9,7 @@
 
 mod dice;
 mod family;
+pub mod limits;
 pub mod links;
 pub mod member;
 pub mod partition;
@@ -21,13 +22,14 @@ use serde::{Deserialize, Serialize};
 pub use self::dice::Dice;
 use self::family::Family;
 pub use self::family::{Asks, Scene};
+use self::limits::{Cpu, Fd, Memory};
 use self::links::{
     BlackHole, ClientCut, Corrupt, CorruptPastChecksum, Delay, Duplicate, Flapping, LinkFault, Loss, Narrow, Reordering, Reset,
     SlowReceiver, Swizzle,
 };
 use self::member::{Membership, Transfer};
 use self::partition::Partition;
-use self::process::{Kill, Pause};
+use self::process::{Kill, Pause, RestartStorm, Stutter};
 use crate::capability::Capability;
 use crate::target::{KeyRoles, Roles, Skipped};
 use crate::world::State;
@@ -60,6 +62,8 @@ pub enum Mechanism {
     Life,
     /// [`State::paused`]: proved by the states of the node's threads.
     Motion,
+    /// [`State::limits`]: proved by what a process of ours can get in the node's group, and by what the kernel shows.
+    Limits,
     /// [`State::removed`] and [`State::led_by`]: asked of the system itself, which may refuse; proved by what its leader shows.
     System,
 }
@@ -71,6 +75,11 @@ pub const FAULTS: &[FaultInfo] = &[
     process::PAUSE,
     member::TRANSFER,
     member::MEMBERSHIP,
+    process::RESTART_STORM,
+    process::STUTTER,
+    limits::CPU,
+    limits::MEMORY,
+    limits::FD,
     links::DELAY,
     links::LOSS,
     links::DUPLICATE,
@@ -100,6 +109,16 @@ pub enum Fault {
     Transfer(Transfer),
     /// Take a node out of the members.
     Membership(Membership),
+    /// Kill a node's processes again and again.
+    RestartStorm(RestartStorm),
+    /// Stop a node's processes again and again.
+    Stutter(Stutter),
+    /// Limit a node's processor time.
+    Cpu(Cpu),
+    /// Take a node's memory.
+    Memory(Memory),
+    /// Limit a node's file descriptors.
+    Fd(Fd),
     /// Make links slow.
     Delay(LinkFault<Delay>),
     /// Lose packets.
@@ -140,12 +159,14 @@ impl FaultInfo {
     }
 }
 
-impl Mechanism {
-    /// Whether the simulator can do it.
-    #[must_use]
-    pub fn is_simulated(self) -> bool {
-        self != Mechanism::Links
-    }
+/// The beat of a fault that comes and goes while it is in force, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pulse {
+    /// How long it asks for its state at a time.
+    pub on_ms: u64,
+    /// How long it asks for nothing in between.
+    pub off_ms: u64,
 }
 
 /// What a fault came to: enough to inject exactly this again.
@@ -179,6 +200,11 @@ impl Fault {
             Fault::Pause(fault) => fault,
             Fault::Transfer(fault) => fault,
             Fault::Membership(fault) => fault,
+            Fault::RestartStorm(fault) => fault,
+            Fault::Stutter(fault) => fault,
+            Fault::Cpu(fault) => fault,
+            Fault::Memory(fault) => fault,
+            Fault::Fd(fault) => fault,
             Fault::Delay(fault) => fault,
             Fault::Loss(fault) => fault,
             Fault::Duplicate(fault) => fault,
@@ -211,6 +237,12 @@ impl Fault {
     #[must_use]
     pub fn mechanism(&self) -> Mechanism {
         self.info().mechanism
+    }
+
+    /// Its beat, if it comes and goes while it is in force.
+    #[must_use]
+    pub fn pulse(&self) -> Option<Pulse> {
+        self.family().pulse()
     }
 
     /// Checks a fault that a person wrote.

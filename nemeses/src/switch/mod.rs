@@ -52,7 +52,7 @@ pub use self::log::Logged;
 use self::pcap::Capture;
 pub use self::table::LinkCounts;
 use self::table::Table;
-pub use self::tun::{DEVICE, can_open};
+pub use self::tun::{DEVICE, can_open, may_open};
 use crate::link::{Pair, Quality};
 use crate::{Error, Result};
 

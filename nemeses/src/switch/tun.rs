@@ -39,6 +39,14 @@ pub(super) fn open(namespace: impl AsFd, address: Ipv4Addr, gateway: Ipv4Addr) -
     })?
 }
 
+/// Whether the calling user may open the device file; nothing is made.
+///
+/// # Errors
+/// Says what refuses.
+pub fn may_open() -> Result<()> {
+    open_file().map(drop)
+}
+
 /// Whether TUN devices can be had: opens the device file and makes one in a fresh network namespace.
 ///
 /// # Errors
@@ -52,10 +60,14 @@ pub fn can_open() -> Result<()> {
 /// # Errors
 /// As [`open`].
 fn open_device(name: &str) -> Result<OwnedFd> {
-    let device = rustix::fs::open(DEVICE, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
-        .map_err(Error::system(format!("open {DEVICE}")))?;
+    let device = open_file()?;
     configure(&device, name).map_err(Error::system(format!("make a TUN device `{name}`")))?;
     Ok(device)
+}
+
+fn open_file() -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(DEVICE, flags, Mode::empty()).map_err(Error::system(format!("open {DEVICE}")))
 }
 
 #[allow(unsafe_code, reason = "TUNSETIFF and TUNSETOFFLOAD have no safe wrapper")]

@@ -120,6 +120,20 @@ fn a_run_that_isolated_or_paused_a_leader_for_long_saw_an_election() {
 }
 
 #[test]
+fn a_leader_that_stutters_is_away_for_as_long_as_one_stop() {
+    let first = elected("n1", "n2", 1, 1);
+    let verdict = |on_ms: u64| {
+        let stutter = traced(|story| {
+            let receipt = json!({"resolved": {"state": {"paused": ["n1"]}}, "beat": {"on_ms": on_ms, "off_ms": 20}});
+            story.stage("applied", |value| value["resolved"] = receipt);
+        });
+        judged(&stutter, &first).verdict
+    };
+    assert_eq!(verdict(300), Valid, "two election timeouts of 150 ms, and not more");
+    assert_eq!(verdict(301), Vacuous);
+}
+
+#[test]
 fn a_run_whose_clients_retry_saw_a_retry_succeed() {
     let verdict = |retries: bool, counters: Value| {
         let story = good_but(|story| {

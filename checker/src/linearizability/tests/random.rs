@@ -136,7 +136,7 @@ enum Ending {
 }
 
 /// Like [`chaos`], with compare-and-sets of every ending.
-pub(super) fn chaos_with_cas(chance: &mut ChaCha8Rng, values: Values) -> History {
+pub(crate) fn chaos_with_cas(chance: &mut ChaCha8Rng, values: Values) -> History {
     let mut table = ValueTable::default();
     let mut operations = chaos(chance, values);
     let mut written = 100;
@@ -189,7 +189,7 @@ pub(super) fn chaos_with_cas(chance: &mut ChaCha8Rng, values: Values) -> History
 }
 
 /// Like [`atomic`], with compare-and-sets; those that fail say what they saw in `seen` of all cases.
-pub(super) fn atomic_with_cas(chance: &mut ChaCha8Rng, count: usize, clients: usize, values: Values, says_seen: bool) -> History {
+pub(crate) fn atomic_with_cas(chance: &mut ChaCha8Rng, count: usize, clients: usize, values: Values, says_seen: bool) -> History {
     let mut table = ValueTable::default();
     let mut free_ns = vec![0_u64; clients];
     let mut operations = Vec::new();

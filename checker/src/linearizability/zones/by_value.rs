@@ -1,5 +1,7 @@
 //! The clusters while the operations are read: who writes each value, and who saw it.
 
+use std::sync::OnceLock;
+
 use rustc_hash::FxHashMap;
 
 use super::super::value_index::ValueIndex;
@@ -8,6 +10,10 @@ use super::{Best, Certificate, Cluster, Facts, Meaning, NAME_CHARS_MAX, Place, T
 use crate::escape::visible;
 use crate::history::operation::{Function, Outcome};
 use crate::history::values::ValueId;
+use crate::parallel;
+
+/// Failed compare-and-sets that one piece of work looks at.
+const CHUNK: usize = 1 << 14;
 
 /// A value that decides something has a second writer.
 pub(super) struct Repeated;
@@ -16,8 +22,10 @@ pub(super) struct Repeated;
 pub(super) struct ByValue {
     pub(super) clusters: Vec<Cluster>,
     pub(super) cluster_of: ValueIndex,
-    /// Writes that certainly did not happen. Never iterated: its order is nobody's.
-    refused: FxHashMap<ValueId, Place>,
+    /// Writes that certainly did not happen, in the order of the file.
+    refused: Vec<u32>,
+    /// The first of them by value, made when somebody read what nobody wrote. Never iterated: its order is nobody's.
+    first_refused: OnceLock<FxHashMap<ValueId, Place>>,
     /// The clusters that a compare-and-set writes, in the order of the file, with the value it expects.
     pub(super) cas: Vec<(u32, ValueId)>,
     /// Failed compare-and-sets that only say what they did not see, and that value.
@@ -45,7 +53,8 @@ impl ByValue {
         let mut by_value = ByValue {
             clusters: vec![Cluster::of_write(times, Place::INITIAL)],
             cluster_of: ValueIndex::for_operations(places.len()),
-            refused: FxHashMap::default(),
+            refused: Vec::new(),
+            first_refused: OnceLock::new(),
             cas: Vec::new(),
             failed: Vec::new(),
             replaced_by: Links::default(),
@@ -79,25 +88,12 @@ impl ByValue {
                         by_value.failed.push((Place::of(place), expected));
                     }
                     if operation.outcome == Outcome::Fail {
-                        by_value.add_refused(times, place);
+                        by_value.refused.push(place);
                     }
                 }
             }
         }
         Ok(by_value)
-    }
-
-    fn add_refused(&mut self, times: &Times<'_>, place: u32) {
-        let history = times.history();
-        let operation = &history.operations[place as usize];
-        let value = match operation.f {
-            Function::Write => Some(operation.argument),
-            Function::Cas => history.values.pair(operation.argument).map(|(_, new)| new),
-            _ => None,
-        };
-        if let Some(value) = value {
-            self.refused.entry(value).or_insert(Place::of(place));
-        }
     }
 
     /// The new cluster, unless the value has one already.
@@ -118,7 +114,7 @@ impl ByValue {
 
     pub(super) fn add_read(&mut self, times: &Times<'_>, read: Place, value: ValueId, best: &mut Best) {
         let Some(known) = self.cluster_of.get(value) else {
-            best.offer(times, self.unwritten(read, value));
+            best.offer(times, self.unwritten(times, read, value));
             return;
         };
         let cluster = &mut self.clusters[known as usize];
@@ -139,11 +135,26 @@ impl ByValue {
     }
 
     /// What is wrong with seeing a value that nobody wrote.
-    pub(super) fn unwritten(&self, read: Place, value: ValueId) -> Certificate {
-        match self.refused.get(&value) {
+    pub(super) fn unwritten(&self, times: &Times<'_>, read: Place, value: ValueId) -> Certificate {
+        match self.first_refused.get_or_init(|| self.refused_by_value(times)).get(&value) {
             Some(&write) => Certificate::RefusedWriteRead { read, write },
             None => Certificate::PhantomRead { read },
         }
+    }
+
+    fn refused_by_value(&self, times: &Times<'_>) -> FxHashMap<ValueId, Place> {
+        let history = times.history();
+        let refused = |&place: &u32| {
+            let operation = &history.operations[place as usize];
+            let value = match operation.f {
+                Function::Write => Some(operation.argument),
+                Function::Cas => history.values.pair(operation.argument).map(|(_, new)| new),
+                _ => None,
+            };
+            Some((value?, Place::of(place)))
+        };
+        // From the back, so that the first one stays.
+        self.refused.iter().rev().filter_map(refused).collect()
     }
 
     pub(super) fn has_cas(&self) -> bool {
@@ -163,44 +174,52 @@ impl ByValue {
     ///
     /// The value was there throughout if an operation that found or left it returned before the attempt began, and one that found it
     /// began after the attempt had returned: a value that is written once does not come back.
-    pub(super) fn failed_certainly(&self, times: &Times<'_>, best: &mut Best) -> Vec<Place> {
-        let mut open = Vec::new();
-        for &(cas, expected) in &self.failed {
-            let Some(place) = self.cluster_of.get(expected) else {
-                open.push(cas);
-                continue;
-            };
-            let cluster = &self.clusters[place as usize];
-            let replaced = self.replaced_by.get(place).and_then(|by| {
-                let (cluster, _) = self.cas[by as usize];
-                Some((self.clusters[cluster as usize].write, self.shown_by[by as usize]?))
-            });
-            let read = (cluster.last != cluster.write).then_some((cluster.last, cluster.last));
-            let last = read.into_iter().chain(replaced).max_by_key(|(last, _)| times.invoked_ns(*last));
-            match last {
-                Some((began_last, shown_by))
-                    if cluster.first_ns < times.invoked_ns(cas) && times.returned_ns(cas) < times.invoked_ns(began_last) =>
-                {
-                    let returned_first = cluster.first;
-                    best.offer(
-                        times,
-                        Certificate::FailedAlthoughEqual {
-                            cas,
-                            returned_first,
-                            began_last,
-                            shown_by,
-                        },
-                    );
-                }
-                _ => open.push(cas),
+    pub(super) fn failed_certainly(&self, times: &Times<'_>, threads: usize, best: &mut Best) -> Vec<Place> {
+        let chunks: Vec<&[(Place, ValueId)]> = self.failed.chunks(CHUNK).collect();
+        let judge = |chunk: &&[(Place, ValueId)]| -> Vec<Option<Certificate>> {
+            let failed = chunk.iter();
+            failed.map(|&(cas, expected)| self.found_expected(times, cas, expected)).collect()
+        };
+        let judged = parallel::map(&chunks, threads, |_| 0, judge).into_iter().flatten();
+        let mut open = Vec::with_capacity(self.failed.len());
+        for (&(cas, _), certificate) in self.failed.iter().zip(judged) {
+            match certificate {
+                Some(certificate) => best.offer(times, certificate),
+                None => open.push(cas),
             }
         }
         open
     }
 
-    /// Those that happened. Where chains were linked, only their heads are left.
-    pub(super) fn into_clusters(self) -> Vec<Cluster> {
+    /// What proves that a failed compare-and-set had what it expected before it.
+    fn found_expected(&self, times: &Times<'_>, cas: Place, expected: ValueId) -> Option<Certificate> {
+        let place = self.cluster_of.get(expected)?;
+        let cluster = &self.clusters[place as usize];
+        if cluster.first_ns >= times.invoked_ns(cas) {
+            return None;
+        }
+        let replaced = self.replaced_by.get(place).and_then(|by| {
+            let (cluster, _) = self.cas[by as usize];
+            Some((self.clusters[cluster as usize].write, self.shown_by[by as usize]?))
+        });
+        let read = (cluster.last != cluster.write).then_some((cluster.last, cluster.last));
+        let last = read.into_iter().chain(replaced);
+        let (began_last, shown_by) = last.max_by_key(|(last, _)| times.invoked_ns(*last))?;
+        (times.returned_ns(cas) < times.invoked_ns(began_last)).then_some(Certificate::FailedAlthoughEqual {
+            cas,
+            returned_first: cluster.first,
+            began_last,
+            shown_by,
+        })
+    }
+
+    /// Those that happened, and the writes of those that need not have. Where chains were linked, only their heads are left.
+    pub(super) fn into_clusters(self) -> (Vec<Cluster>, Vec<Place>) {
         let mut clusters = self.clusters;
+        // What a compare-and-set replaced was there, whoever read it.
+        let is_unread = |(place, cluster): &(u32, &Cluster)| !cluster.happened() && self.replaced_by.get(*place).is_none();
+        let unread = (0..).zip(&clusters).filter(is_unread).map(|(_, cluster)| cluster.write);
+        let unread = unread.collect();
         for (cluster, _) in self.cas {
             clusters[cluster as usize].first_ns = Times::NEVER;
         }
@@ -209,6 +228,6 @@ impl ByValue {
         }
         clusters.extend(self.further);
         clusters.retain(Cluster::happened);
-        clusters
+        (clusters, unread)
     }
 }

@@ -108,7 +108,7 @@ impl ByValue {
             let (_, expected): (u32, ValueId) = self.cas[cas as usize];
             let shown_by = self.shown_by[cas as usize].expect("what is in the work list was shown to have happened");
             let Some(found) = self.cluster_of.get(expected) else {
-                best.offer(times, self.unwritten(shown_by, expected));
+                best.offer(times, self.unwritten(times, shown_by, expected));
                 complete = false;
                 continue;
             };

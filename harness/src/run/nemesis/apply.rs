@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use squall_nemeses::effect::Prepared;
-use squall_nemeses::{Change, Proof, links};
+use squall_nemeses::{Change, Proof, State, links};
 
 use super::Nemesis;
 
@@ -17,10 +17,13 @@ pub(super) struct Applied {
 }
 
 impl Nemesis {
-    /// Applies all of a change but what only the system can do.
-    pub(super) async fn apply(&self, change: &Change) -> Result<Applied> {
+    /// Applies all of a change but what only the system can do; `after` is the state that it leads to.
+    pub(super) async fn apply(&self, change: &Change, after: &State) -> Result<Applied> {
         let (links, prepared) = self.change_links(change).await?.unzip();
-        let proofs = self.change_processes(change).await?;
+        // Before the processes: whom the kernel is to kill must run, and who is started again needs its memory back.
+        let mut proofs = self.change_limits(change).await?;
+        proofs.extend(self.change_processes(change).await?);
+        self.limit_restarted(change, after).await?;
         Ok(Applied {
             links,
             prepared: prepared.unwrap_or_default(),

@@ -11,6 +11,7 @@ use tokio::sync::MutexGuard;
 use tracing::info;
 
 use super::Nemesis;
+use super::beat::Beats;
 use super::inject::worse;
 use super::stages::{Fill, stage, value};
 use crate::plan::Injection;
@@ -33,7 +34,7 @@ impl Nemesis {
             return Ok(());
         }
         let change = State::default().change_from(&before);
-        let applied = self.apply(&change).await?;
+        let applied = self.apply(&change, &State::default()).await?;
         let mut proofs = applied.proofs;
         proofs.extend(self.prove_turned(&change, applied.prepared).await?);
         proofs.push(self.prove_links(&State::default()).await?);
@@ -59,7 +60,8 @@ impl Nemesis {
         }
     }
 
-    pub(super) async fn heal(&self, injection: &Injection, resolved: &Resolved) -> Result<()> {
+    /// Takes a fault away; `beats` says how often it came, if it came and went.
+    pub(super) async fn heal(&self, injection: &Injection, resolved: &Resolved, beats: Option<Beats>) -> Result<()> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         let mut world = self.world.lock().await;
         self.count_drops(mechanism).await?;
@@ -71,10 +73,10 @@ impl Nemesis {
         let after = world.desired();
         self.show_in_force(&world);
         let change = after.change_from(&before);
-        let applied = self.apply(&change).await?;
+        let applied = self.apply(&change, &after).await?;
         let mut proofs = applied.proofs;
         proofs.extend(self.prove_turned(&change, applied.prepared).await?);
-        let probe = match mechanism {
+        let mut probe = match mechanism {
             Mechanism::Cuts => value(self.prove_links(&after).await?),
             Mechanism::Links => proofs
                 .into_iter()
@@ -89,6 +91,15 @@ impl Nemesis {
                 let node = resolved.node.as_deref().unwrap_or_default();
                 self.prove_return(world, node).await
             }
+            // Its node was killed for want of memory, or meanwhile by another fault: what is left to see is that it is back.
+            Mechanism::Limits if !resolved.state.down.is_empty() => {
+                let node = resolved.node.as_deref().unwrap_or_default();
+                self.prove_return(world, node).await
+            }
+            Mechanism::Limits => proofs
+                .into_iter()
+                .reduce(worse)
+                .map_or(json!({"ok": true, "reason": "its node is down"}), value),
             Mechanism::System => {
                 drop(world);
                 // Nothing of ours is left in force. A cluster that takes nobody in is not alive, which the recovery shows: who does not vote
@@ -99,6 +110,9 @@ impl Nemesis {
                 }
             }
         };
+        if let Some(beats) = beats {
+            probe["beats"] = value(beats);
+        }
         info!(%probe, "healed");
         self.pen.fault(kind, stage(id, Stage::Healed).probe(&probe));
         Ok(())

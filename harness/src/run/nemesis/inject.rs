@@ -37,7 +37,7 @@ impl Nemesis {
         self.show_in_force(&world);
 
         let change = after.change_from(&before);
-        let applied = self.apply(&change).await?;
+        let applied = self.apply(&change, &after).await?;
         let mut proofs = applied.proofs;
         if mechanism == Mechanism::System {
             // The world is let go: an answer may take an election.
@@ -52,6 +52,7 @@ impl Nemesis {
             stage(id, Stage::Applied).resolved(&Receipt {
                 resolved: resolved.clone(),
                 links: applied.links,
+                beat: injection.fault.pulse(),
             }),
         );
         proofs.extend(self.prove_turned(&change, applied.prepared).await?);

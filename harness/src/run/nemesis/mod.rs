@@ -6,26 +6,31 @@
 //! - this file: the schedule, each injection from its hour to its heal
 //! - [`roles`]: who is hit, settled when a fault is due
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
-//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`process`], and what the system is asked for (`run/members.rs`)
+//! - [`beat`]: faults that come and go while they are in force
+//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`limits`], [`process`], and what the system is asked for (`run/members.rs`)
 //! - [`stages`]: what goes into the history
 //!
 //! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
 //! [`inject`] and in [`heal`].
 
 mod apply;
+mod beat;
 mod heal;
 mod inject;
+mod limits;
 mod links;
 mod process;
 mod roles;
 mod stages;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use squall_nemeses::World;
+use squall_nemeses::limits::descriptors::Descriptors;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -47,6 +52,8 @@ pub(super) struct Nemesis {
     activity: Arc<Activity>,
     nodes: Vec<String>,
     world: Mutex<World>,
+    /// What nodes whose descriptors are limited had before.
+    descriptors: std::sync::Mutex<BTreeMap<String, Descriptors>>,
 }
 
 impl Nemesis {
@@ -60,6 +67,7 @@ impl Nemesis {
             activity,
             nodes,
             world: Mutex::default(),
+            descriptors: std::sync::Mutex::default(),
         })
     }
 
@@ -95,14 +103,19 @@ impl Nemesis {
     async fn live(self: Arc<Self>, injection: Injection, began: Instant) -> Result<()> {
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
         let injected = self.inject(&injection).await?;
-        if matches!(injected, Injected::Not) {
-            return Ok(());
-        }
-        tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms + injection.for_ms)).await;
+        let until = began + Duration::from_millis(injection.at_ms + injection.for_ms);
         match injected {
             Injected::Not => Ok(()),
-            Injected::As(resolved) => self.heal(&injection, &resolved).await,
+            Injected::As(resolved) => {
+                let beats = match injection.fault.pulse() {
+                    Some(pulse) => Some(self.beat(injection.id, &resolved.state, pulse, until).await?),
+                    None => None,
+                };
+                tokio::time::sleep_until(until).await;
+                self.heal(&injection, &resolved, beats).await
+            }
             Injected::Perhaps => {
+                tokio::time::sleep_until(until).await;
                 self.undo(injection.id).await;
                 Ok(())
             }

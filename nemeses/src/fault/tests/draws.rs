@@ -13,12 +13,7 @@ use crate::target::{KeyRoles, Roles};
 use crate::world::State;
 
 fn draw(kind: &str, n: usize, capabilities: &[Capability], rng: &mut ChaCha8Rng) -> Fault {
-    let dice = &mut Dice {
-        nodes: &nodes(n),
-        capabilities,
-        rng,
-    };
-    Fault::draw(kind, dice)
+    Fault::draw(kind, &mut Dice::new(&nodes(n), capabilities, rng))
 }
 
 fn every_capability() -> Vec<Capability> {
@@ -47,16 +42,16 @@ fn everything_known() -> Roles {
 
 #[test]
 fn the_same_generator_draws_the_same_faults() {
-    let sixty = || -> Vec<Fault> {
+    let many = || -> Vec<Fault> {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         FAULTS
             .iter()
             .cycle()
-            .take(60)
+            .take(120)
             .map(|info| draw(info.name, 5, &every_capability(), &mut rng))
             .collect()
     };
-    assert_eq!(sixty(), sixty());
+    assert_eq!(many(), many());
 }
 
 #[test]
@@ -111,4 +106,17 @@ fn a_lone_node_cannot_be_partitioned() {
         let skipped = fault.resolve(&nodes(1), &State::default(), &Roles::default()).unwrap_err();
         assert_eq!(skipped.to_string(), "this shape cuts nothing between 1 nodes");
     }
+}
+
+#[test]
+fn an_intensity_is_the_way_from_the_mildest_to_the_hardest() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let nodes = nodes(3);
+    let mut dice = Dice::new(&nodes, &[], &mut rng);
+    let drawn: Vec<u32> = (0..200).map(|_| dice.between(20, 10)).collect();
+    assert!(drawn.iter().all(|figure| (10..=20).contains(figure)) && drawn.contains(&20) && drawn.contains(&10));
+    dice.intensity = 50..=50;
+    assert_eq!((dice.between(20, 10), dice.between(0, 400)), (15, 200));
+    dice.intensity = 100..=100;
+    assert_eq!((dice.between(20, 1), dice.between(1, 20)), (1, 20));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::nodes;
 use crate::fault::partition::{Partition, Shape};
 use crate::fault::process::{Kill, Pause};
-use crate::fault::{Asks, Fault};
+use crate::fault::{Asks, Fault, Pulse};
 use crate::partition;
 use crate::target::{KeyRoles, Roles, TargetChoice};
 use crate::world::State;
@@ -162,4 +162,38 @@ fn names_the_word_that_is_wrong() {
         "`order` names 2 of 3 nodes",
     );
     check(r#"{"partition":{"shape":{"one-way":{"muted":[]}}}}"#, "`muted` names no node");
+    check(
+        r#"{"stutter":{"target":"leader","stop_ms":0,"run_ms":5}}"#,
+        "`stop_ms` is 0; a beat takes at least a millisecond",
+    );
+    check(
+        r#"{"cpu":{"target":"leader","percent":0}}"#,
+        "`percent` is 0; it goes from 1 to 100",
+    );
+}
+
+#[test]
+fn who_is_killed_for_want_of_memory_stays_down_until_the_heal() {
+    let fault: Fault = serde_json::from_str(r#"{"memory":{"target":{"node":"n2"},"spare_kib":64}}"#).unwrap();
+    let resolved = fault.resolve(&nodes(3), &State::default(), &Roles::default()).unwrap();
+    assert_eq!(
+        serde_json::to_string(&resolved).unwrap(),
+        r#"{"node":"n2","state":{"down":["n2"],"limits":{"n2":{"spare_memory_kib":64}}}}"#
+    );
+}
+
+#[test]
+fn a_limit_that_is_there_already_is_not_set_twice() {
+    let fault: Fault = serde_json::from_str(r#"{"cpu":{"target":{"node":"n2"},"percent":5}}"#).unwrap();
+    let now = fault.resolve(&nodes(3), &State::default(), &Roles::default()).unwrap().state;
+    let skipped = fault.resolve(&nodes(3), &now, &Roles::default()).unwrap_err();
+    assert_eq!(skipped.to_string(), "node n2 is limited already");
+}
+
+#[test]
+fn a_storm_beats_and_a_kill_does_not() {
+    let storm: Fault = serde_json::from_str(r#"{"restart-storm":{"target":"leader","up_ms":50,"down_ms":5}}"#).unwrap();
+    assert_eq!(storm.pulse(), Some(Pulse { on_ms: 5, off_ms: 50 }));
+    let kill: Fault = serde_json::from_str(r#"{"kill":{"target":"leader"}}"#).unwrap();
+    assert_eq!(kill.pulse(), None);
 }
