@@ -45,6 +45,15 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
     }
 }
 
+/// The process that started the test: what `body` leaves for it outside the namespaces can bear its number.
+pub(crate) fn outer_pid(test: &str) -> u32 {
+    if std::env::var_os(MARK).is_some_and(|inside| inside == test) {
+        std::os::unix::process::parent_id()
+    } else {
+        std::process::id()
+    }
+}
+
 /// Says in one line why a test cannot run here; with `CI=true` that is a failure.
 pub(crate) fn skip(test: &str, reason: &str) {
     assert!(
