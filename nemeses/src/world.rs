@@ -155,11 +155,11 @@ impl State {
     }
 
     fn turned_from(&self, before: &State) -> BTreeMap<Pair, Turn> {
-        // What a cut hides cannot be seen, before or after: it is part of both.
-        let cut = |pair: &Pair, state: &State| state.cuts.contains(&(pair.from.clone(), pair.to.clone()));
+        // What a cut hides now cannot be seen: it is part of both.
+        let cut = |pair: &Pair| self.cuts.contains(&(pair.from.clone(), pair.to.clone()));
         let turn = |(pair, mut now): (Pair, Quality)| {
             let mut was = before.links.get(&pair).cloned().unwrap_or_default();
-            if cut(&pair, self) || cut(&pair, before) {
+            if cut(&pair) {
                 (was.cut, now.cut) = (true, true);
             }
             (pair, Turn { before: was, now })

@@ -20,6 +20,17 @@ pub struct Connection {
     listener: TcpListener,
 }
 
+/// What came of an attempt to open one.
+#[derive(Debug)]
+pub enum Opening {
+    /// It is there.
+    Open(Connection),
+    /// Somebody refused it.
+    Refused,
+    /// Nobody answered in time.
+    Late,
+}
+
 /// Who is at a link's ends.
 pub(super) fn target<'a>(ends: &'a [Target], id: &str) -> Result<&'a Target> {
     let found = ends.iter().find(|end| end.id == id);
@@ -27,11 +38,11 @@ pub(super) fn target<'a>(ends: &'a [Target], id: &str) -> Result<&'a Target> {
 }
 
 impl Connection {
-    /// Opens one; `None` if the link does not let it in time.
+    /// Opens one, if it is let.
     ///
     /// # Errors
     /// If a link has no such end, or its namespace cannot be entered.
-    pub fn open(ends: &[Target], pair: &Pair) -> Result<Option<Connection>> {
+    pub fn open(ends: &[Target], pair: &Pair) -> Result<Opening> {
         let (from, to) = (target(ends, &pair.from)?, target(ends, &pair.to)?);
         let what = |what: &str| format!("{what} for a probe of link {pair}");
         let listener = netns::in_namespace(netns::open(&to.namespace)?, || TcpListener::bind((to.address, 0)))?;
@@ -39,7 +50,11 @@ impl Connection {
         let SocketAddr::V4(address) = listener.local_addr().map_err(Error::system(what("listen")))? else {
             return Err(Error::Unusable(what("no IPv4 address")));
         };
-        let Some(client) = connect(from, address)? else { return Ok(None) };
+        let client = match connect(from, address)? {
+            Ok(client) => client,
+            Err(error) if is_reset(&error) => return Ok(Opening::Refused),
+            Err(_) => return Ok(Opening::Late),
+        };
         // It is established at the client, so it waits here, or its last ACK was lost and comes again.
         listener.set_nonblocking(true).map_err(Error::system(what("listen")))?;
         let deadline = Instant::now() + CONNECT_LIMIT;
@@ -49,11 +64,11 @@ impl Connection {
                 for end in &ends {
                     end.set_read_timeout(Some(LOOK)).map_err(Error::system(what("set a timeout")))?;
                 }
-                return Ok(Some(Connection { ends, address, listener }));
+                return Ok(Opening::Open(Connection { ends, address, listener }));
             }
             std::thread::sleep(LOOK);
         }
-        Ok(None)
+        Ok(Opening::Late)
     }
 
     /// Whether both ends notice within a bound that the connection is gone. Both write, so that whoever was not told by a first RST is by the
@@ -96,27 +111,31 @@ impl Connection {
     }
 }
 
-fn connect(from: &Target, address: SocketAddrV4) -> Result<Option<TcpStream>> {
+fn connect(from: &Target, address: SocketAddrV4) -> Result<std::io::Result<TcpStream>> {
     let namespace = netns::open(&from.namespace)?;
-    let connected = netns::in_namespace(namespace, || TcpStream::connect_timeout(&address.into(), CONNECT_LIMIT))?;
-    Ok(connected.ok())
+    netns::in_namespace(namespace, || TcpStream::connect_timeout(&address.into(), CONNECT_LIMIT))
+}
+
+fn is_reset(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected
+    )
 }
 
 fn is_gone(end: &mut TcpStream) -> bool {
-    let is_reset = |error: std::io::Error| {
-        matches!(
-            error.kind(),
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::NotConnected
-        )
-    };
     if let Err(error) = end.write_all(b"?") {
-        return is_reset(error);
+        return is_reset(&error);
     }
     match end.read(&mut [0; 64]) {
         // The other end was told first, and its kernel told us.
         Ok(0) => true,
         Ok(_) => false,
-        Err(error) => is_reset(error),
+        Err(error) => is_reset(&error),
     }
 }
 

@@ -13,7 +13,7 @@ mod proof;
 mod seen;
 
 pub use bound::Bound;
-pub use connections::Connection;
+pub use connections::{Connection, Opening};
 pub use meter::{Flow, Meter};
 pub use proof::{EffectReport, LinkProber, Prepared, Turn};
 pub use seen::{Arrival, Seen};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::bound::{Bound, adds_waits, binomial, burst_variance, delay, flow_length};
-use super::connections::{Connection, target};
+use super::connections::{Connection, Opening, target};
 use super::meter::{Flow, Meter};
 use super::ports;
 use super::seen::Seen;
@@ -55,6 +55,14 @@ pub struct EffectReport {
     pub took_us: u64,
 }
 
+impl EffectReport {
+    /// Whether no link could be looked at: a cut hides all of them, or no connection could be made. That refutes nothing, and proves nothing.
+    #[must_use]
+    pub fn saw_nothing(&self) -> bool {
+        self.links.values().all(Vec::is_empty)
+    }
+}
+
 /// Measures links.
 #[derive(Debug)]
 pub struct LinkProber {
@@ -96,7 +104,7 @@ impl LinkProber {
             if resets
                 && !known
                 && !turn.before.refuse
-                && let Some(connection) = Connection::open(&self.ends, pair)?
+                && let Opening::Open(connection) = Connection::open(&self.ends, pair)?
             {
                 connections.insert(pair.clone(), connection);
             }
@@ -263,18 +271,22 @@ impl LinkProber {
             bounds.extend(refused.map(|refused| Bound::new("new connections refused", refused.into(), expected)));
             found.insert(pair.clone(), bounds);
         }
-        for pair in turns
-            .iter()
-            .filter(|(_, turn)| turn.before.refuse && !turn.now.refuse)
-            .map(|(pair, _)| pair)
-        {
-            let opened = Connection::open(&self.ends, pair)?.is_some();
-            found.insert(
-                pair.clone(),
-                vec![Bound::new("new connections opened", opened.into(), (1, Some(1)))],
-            );
+        let ends_resets = |turn: &Turn| turn.now.resets < turn.before.resets || (turn.before.refuse && !turn.now.refuse);
+        for (pair, _) in turns.iter().filter(|(_, turn)| ends_resets(turn) && !turn.now.refuse) {
+            found.insert(pair.clone(), self.opens(pair, bound)?);
         }
         Ok(found)
+    }
+
+    /// Whether new connections are let through again. One that is merely late proves nothing: other faults delay and lose, and a cut of the way back
+    /// keeps every connection from being made.
+    fn opens(&self, pair: &Pair, bound: Duration) -> Result<Vec<Bound>> {
+        let is_alive = match Connection::open(&self.ends, pair)? {
+            Opening::Late => return Ok(Vec::new()),
+            Opening::Open(mut connection) => connection.is_alive(bound),
+            Opening::Refused => false,
+        };
+        Ok(vec![Bound::new("new connections that live", is_alive.into(), (1, Some(1)))])
     }
 }
 

@@ -151,7 +151,9 @@ fn resolved(node: Option<String>, key: Option<KeyRoles>, links: BTreeMap<Pair, Q
     if links.is_empty() {
         return Err(Skipped(format!("there are no such links between {} nodes", scene.nodes.len())));
     }
-    if links.keys().all(is_cut) {
+    // A connection needs both ways.
+    let is_hidden = |(pair, quality): (&Pair, &Quality)| is_cut(pair) || ((quality.resets > 0 || quality.refuse) && is_cut(&pair.back()));
+    if links.iter().all(is_hidden) {
         return Err(Skipped("another fault cuts all of these links now".into()));
     }
     let changes = |(pair, quality): (&Pair, &Quality)| {

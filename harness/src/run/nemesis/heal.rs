@@ -36,7 +36,7 @@ impl Nemesis {
         let change = State::default().change_from(&before);
         let applied = self.apply(&change, &State::default()).await?;
         let mut proofs = applied.proofs;
-        proofs.extend(self.prove_turned(&change, applied.prepared).await?);
+        proofs.extend(self.prove_better(&change, applied.prepared).await?);
         proofs.push(self.prove_links(&State::default()).await?);
         // What the system does not do in time is the judge's matter: its nodes will not be ready.
         self.ask_system(&change, HEAL_BOUND).await;
@@ -75,13 +75,13 @@ impl Nemesis {
         let change = after.change_from(&before);
         let applied = self.apply(&change, &after).await?;
         let mut proofs = applied.proofs;
-        proofs.extend(self.prove_turned(&change, applied.prepared).await?);
+        proofs.extend(self.prove_better(&change, applied.prepared).await?);
         let mut probe = match mechanism {
             Mechanism::Cuts => value(self.prove_links(&after).await?),
             Mechanism::Links => proofs
                 .into_iter()
                 .reduce(worse)
-                .map_or(json!({"ok": true, "reason": "other faults ask for the same"}), value),
+                .map_or(json!({"ok": true, "reason": "other faults ask for the same, or hide it"}), value),
             // Continued by nobody: it was killed meanwhile, or another pause still holds it.
             Mechanism::Motion => proofs
                 .into_iter()

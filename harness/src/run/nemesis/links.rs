@@ -28,6 +28,12 @@ impl Nemesis {
         report.map(Proof::from).map(Some).context("probe the links that changed")
     }
 
+    /// Like [`Nemesis::prove_turned`] for what only became better: where nothing can be seen of it, nothing speaks against it.
+    pub(super) async fn prove_better(&self, change: &Change, prepared: Prepared) -> Result<Option<Proof>> {
+        let proof = self.prove_turned(change, prepared).await?;
+        Ok(proof.filter(|proof| proof.effect.as_ref().is_none_or(|effect| !effect.saw_nothing())))
+    }
+
     /// Proves that exactly the cuts of `state` are cut.
     pub(super) async fn prove_links(&self, state: &State) -> Result<Proof> {
         let network = Arc::clone(&self.network);

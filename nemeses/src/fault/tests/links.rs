@@ -95,6 +95,11 @@ fn is_skipped_where_it_could_not_be_seen() {
         ..State::default()
     };
     assert!(resolve(&lossy, &half_cut).is_ok(), "the way back can be seen");
+    let reset = fault(r#"{"reset":{"on":{"around":{"node":"n1"}},"quality":{"resets":1}}}"#);
+    assert_eq!(
+        resolve(&reset, &half_cut).unwrap_err().0,
+        "another fault cuts all of these links now"
+    );
 
     let narrow = fault(r#"{"mtu":{"on":{"from":{"node":"n1"}},"quality":{"mtu":1000}}}"#);
     let now = resolve(&narrow, &State::default()).unwrap().state;
