@@ -71,7 +71,7 @@ struct Running {
 }
 
 impl Cluster {
-    /// Prepares the members' folders; starts nothing.
+    /// Prepares the members' folders; starts nothing. Below the run's groups each node gets one; at its gate it can be kept, if it has one.
     ///
     /// # Errors
     /// If a folder cannot be made.
@@ -79,7 +79,7 @@ impl Cluster {
         system: Arc<dyn System>,
         star: &Star,
         folder: &RunFolder,
-        groups: &Groups,
+        (groups, gate): (&Groups, Option<&'static str>),
         pen: Pen,
         clock: RunClock,
     ) -> Result<Arc<Cluster>> {
@@ -100,6 +100,7 @@ impl Cluster {
                 files: NodeFiles {
                     data: paths.data(),
                     trace: paths.trace(),
+                    gate,
                 },
                 log: paths.log(),
                 tail: Arc::default(),
@@ -169,6 +170,14 @@ impl Cluster {
     /// If there is no such node: plans are validated before.
     pub fn group(&self, node: &str) -> &NodeGroup {
         &self.places[node].group
+    }
+
+    /// The folder in which a node runs.
+    ///
+    /// # Panics
+    /// If there is no such node: plans are validated before.
+    pub fn folder(&self, node: &str) -> &Path {
+        &self.places[node].folder
     }
 
     /// Starts a node that does not run.

@@ -15,6 +15,7 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod sandbox;
+pub mod schedule;
 pub mod sim;
 pub mod supervise;
 pub mod systems;

@@ -5,19 +5,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use squall_nemeses::{Dice, Fault, FaultInfo, Mechanism, NetworkKind};
+use squall_nemeses::{Fault, FaultInfo, Mechanism, NetworkKind};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
+use crate::schedule::when::When;
+use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
 
 /// Everything a run will do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Format of this file, [`FORMAT`].
@@ -49,7 +51,7 @@ pub struct Plan {
 }
 
 /// What clients do, by name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum WorkloadPlan {
     /// Reads, writes and compare-and-sets of registers.
@@ -61,7 +63,7 @@ pub enum WorkloadPlan {
 }
 
 /// Whom a client talks to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bind {
     /// Client i stays with node i mod n, whatever happens to it: minority sides are exercised too.
@@ -77,7 +79,7 @@ pub enum Bind {
 }
 
 /// Lengths in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timing {
     /// Load without faults, before the storm.
@@ -128,15 +130,18 @@ impl Timing {
 }
 
 /// One fault, once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Injection {
     /// Its number in the schedule.
     pub id: u64,
-    /// When it is injected, in milliseconds since the load began.
+    /// When it is injected, in milliseconds since the load began; or from when on it waits for an event.
     pub at_ms: u64,
     /// How long it stays in force.
     pub for_ms: u64,
+    /// The event that it waits for, if it does. It waits so long that it can still stay as long as it should; then it is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
     /// What it is.
     pub fault: Fault,
 }
@@ -154,20 +159,20 @@ pub struct Options {
     pub bind: Bind,
     /// How long everything takes.
     pub timing: Timing,
-    /// Fault kinds wanted.
-    pub faults: Vec<String>,
+    /// Which faults, when and how.
+    pub faults: Recipe,
     /// The network wanted, if any.
     pub network: Option<NetworkKind>,
     /// Whether packets are to be written to files.
     pub pcap: bool,
 }
 
-/// Mean length of one slot of the schedule: the longest outage a default run of 15 s can show several of.
-const SLOT_MS: u64 = 1_700;
-
 impl Plan {
     /// Draws a plan.
-    pub fn draw(options: Options) -> Plan {
+    ///
+    /// # Errors
+    /// One sentence, if not every kind of fault finds a place in it.
+    pub fn draw(options: Options) -> Result<Plan, String> {
         let Options {
             seed,
             system,
@@ -178,8 +183,8 @@ impl Plan {
             network,
             pcap,
         } = options;
-        let schedule = draw_schedule(seed, &system, &timing, &faults);
-        Plan {
+        let schedule = schedule::draw(seed, &system, &timing, &faults)?;
+        Ok(Plan {
             squall_plan: FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
             seed,
@@ -190,9 +195,9 @@ impl Plan {
             timing,
             network,
             pcap,
-            requested: faults,
+            requested: faults.kinds,
             schedule,
-        }
+        })
     }
 
     /// The network that the run has.
@@ -211,13 +216,19 @@ impl Plan {
 
     /// The seed of what is left to chance on the links of the switch.
     pub fn network_seed(&self) -> u64 {
-        generator(self.seed, "network").random()
+        schedule::generator(self.seed, "network").random()
     }
 
     /// The kinds of faults that are asked for or scheduled.
     pub fn kinds(&self) -> BTreeSet<&str> {
         let scheduled = self.schedule.iter().map(|injection| injection.fault.kind());
         self.requested.iter().map(String::as_str).chain(scheduled).collect()
+    }
+
+    /// Whether a fault waits for what only the nodes' traces tell.
+    pub fn needs_gates(&self) -> bool {
+        let whens = self.schedule.iter().filter_map(|injection| injection.when.as_ref());
+        whens.into_iter().any(When::is_traced)
     }
 
     /// Takes kinds of faults out, as if they had not been asked for. Nothing else moves.
@@ -233,7 +244,29 @@ impl Plan {
         text
     }
 
-    /// Reads a plan.
+    /// The plan as a person edits it.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a plan has string keys and numbers of 63 bits")
+    }
+
+    /// Reads a plan in TOML.
+    ///
+    /// # Errors
+    /// As [`Plan::from_json`].
+    pub fn from_toml(text: &str) -> Result<Plan, String> {
+        // Its words show the line and a caret below the very place.
+        let plan: Plan = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        plan.validate().map_err(|error| placed(text, &error, Form::Toml))?;
+        Ok(plan)
+    }
+
+    /// The JSON schema of a plan, draft 2020-12.
+    pub fn schema() -> String {
+        let schema = schemars::schema_for!(Plan);
+        serde_json::to_string_pretty(&schema).expect("a schema has string keys") + "\n"
+    }
+
+    /// Reads a plan in JSON.
     ///
     /// # Errors
     /// Names line, column and the offending word; or the rule that the values break.
@@ -243,10 +276,7 @@ impl Plan {
             let what = error.to_string();
             format!("{place}: {}", what.split(" at line ").next().unwrap_or(&what))
         })?;
-        plan.validate().map_err(|error| match place_of(text, &error) {
-            Some((line, column)) => format!("line {line}, column {column}: {error}"),
-            None => error,
-        })?;
+        plan.validate().map_err(|error| placed(text, &error, Form::Json))?;
         Ok(plan)
     }
 
@@ -271,7 +301,9 @@ impl Plan {
             return Err("`timing`: a run lasts at most a day and an operation at least a millisecond".into());
         }
         for name in &self.requested {
-            fault_info(name)?;
+            if let Some(why) = impossible(fault_info(name)?, &self.system) {
+                return Err(format!("`{name}` is requested: {why}"));
+            }
         }
         if self.pcap && self.network_kind() == NetworkKind::Kernel {
             return Err("`pcap`: only the network `switch` writes packets to files".into());
@@ -280,6 +312,9 @@ impl Plan {
         let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
             let id = injection.id;
+            if let Some(why) = impossible(injection.fault.info(), &self.system) {
+                return Err(format!("injection {id}: {}: {why}", injection.fault.kind()));
+            }
             injection
                 .fault
                 .validate(&nodes)
@@ -289,6 +324,10 @@ impl Plan {
                 return Err(format!(
                     "injection {id}: `{kind}` cannot be done on the network `kernel`, but on `switch`"
                 ));
+            }
+            if let Some(when) = &injection.when {
+                when.validate(&self.system, &nodes)
+                    .map_err(|error| format!("injection {id}: {error}"))?;
             }
             if !storm.contains(&injection.at_ms) || !storm.contains(&injection.at_ms.saturating_add(injection.for_ms)) {
                 return Err(format!(
@@ -305,19 +344,49 @@ impl Plan {
     }
 }
 
-/// Where in a plan's text the thing stands that an error is about: the first of the words in backticks that the text has as a string, the
-/// setting behind a flag, or an injection's number.
-fn place_of(text: &str, error: &str) -> Option<(usize, usize)> {
-    let quoted = error.split('`').skip(1).step_by(2).map(|word| format!("\"{word}\""));
-    let flags = error.split_whitespace().filter_map(|word| word.strip_prefix("--")).map(|flag| {
-        let key = flag.trim_end_matches([':', ',']).replace('-', "_");
-        format!("\"{key}\"")
-    });
+/// How a plan is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Toml,
+}
+
+/// The error, with its place if it can be found.
+fn placed(text: &str, error: &str, form: Form) -> String {
+    match place_of(text, error, form) {
+        Some((line, column)) => format!("line {line}, column {column}: {error}"),
+        None => error.to_owned(),
+    }
+}
+
+/// Where in a plan's text the thing stands that an error is about: an injection's number, the first of the words in backticks that the text
+/// has, or the setting behind a flag.
+fn place_of(text: &str, error: &str, form: Form) -> Option<(usize, usize)> {
+    let key = |name: &str| match form {
+        Form::Json => format!("\"{name}\""),
+        // At the beginning of a line.
+        Form::Toml => format!("\n{name} ="),
+    };
+    let quoted = error
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|word| [format!("\"{word}\""), key(word)]);
+    let flags = error
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("--"))
+        .map(|flag| key(&flag.trim_end_matches([':', ',']).replace('-', "_")));
     let injections = error
         .strip_prefix("injection ")
         .and_then(|rest| rest.split(':').next())
-        .map(|id| format!("\"id\": {id}"));
-    let at = quoted.chain(injections).chain(flags).find_map(|needle| text.find(&needle))?;
+        .map(|id| match form {
+            Form::Json => format!("\"id\": {id},"),
+            Form::Toml => format!("\nid = {id}\n"),
+        });
+    let at = injections.into_iter().chain(quoted).chain(flags).find_map(|needle| {
+        let at = text.find(&needle)?;
+        Some(at + usize::from(needle.starts_with('\n')))
+    })?;
     let before = &text[..at];
     Some((
         before.matches('\n').count() + 1,
@@ -394,55 +463,20 @@ pub fn fault_info(name: &str) -> Result<&'static FaultInfo, String> {
     })
 }
 
-/// A generator of its own for each concern: a draw added in one place moves nothing elsewhere.
-fn generator(seed: u64, concern: &str) -> ChaCha8Rng {
-    let mut key = [0u8; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    for (slot, byte) in key[8..].iter_mut().zip(concern.bytes()) {
-        *slot = byte;
-    }
-    ChaCha8Rng::from_seed(key)
-}
-
-/// Cuts the storm into equal slots and puts one fault into each: kinds come from shuffled rounds, so that each requested kind appears
-/// before any repeats; lengths are 45 to 100 % of a slot and starts may lie late in it, so that neighbours sometimes overlap.
-fn draw_schedule(seed: u64, system: &SystemPlan, timing: &Timing, faults: &[String]) -> Vec<Injection> {
-    if faults.is_empty() {
-        return Vec::new();
-    }
-    let nodes = node_names(system.nodes());
+/// Why a fault cannot be done to a system, if so.
+pub fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
     let capabilities = system.capabilities();
-    let count = (timing.storm_ms / SLOT_MS).max(faults.len() as u64);
-    let slot_ms = timing.storm_ms / count;
-    let end_ms = timing.warm_up_ms + timing.storm_ms;
-    let mut times = generator(seed, "schedule.times");
-    let mut kinds = generator(seed, "schedule.kinds");
-    let mut targets = generator(seed, "schedule.targets");
-    let mut dice = Dice::new(&nodes, &capabilities, &mut targets);
-    let mut round: Vec<&String> = Vec::new();
-    (0..count)
-        .map(|id| {
-            if round.is_empty() {
-                round = faults.iter().collect();
-                shuffle(&mut round, &mut kinds);
-            }
-            let kind = round.pop().expect("a round was just dealt");
-            let at_ms = timing.warm_up_ms + id * slot_ms + times.random_range(0..=slot_ms * 3 / 10);
-            let for_ms = times.random_range(slot_ms * 45 / 100..=slot_ms).min(end_ms - at_ms);
-            Injection {
-                id,
-                at_ms,
-                for_ms,
-                fault: Fault::draw(kind, &mut dice),
-            }
-        })
-        .collect()
-}
-
-fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
-    for last in (1..items.len()).rev() {
-        items.swap(last, rng.random_range(0..=last));
+    let missing: Vec<String> = info
+        .needs
+        .iter()
+        .filter(|need| !capabilities.contains(need))
+        .map(ToString::to_string)
+        .collect();
+    if !missing.is_empty() {
+        return Some(format!("{} cannot {}", system.name(), missing.join(", ")));
     }
+    let nodes = system.nodes();
+    (nodes < info.nodes_min).then(|| format!("it takes at least {} nodes, and the cluster has {nodes}", info.nodes_min))
 }
 
 #[cfg(test)]
@@ -471,10 +505,15 @@ mod tests {
             }),
             bind: Bind::Node,
             timing: Timing::of(15_000, 1_000),
-            faults: ["partition", "kill", "pause"].map(String::from).to_vec(),
+            faults: Recipe::from(["partition", "kill", "pause"].map(String::from).to_vec()),
             network: None,
             pcap: false,
         })
+        .expect("every kind finds a place")
+    }
+
+    fn drawn(seed: u64, plan: &Plan) -> Vec<Injection> {
+        schedule::draw(seed, &plan.system, &plan.timing, &Recipe::from(plan.requested.clone())).expect("every kind finds a place")
     }
 
     #[test]
@@ -484,10 +523,41 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_in_toml_is_the_same_plan() {
+        let drawn = plan();
+        assert_eq!(Plan::from_toml(&drawn.to_toml()), Ok(drawn));
+    }
+
+    #[test]
+    fn a_wrong_word_in_toml_is_shown_where_it_stands() {
+        let text = plan().to_toml();
+        let typo = Plan::from_toml(&text.replacen("for_ms", "for_mss", 1)).expect_err("a typo");
+        let line = text.lines().position(|line| line.starts_with("for_ms")).expect("a length") + 1;
+        assert!(
+            typo.contains(&format!("at line {line}, column 1")) && typo.contains("for_mss"),
+            "{typo}"
+        );
+        let wrong = Plan::from_toml(&text.replacen("r = 2", "r = 9", 1)).expect_err("a wrong value");
+        let line = text.lines().position(|line| line == "r = 2").expect("a setting") + 1;
+        assert!(wrong.starts_with(&format!("line {line}, column 1: --r 9")), "{wrong}");
+    }
+
+    #[test]
+    fn the_schema_knows_every_kind_of_fault_and_refuses_other_words() {
+        let schema: serde_json::Value = serde_json::from_str(&Plan::schema()).expect("JSON");
+        let kinds = schema["$defs"]["Fault"]["oneOf"].as_array().expect("one of the kinds");
+        let named: BTreeSet<&str> = kinds.iter().filter_map(|kind| kind["required"][0].as_str()).collect();
+        assert_eq!(named, squall_nemeses::FAULTS.iter().map(|info| info.name).collect());
+        assert!(kinds.iter().all(|kind| kind["additionalProperties"] == false));
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    }
+
+    #[test]
     fn every_requested_kind_is_in_the_schedule_and_ends_with_the_storm() {
         for seed in 0..200 {
             let mut options = plan();
-            options.schedule = draw_schedule(seed, &options.system, &options.timing, &options.requested);
+            options.schedule = drawn(seed, &options);
             assert_eq!(options.validate(), Ok(()), "seed {seed}");
             for kind in &options.requested {
                 assert!(
@@ -510,7 +580,8 @@ mod tests {
             "`pcap`: only the network `switch` writes packets to files"
         );
         plan.pcap = false;
-        plan.schedule = draw_schedule(7, &plan.system, &plan.timing, &["delay".into()]);
+        plan.requested = vec!["delay".into()];
+        plan.schedule = drawn(7, &plan);
         assert_eq!(
             plan.validate().unwrap_err(),
             "injection 0: `delay` cannot be done on the network `kernel`, but on `switch`"
@@ -542,7 +613,7 @@ mod tests {
         let (all, fewer) = (plan(), {
             let mut plan = plan();
             plan.requested.truncate(1);
-            plan.schedule = draw_schedule(plan.seed, &plan.system, &plan.timing, &plan.requested);
+            plan.schedule = drawn(plan.seed, &plan);
             plan
         });
         let times = |plan: &Plan| {

@@ -135,7 +135,7 @@ fn the_kernels_network_refuses_bad_links_by_name() {
 fn all_means_links_on_the_switch_alone_and_never_a_forgery() {
     let squall = Squall::new();
     let requested = |network: &[&str]| -> Vec<String> {
-        let plan = squall.run(&[&["plan", "--seed", "7"], network].concat());
+        let plan = squall.run(&[&["plan", "--seed", "7", "--faults", "all", "--time", "30s"], network].concat());
         let plan: Value = serde_json::from_str(&plan.stdout).expect("a plan is JSON");
         serde_json::from_value(plan["requested"].clone()).expect("names")
     };

@@ -25,6 +25,24 @@ pub struct Receipt {
     /// Its beat, if it comes and goes while it is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beat: Option<Pulse>,
+    /// The event that it waited for, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Triggered>,
+}
+
+/// An event that let a fault loose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Triggered {
+    /// What was waited for.
+    pub event: String,
+    /// Where it happened, if on a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Whether that node was kept at the event until the fault was applied. Else it went on, and the fault is as late as `latency_us` says.
+    pub held: bool,
+    /// From when the event was seen until the fault was applied, in microseconds.
+    pub latency_us: u64,
 }
 
 /// What a fault's probes saw; `ok` only if all of them saw what they should, and at least one looked.
@@ -177,6 +195,7 @@ mod tests {
                 duration_us: 310,
             }),
             beat: None,
+            trigger: None,
         };
         let text = serde_json::to_string(&receipt).unwrap();
         insta::assert_snapshot!(text, @r#"{"resolved":{"node":"n1","state":{"cuts":[["n1","n2"],["n2","n1"]]}},"links":{"back_end":"nftables","n_cuts":2,"duration_us":310}}"#);

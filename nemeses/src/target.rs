@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::world::State;
@@ -37,7 +38,7 @@ pub struct Router {
 }
 
 /// How a node is chosen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TargetChoice {
     /// This one.
@@ -49,6 +50,13 @@ pub enum TargetChoice {
     },
     /// The node that takes itself for the leader.
     Leader,
+    /// The first in a drawn order that is up and does not take itself for the leader.
+    Follower {
+        /// All nodes.
+        order: Vec<String>,
+    },
+    /// The node on which the event happened that the fault waited for.
+    Source,
     /// The coordinator of a key in use.
     Coordinator {
         /// Drawn number; the harness takes the key at this place, modulo their number, of those in use.
@@ -65,6 +73,9 @@ pub struct Roles {
     /// The node that takes itself for the leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
+    /// The node on which the event happened that the fault waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Who serves the key that was picked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyRoles>,
@@ -102,6 +113,17 @@ impl TargetChoice {
                 Some(leader) => fit(leader, "leader"),
                 None => Err(Skipped("no node takes itself for the leader".into())),
             },
+            TargetChoice::Follower { order } => match &roles.leader {
+                Some(leader) => {
+                    let is_leader = |node: &str| (leader == node).then_some("the leader");
+                    first_fit(order, |node| unfit(node).or_else(|| is_leader(node)))
+                }
+                None => Err(Skipped("no node takes itself for the leader".into())),
+            },
+            TargetChoice::Source => match &roles.source {
+                Some(source) => fit(source, "source"),
+                None => Err(Skipped("it waited for no event of a node".into())),
+            },
             TargetChoice::Coordinator { order, .. } => match roles.key.as_ref().ok_or_else(no_key)?.coordinator.as_ref() {
                 Some(coordinator) => fit(coordinator, "coordinator"),
                 None => first_fit(order, unfit),
@@ -113,8 +135,8 @@ impl TargetChoice {
     pub(crate) fn names(&self) -> &[String] {
         match self {
             TargetChoice::Node(node) => std::slice::from_ref(node),
-            TargetChoice::Any { order } | TargetChoice::Coordinator { order, .. } => order,
-            TargetChoice::Leader => &[],
+            TargetChoice::Any { order } | TargetChoice::Follower { order } | TargetChoice::Coordinator { order, .. } => order,
+            TargetChoice::Leader | TargetChoice::Source => &[],
         }
     }
 }

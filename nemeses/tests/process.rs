@@ -78,7 +78,7 @@ fn kill_ends_every_process_of_the_node_at_once() {
         let processes = processes_of(node.pid()).unwrap();
         let killed = kill(node.pid(), BOUND).unwrap();
         assert!(killed.ok && killed.n_processes >= 4, "{killed:?}");
-        assert_eq!(processes_of(node.pid()).unwrap(), []);
+        assert_eq!(processes_of(node.pid()).unwrap(), Vec::<u32>::new());
         assert!(
             processes.iter().all(|pid| !process::signal(*pid, Signal::Kill).unwrap()),
             "one of {processes:?} still lives"

@@ -50,6 +50,9 @@ pub struct NodeArgs {
     /// File the event trace is appended to
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
+    /// Socket that is told of every line of the trace; the node goes on when it answers
+    #[arg(long, value_name = "FILE")]
+    pub trace_gate: Option<PathBuf>,
     /// Seed of the waits between reconnects and, in the Raft store, of election timeouts; drawn if missing
     #[arg(long)]
     pub seed: Option<u64>,
@@ -206,6 +209,7 @@ fn driver_config(args: &NodeArgs, members: Members, me: NodeIndex, layout: u32) 
         peers: addresses.into_iter().filter(|(peer, _)| *peer != me).collect(),
         data: args.data.clone(),
         trace: args.trace.clone(),
+        gate: args.trace_gate.clone(),
         seed: args.seed,
         layout,
         members,

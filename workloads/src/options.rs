@@ -1,5 +1,6 @@
 //! How many clients work on how many keys, how fast, and what they do when an operation does not succeed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::retry::Retry;
@@ -12,7 +13,7 @@ const CLIENTS_PER_KEY_MAX: u32 = 10;
 const CLIENTS_MAX: u32 = 1_000;
 
 /// How objects are worked on, as it stands in a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Number of clients.

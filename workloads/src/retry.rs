@@ -8,12 +8,13 @@
 //! The attempts of one operation are one operation in the history: invoked before the first, returned after the last. An attempt without
 //! a reply may have happened, so a later definite failure is no failure of the operation: it stays unknown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{ErrorNote, MISMATCH, Outcome};
 
 /// What a client does about an operation that did not succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Retry {
     /// Nothing: at most once.

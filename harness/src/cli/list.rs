@@ -4,6 +4,7 @@ use squall_node::bugs::{BUGS, BugInfo, HARMLESS};
 
 use crate::exit;
 use crate::report::stdout;
+use crate::schedule::profiles::{PROFILES, Profile};
 use crate::systems::SYSTEMS;
 
 /// What to list.
@@ -91,5 +92,11 @@ fn faults() -> String {
         };
         format!("{:<width$}{}\n{:<width$}  needs: {needs}\n", info.name, info.about, "")
     };
-    squall_nemeses::FAULTS.iter().map(line).collect()
+    let profile = |profile: &Profile| {
+        let (name, about, kinds) = (profile.name, profile.about, profile.kinds.join(", "));
+        format!("{name:<12}{about}\n{:<14}{kinds}\n", "")
+    };
+    let kinds: String = squall_nemeses::FAULTS.iter().map(line).collect();
+    let profiles: String = PROFILES.iter().map(profile).collect();
+    format!("{kinds}\nprofiles, which stand for kinds and more:\n{profiles}")
 }

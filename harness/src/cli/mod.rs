@@ -50,7 +50,7 @@ enum Verb {
     /// Prints a saved history in another format, for other checkers
     Export(export::ExportArgs),
     /// Prints the plan that `run` would execute with the same options
-    Plan(plan::PlanArgs),
+    Plan(plan::PrintArgs),
     /// Probes what this machine can do, and says how to mend what it cannot
     Doctor(DoctorArgs),
     /// Lists what there is: systems, workloads, faults or planted bugs

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use squall_nemeses::{FaultInfo, Mechanism, NetworkKind};
+use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind};
 use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
 use crate::exit::{self, usage};
-use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info};
+use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info, impossible};
 use crate::report::stdout;
+use crate::schedule::outage::without_majority_ms;
+use crate::schedule::profiles::{self, Profile};
+use crate::schedule::{Aim, Lasts, Recipe};
 use crate::systems::quorum_extras::Extras;
 use crate::systems::{SYSTEMS, SystemPlan, etcd, quorum, raft};
 
@@ -31,9 +35,21 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_time_ms)]
     time: u64,
 
-    /// Fault kinds, separated by commas; `all`, `none`, or see `squall list faults`
-    #[arg(long, value_name = "KINDS", default_value = "all")]
+    /// Fault kinds, separated by commas; or a profile, `all`, `none`, or `swarm`: some of all, drawn; see `squall list faults`
+    #[arg(long, value_name = "KINDS", default_value = profiles::DEFAULT)]
     faults: String,
+
+    /// From one fault to the next: 2s, or 500ms..3s; equal slots if neither this nor a length is given
+    #[arg(long, value_name = "TIMES", value_parser = parse_times_ms, help_heading = "Faults")]
+    fault_every: Option<Times>,
+
+    /// How long a fault stays: 1s, or 300ms..2s
+    #[arg(long, value_name = "TIMES", value_parser = parse_times_ms, help_heading = "Faults")]
+    fault_for: Option<Times>,
+
+    /// How hard faults are, from 0, the mildest that a kind draws, to 100, the hardest: 50, or 20..80
+    #[arg(long, value_name = "PERCENTS", value_parser = parse_percents, help_heading = "Faults")]
+    fault_intensity: Option<Percents>,
 
     /// The network of nodes and clients: `kernel`, or `switch`, which can do to links whatever there is; by default `kernel` unless a fault needs the
     /// other
@@ -165,11 +181,14 @@ impl From<RetryArg> for Retry {
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 35] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 38] = [
     "system",
     "seed",
     "time",
     "faults",
+    "fault_every",
+    "fault_for",
+    "fault_intensity",
     "network",
     "pcap",
     "workload",
@@ -218,12 +237,33 @@ pub(crate) fn of_words(words: &[String]) -> Result<Plan> {
     args.plan(args.seed.map_or_else(draw_seed, Ok)?)
 }
 
-/// Prints the plan that `squall run` would execute.
-pub(super) fn print(args: &PlanArgs) -> Result<u8> {
+/// What `squall plan` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct PrintArgs {
+    #[command(flatten)]
+    plan_args: PlanArgs,
+
+    /// Prints TOML, which is easier to edit than JSON
+    #[arg(long)]
+    toml: bool,
+
+    /// Prints the JSON schema of plan files instead, for editors
+    #[arg(long, conflicts_with_all = PLAN_ARGUMENTS)]
+    schema: bool,
+}
+
+/// Prints the plan that `squall run` would execute, or the schema of all plans.
+pub(super) fn print(args: &PrintArgs) -> Result<u8> {
+    if args.schema {
+        stdout::print(&Plan::schema());
+        return Ok(exit::VALID);
+    }
+    let (as_toml, args) = (args.toml, &args.plan_args);
     let seed = args.seed.map_or_else(draw_seed, Ok)?;
     let plan = args.plan(seed)?;
     args.say_left_out(&plan);
-    stdout::print(&plan.to_json());
+    say_outage(&plan);
+    stdout::print(&if as_toml { plan.to_toml() } else { plan.to_json() });
     Ok(exit::VALID)
 }
 
@@ -247,12 +287,28 @@ pub(super) fn read(path: &Path) -> Result<Plan> {
             "a plan has a few lines per fault",
         ));
     }
-    Plan::from_json(&text).map_err(|error| {
+    // A plan in JSON begins with a brace, one in TOML cannot.
+    let plan = if text.trim_start().starts_with('{') {
+        Plan::from_json(&text)
+    } else {
+        Plan::from_toml(&text)
+    };
+    plan.map_err(|error| {
         usage(
             format!("{}: {error}", path.display()),
             "print a plan to compare with by `squall plan`",
         )
     })
+}
+
+/// Warns of a plan under which clients can hardly get anything done.
+pub(super) fn say_outage(plan: &Plan) {
+    if let Some(without_ms) = without_majority_ms(plan) {
+        stdout::note(&format!(
+            "no majority of the nodes is up for {without_ms} of the {} ms of the storm: little can be proved",
+            plan.timing.storm_ms
+        ));
+    }
 }
 
 /// A seed from the machine's chance: 32 bits, so that a person can type it.
@@ -263,21 +319,36 @@ pub(super) fn draw_seed() -> Result<u64> {
 }
 
 impl PlanArgs {
-    /// Says which of all faults a plan leaves out.
+    /// Says which faults of a profile, or of all, a plan leaves out.
     pub(super) fn say_left_out(&self, plan: &Plan) {
-        for info in squall_nemeses::FAULTS.iter().filter(|_| self.faults == "all") {
+        for info in self.unnamed_kinds() {
             if let Some(why) = impossible(info, &plan.system).or_else(|| info.only_by_name().map(String::from)) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
-        if self.faults == "all" && self.network != Some(NetworkKind::Switch) {
-            let kinds = squall_nemeses::FAULTS.iter().filter(|info| info.mechanism == Mechanism::Links);
-            let names: Vec<&str> = kinds.filter(|info| info.only_by_name().is_none()).map(|info| info.name).collect();
+        let kinds = self.unnamed_kinds().into_iter().filter(|info| !self.is_on_network(info));
+        let names: Vec<&str> = kinds.filter(|info| info.only_by_name().is_none()).map(|info| info.name).collect();
+        if !names.is_empty() {
             stdout::note(&format!(
                 "left out faults of links, for want of `--network switch`: {}",
                 names.join(", ")
             ));
         }
+    }
+
+    /// The kinds that are asked for, but not by their names.
+    fn unnamed_kinds(&self) -> Vec<&'static FaultInfo> {
+        let of_profile = |profile: &Profile| profile.kinds.iter().filter_map(|kind| fault_info(kind).ok()).collect();
+        match self.faults.as_str() {
+            "all" | "swarm" => squall_nemeses::FAULTS.iter().collect(),
+            name => Profile::named(name).map(of_profile).unwrap_or_default(),
+        }
+    }
+
+    /// Whether a kind can be done on the network asked for: who asks for nothing in particular gets no other than the kernel's.
+    fn is_on_network(&self, info: &FaultInfo) -> bool {
+        let in_particular = !matches!(self.faults.as_str(), "all" | "swarm");
+        info.mechanism != Mechanism::Links || self.network == Some(NetworkKind::Switch) || in_particular
     }
 
     /// Whether a kind of fault is asked for by its name.
@@ -317,14 +388,15 @@ impl PlanArgs {
         let timing = Timing::of(self.time, self.operation_timeout);
         let plan = Plan::draw(Options {
             seed,
-            faults: self.fault_kinds(&system)?,
+            faults: self.recipe(&system, seed)?,
             network: self.network,
             pcap: self.pcap,
             system,
             workload: WorkloadPlan::of(kind, options),
             bind: self.bind.unwrap_or(default_bind),
             timing,
-        });
+        })
+        .map_err(|error| usage(error, "see `squall run --help`, \"Faults\""))?;
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
         Ok(plan)
     }
@@ -409,51 +481,88 @@ impl PlanArgs {
         }
     }
 
-    /// The kinds asked for; `all` are those that the system can take.
-    fn fault_kinds(&self, system: &SystemPlan) -> Result<Vec<String>> {
-        match self.faults.as_str() {
-            "none" => Ok(Vec::new()),
-            "all" => {
-                // Nobody who asks for nothing in particular gets another network than the kernel's.
-                let on_network = |info: &FaultInfo| info.mechanism != Mechanism::Links || self.network == Some(NetworkKind::Switch);
-                let wanted = |info: &&FaultInfo| info.only_by_name().is_none() && on_network(info);
-                let possible = squall_nemeses::FAULTS
-                    .iter()
-                    .filter(wanted)
-                    .filter(|info| impossible(info, system).is_none());
-                Ok(possible.map(|info| info.name.to_owned()).collect())
-            }
-            list => {
-                let mut kinds: Vec<String> = Vec::new();
-                for name in list.split(',').map(str::trim) {
-                    let info = fault_info(name).map_err(|error| usage(format!("--faults: {error}"), "`all` and `none` stand alone"))?;
-                    if let Some(why) = impossible(info, system) {
-                        return Err(usage(format!("--faults {name}: {why}"), ""));
-                    }
-                    if !kinds.iter().any(|kind| kind == name) {
-                        kinds.push(name.to_owned());
-                    }
+    /// Which faults, when and how.
+    fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
+        let wanted = |info: &&FaultInfo| info.only_by_name().is_none() && self.is_on_network(info);
+        let possible = self
+            .unnamed_kinds()
+            .into_iter()
+            .filter(wanted)
+            .filter(|info| impossible(info, system).is_none());
+        let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
+        let mut recipe = match (self.faults.as_str(), Profile::named(&self.faults)) {
+            ("none", _) => Recipe::from(Vec::new()),
+            ("all", _) => Recipe::from(possible),
+            ("swarm", _) => Recipe::from(profiles::swarm(seed, &possible)),
+            (name, Some(profile)) => {
+                let leads = system.capabilities().contains(&Capability::Leader);
+                if profile.aim == Aim::Leader && !leads {
+                    return Err(usage(format!("--faults {name}: {} cannot name its leader", system.name()), ""));
                 }
-                Ok(kinds)
+                if possible.is_empty() {
+                    return Err(usage(format!("--faults {name}: {} can take none of its faults", system.name()), ""));
+                }
+                profile.recipe(possible)
             }
+            (list, None) => Recipe::from(named_kinds(list, system)?),
+        };
+        if let Some(Times(every_ms)) = &self.fault_every {
+            recipe.every_ms = Some(every_ms.clone());
         }
+        if let Some(Times(for_ms)) = &self.fault_for {
+            recipe.lasts = Lasts::Between(for_ms.clone());
+        }
+        if let Some(Percents(intensity)) = &self.fault_intensity {
+            recipe.intensity = intensity.clone();
+        }
+        Ok(recipe)
     }
 }
 
-/// Why a fault cannot be done to a system, if so.
-fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
-    let capabilities = system.capabilities();
-    let missing: Vec<String> = info
-        .needs
-        .iter()
-        .filter(|need| !capabilities.contains(need))
-        .map(ToString::to_string)
-        .collect();
-    if !missing.is_empty() {
-        return Some(format!("{} cannot {}", system.name(), missing.join(", ")));
+/// The kinds of a list that a person typed.
+fn named_kinds(list: &str, system: &SystemPlan) -> Result<Vec<String>> {
+    let mut kinds: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        let info =
+            fault_info(name).map_err(|error| usage(format!("--faults: {error}"), "profiles, `all`, `none` and `swarm` stand alone"))?;
+        if let Some(why) = impossible(info, system) {
+            return Err(usage(format!("--faults {name}: {why}"), ""));
+        }
+        if !kinds.iter().any(|kind| kind == name) {
+            kinds.push(name.to_owned());
+        }
     }
-    let nodes = system.nodes();
-    (nodes < info.nodes_min).then(|| format!("it takes at least {} nodes, and the cluster has {nodes}", info.nodes_min))
+    Ok(kinds)
+}
+
+/// Lengths of time, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Times(RangeInclusive<u64>);
+
+/// Parts of a hundred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Percents(RangeInclusive<u32>);
+
+fn parse_times_ms(text: &str) -> Result<Times, String> {
+    parse_range(text, parse_time_ms).map(Times)
+}
+
+fn parse_percents(text: &str) -> Result<Percents, String> {
+    let percent = |text: &str| match text.parse() {
+        Ok(percent @ 0..=100) => Ok(percent),
+        _ => Err(format!("`{text}` is no whole number from 0 to 100")),
+    };
+    parse_range(text, percent).map(Percents)
+}
+
+/// Reads `A..B`, or `A` for both.
+fn parse_range<T: PartialOrd + Copy>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<RangeInclusive<T>, String> {
+    let (least, most) = text.split_once("..").unwrap_or((text, text));
+    let (least, most) = (parse(least)?, parse(most)?);
+    if least > most {
+        return Err("write the smaller one first".into());
+    }
+    Ok(least..=most)
 }
 
 fn parse_network(text: &str) -> Result<NetworkKind, String> {
@@ -489,6 +598,19 @@ fn parse_offset(text: &str) -> Result<(String, i64), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_ranges_and_refuses_the_rest() {
+        assert_eq!(parse_times_ms("500ms..2s"), Ok(Times(500..=2_000)));
+        assert_eq!(parse_times_ms("2s"), Ok(Times(2_000..=2_000)));
+        assert_eq!(parse_percents("20..80"), Ok(Percents(20..=80)));
+        for wrong in ["3s..1s", "..", "1s..", "..1s", "1s...2s", "1s..2s..3s"] {
+            assert!(parse_times_ms(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["101", "80..20", "-1", "x"] {
+            assert!(parse_percents(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn reads_times_with_units_and_refuses_the_rest() {

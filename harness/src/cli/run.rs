@@ -12,7 +12,7 @@ use squall_nemeses::NetworkKind;
 
 use super::history_file::HistoryArgs;
 use super::judging::JudgeArgs;
-use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read};
+use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read, say_outage};
 use super::{check, hold};
 use crate::exit::{self, usage};
 use crate::plan::Plan;
@@ -88,6 +88,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     // First of all: whatever happens from here on, it can be repeated.
     stdout::note(&format!("seed {}", first.seed));
     args.say_left_out(&first);
+    say_outage(&first);
     drop(system);
     one(&first, &args.out, args.hold_ms(), |kind| {
         args.plan.is_none() && args.plan_args.is_named(kind)

@@ -10,6 +10,7 @@ pub mod clients;
 mod figures;
 mod final_reads;
 pub mod freeze;
+mod gate;
 mod lifeline;
 pub(crate) mod members;
 mod nemesis;
@@ -38,6 +39,7 @@ use self::client_thread::ClientThread;
 use self::clients::{ClientReport, Driver, Seat, Settings, drive_client};
 use self::figures::Figures;
 use self::freeze::{FrozenNode, Held};
+use self::gate::Watch;
 use self::lifeline::{Stop, StopSwitch};
 use self::nemesis::Nemesis;
 use self::network::Network;
@@ -132,7 +134,14 @@ async fn record(
         .context("start the online check")?;
     watch_disk(&folder, switch.clone());
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
-    let cluster = Cluster::new(system, &star, &folder, &groups, pen.clone(), clock.clone())?;
+    let gate = plan.needs_gates().then_some(gate::GATE);
+    let cluster = Cluster::new(system, &star, &folder, (&groups, gate), pen.clone(), clock.clone())?;
+    let events = Arc::new(Watch::default());
+    if gate.is_some() {
+        for member in cluster.members() {
+            gate::open(&member.id, cluster.folder(&member.id), &events)?;
+        }
+    }
     watch_for(cluster.failure(), switch.clone(), Stop::HarnessError);
     let workload = plan
         .workload
@@ -146,6 +155,7 @@ async fn record(
         clients,
         cluster,
         network,
+        events,
         pen: pen.clone(),
         clock,
         switch,
@@ -235,6 +245,8 @@ struct Run {
     clients: ClientThread,
     cluster: Arc<Cluster>,
     network: Arc<Network>,
+    /// What happens on the nodes, for faults that wait for it.
+    events: Arc<Watch>,
     pen: Pen,
     clock: RunClock,
     switch: StopSwitch,
@@ -260,7 +272,13 @@ impl Run {
         let load = self.start_load(&activity);
         let figures = Figures::collect(Arc::clone(&self.cluster));
         let progress = self.show_progress(load.began, &activity);
-        let nemesis = Nemesis::new(Arc::clone(&self.cluster), Arc::clone(&self.network), self.pen.clone(), activity);
+        let nemesis = Nemesis::new(
+            Arc::clone(&self.cluster),
+            Arc::clone(&self.network),
+            self.pen.clone(),
+            activity,
+            Arc::clone(&self.events),
+        );
 
         let recovered = match self.storm(&load, &nemesis).await {
             // What a person is to find stays as it is.
@@ -407,9 +425,9 @@ impl Run {
         self.unless_stopped(tokio::time::sleep_until(load.began + Duration::from_millis(timing.warm_up_ms)))
             .await?;
         self.enter_phase("storm");
-        let played = self.unless_stopped(nemesis.play(&self.plan.schedule, load.began)).await?;
-        played.map_err(|error| Stop::HarnessError(format!("{error:#}")))?;
         let end = load.began + Duration::from_millis(timing.warm_up_ms + timing.storm_ms);
+        let played = self.unless_stopped(nemesis.play(&self.plan.schedule, load.began, end)).await?;
+        played.map_err(|error| Stop::HarnessError(format!("{error:#}")))?;
         self.unless_stopped(tokio::time::sleep_until(end)).await
     }
 

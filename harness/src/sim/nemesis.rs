@@ -13,6 +13,7 @@ use squall_node::members::NodeIndex;
 use super::members::Purpose;
 use super::play::{NS_PER_MS, Play, Timer, is_leader};
 use super::store::Store;
+use crate::plan::Injection;
 use crate::run::members::{HEAL_BOUND, INJECT_BOUND};
 
 /// The faults in force.
@@ -75,6 +76,7 @@ impl<S: Store> Play<'_, S> {
             resolved: resolved.clone(),
             links: None,
             beat: None,
+            trigger: None,
         });
         let resolved = receipt.map(|receipt| serde_json::to_value(receipt).expect("a receipt has string keys"));
         self.stage(
@@ -195,6 +197,7 @@ impl<S: Store> Play<'_, S> {
         });
         Roles {
             leader: leader.map(|at| self.store.members().name(at).to_string()),
+            source: None,
             key,
         }
     }
@@ -260,10 +263,11 @@ impl<S: Store> Play<'_, S> {
     }
 }
 
-/// Whether a simulated cluster can suffer it: it has no groups and no descriptors, its links are good or cut, and nothing in it beats.
-pub(super) fn is_simulated(fault: &Fault) -> bool {
-    fault.pulse().is_none()
-        && match fault.mechanism() {
+/// Whether a simulated cluster can suffer it: it has no groups, no descriptors and no gates, its links are good or cut, and nothing in it beats.
+pub(super) fn is_simulated(injection: &Injection) -> bool {
+    injection.fault.pulse().is_none()
+        && injection.when.is_none()
+        && match injection.fault.mechanism() {
             Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::System => true,
             Mechanism::Links | Mechanism::Limits => false,
         }

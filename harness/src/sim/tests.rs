@@ -30,10 +30,11 @@ fn plan(system: SystemPlan, bind: Bind, kind: Kind, retry: Retry, faults: &[&str
         workload: WorkloadPlan::of(kind, options),
         bind,
         timing: Timing::of(10_000, 1_000),
-        faults: faults.iter().map(ToString::to_string).collect(),
+        faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
         network: None,
         pcap: false,
     })
+    .expect("every kind finds a place")
 }
 
 /// A world so slow that at this rate many operations overlap, and many are under way when a fault comes.

@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::siblings::{READS, READS_ARE_SETS};
 use squall_nemeses::Capability;
@@ -46,6 +47,8 @@ pub struct NodeFiles {
     pub data: PathBuf,
     /// Event trace, outside the data folder.
     pub trace: PathBuf,
+    /// The socket at which a node that writes a trace is kept, below the folder it runs in; none: nobody waits for its events.
+    pub gate: Option<&'static str>,
 }
 
 /// What a node says of itself when asked.
@@ -134,7 +137,7 @@ pub trait System: Send + Sync {
 }
 
 /// A system with its settings, as it stands in a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum SystemPlan {
     /// Squall's own quorum store.

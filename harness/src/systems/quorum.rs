@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::Capability;
 use squall_node::bugs::Bug;
@@ -65,7 +66,7 @@ pub(super) const INFO: SystemInfo = SystemInfo {
 };
 
 /// How a coordinator makes versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Versions {
     /// One more than the newest of a majority.
@@ -94,7 +95,7 @@ impl Versions {
 }
 
 /// Settings of a quorum cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Members of the cluster.
@@ -117,6 +118,7 @@ pub struct Settings {
     pub extras: Extras,
     /// The planted bug that is switched on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub bug: Option<Bug>,
 }
 
@@ -221,6 +223,7 @@ impl System for Quorum {
             "--trace".into(),
             files.trace.display().to_string(),
         ]);
+        args.extend(files.gate.map(|gate| format!("--trace-gate={gate}")));
         for (flag, value) in [("--n", settings.n), ("--r", settings.r), ("--w", settings.w)] {
             args.extend([flag.into(), value.to_string()]);
         }

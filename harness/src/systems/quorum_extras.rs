@@ -1,10 +1,11 @@
 //! What a quorum store does beside its quorums: one set of options for the command line, the plan and the nodes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_node::quorum::Upkeep;
 
 /// When a node lets the tombstone of a deleted key go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reaping {
     /// Once nothing older can come any more
@@ -16,7 +17,7 @@ pub enum Reaping {
 }
 
 /// The options. What is not given is left to the node's own default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct Extras {
     /// quorum: with hybrid clocks, a write asks a majority for their versions first

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::Capability;
 use squall_node::bugs::Bug;
@@ -41,7 +42,7 @@ pub(super) const INFO: SystemInfo = SystemInfo {
 };
 
 /// How reads are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reads {
     /// By the leader, after a majority has confirmed that it still leads.
@@ -64,7 +65,7 @@ impl Reads {
 }
 
 /// Settings of a Raft cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Members of the cluster.
@@ -75,6 +76,7 @@ pub struct Settings {
     pub snapshot_every: u32,
     /// The planted bug that is switched on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub bug: Option<Bug>,
 }
 
@@ -146,6 +148,7 @@ impl System for Raft {
         }
         args.extend(["--data".into(), files.data.display().to_string()]);
         args.extend(["--trace".into(), files.trace.display().to_string()]);
+        args.extend(files.gate.map(|gate| format!("--trace-gate={gate}")));
         args.extend(["--reads".into(), self.settings.reads.flag().into()]);
         args.extend(["--snapshot-every".into(), self.settings.snapshot_every.to_string()]);
         if let Some(bug) = self.settings.bug {

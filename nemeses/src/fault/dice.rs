@@ -16,6 +16,8 @@ pub struct Dice<'a> {
     pub capabilities: &'a [Capability],
     /// How hard faults are, in percent of the way from the mildest to the hardest that a kind draws.
     pub intensity: RangeInclusive<u32>,
+    /// Whom every fault hits that hits one node; none: whoever it draws.
+    pub aim: Option<TargetChoice>,
     /// Where the chance comes from.
     pub rng: &'a mut dyn Rng,
 }
@@ -27,6 +29,7 @@ impl<'a> Dice<'a> {
             nodes,
             capabilities,
             intensity: 0..=100,
+            aim: None,
             rng,
         }
     }
@@ -78,7 +81,9 @@ impl<'a> Dice<'a> {
         let order = self.order();
         let key_pick = self.key_pick();
         let to_a_role = self.rng.random_bool(0.5);
-        if to_a_role && self.can(Capability::Leader) {
+        if let Some(aim) = &self.aim {
+            aim.clone()
+        } else if to_a_role && self.can(Capability::Leader) {
             TargetChoice::Leader
         } else if to_a_role && self.can(Capability::Replicas) {
             TargetChoice::Coordinator { key_pick, order }

@@ -63,7 +63,7 @@ impl TargetChoice {
     /// What must be known before the choice can be settled.
     pub(super) fn asks(&self) -> Asks {
         match self {
-            TargetChoice::Leader => Asks {
+            TargetChoice::Leader | TargetChoice::Follower { .. } => Asks {
                 leader: true,
                 key_pick: None,
             },
@@ -71,7 +71,7 @@ impl TargetChoice {
                 leader: false,
                 key_pick: Some(*key_pick),
             },
-            TargetChoice::Node(_) | TargetChoice::Any { .. } => Asks::default(),
+            TargetChoice::Node(_) | TargetChoice::Any { .. } | TargetChoice::Source => Asks::default(),
         }
     }
 

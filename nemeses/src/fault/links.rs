@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::family::{Asks, Family, Scene, check_names};
@@ -27,8 +28,9 @@ const QUEUE_US_MIN: u64 = 200_000;
 const MTU_MAX: u64 = 1_499;
 
 /// Makes some links bad in the way of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "LinkFault", bound = "")]
 pub struct LinkFault<K> {
     /// Which links.
     pub on: On,
@@ -39,7 +41,7 @@ pub struct LinkFault<K> {
 }
 
 /// Which directed links a fault makes bad.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum On {
     /// All between nodes.
@@ -272,40 +274,40 @@ macro_rules! link_kinds {
 link_kinds! {
     /// Packets are late.
     Delay DELAY "delay" "make links slow, evenly or by a jitter that keeps the order" [delay_us, jitter_us] On::draw, |dice| {
-        let delay_us = pick(dice, &[20_000, 50_000, 100_000, 200_000, 400_000]);
+        let delay_us = u64::from(dice.between(20_000, 400_000));
         Quality { delay_us, jitter_us: delay_us / pick(dice, &[u64::MAX, 10, 4]), ..Quality::default() }
     };
     /// Packets are lost.
     Loss LOSS "loss" "lose packets, each by itself or in bursts" [loss_ppm, burst] On::draw, |dice| match dice.card(3) {
         // Mean losses of 9 to 50 %, in bursts of four to ten packets.
         0 => Quality { burst: Some(Burst {
-            enter_ppm: pick(dice, &[25_000, 100_000]),
+            enter_ppm: dice.between(25_000, 100_000),
             leave_ppm: pick(dice, &[100_000, 250_000]),
             loss_ppm: 1_000_000,
         }), ..Quality::default() },
-        _ => Quality { loss_ppm: pick(dice, &[50_000, 100_000, 200_000, 300_000, 500_000]), ..Quality::default() },
+        _ => Quality { loss_ppm: dice.between(50_000, 500_000), ..Quality::default() },
     };
     /// Packets arrive twice.
     Duplicate DUPLICATE "duplicate" "deliver packets twice" [duplicate_ppm] On::draw, |dice| {
-        Quality { duplicate_ppm: pick(dice, &[50_000, 200_000, 500_000]), ..Quality::default() }
+        Quality { duplicate_ppm: dice.between(50_000, 500_000), ..Quality::default() }
     };
     /// Packets overtake each other.
     Reordering REORDER "reorder" "keep packets back so that others overtake them" [reorder] On::draw, |dice| {
-        let share_ppm = pick(dice, &[50_000, 100_000, 250_000]);
-        Quality { reorder: Some(Reorder { share_ppm, by_us: pick(dice, &[2_000, 5_000, 20_000]) }), ..Quality::default() }
+        let share_ppm = dice.between(50_000, 250_000);
+        Quality { reorder: Some(Reorder { share_ppm, by_us: dice.between(2_000, 20_000).into() }), ..Quality::default() }
     };
     /// Packets are damaged on the wire.
     Corrupt CORRUPT "corrupt" "turn bits on the wire; the receiver's kernel sees it by the checksum and drops the packet" [corrupt_ppm] On::draw, |dice| {
-        Quality { corrupt_ppm: pick(dice, &[50_000, 100_000, 300_000]), ..Quality::default() }
+        Quality { corrupt_ppm: dice.between(50_000, 300_000), ..Quality::default() }
     };
     /// Packets are damaged where no checksum sees it.
     CorruptPastChecksum CORRUPT_PAST_CHECKSUM "corrupt-past-checksum" "turn bits of payloads and mend the checksum: only the program can notice"
     [corrupt_past_checksum_ppm] On::draw, |dice| {
-        Quality { corrupt_past_checksum_ppm: pick(dice, &[50_000, 100_000, 200_000]), ..Quality::default() }
+        Quality { corrupt_past_checksum_ppm: dice.between(50_000, 200_000), ..Quality::default() }
     };
     /// Links are narrow.
     Narrow RATE "rate" "let few bits a second pass, with a queue before the bottleneck" [rate] On::draw, |dice| {
-        let kbit_per_s = pick(dice, &[512, 2_000, 10_000]);
+        let kbit_per_s = dice.between(10_000, 512).into();
         Quality { rate: Some(Rate { kbit_per_s, queue_us: pick(dice, &[300_000, 800_000]) }), ..Quality::default() }
     };
     /// Connections are reset.
@@ -315,16 +317,16 @@ link_kinds! {
     };
     /// Large packets vanish.
     BlackHole MTU "mtu" "swallow large packets without a word: a path MTU black hole" [mtu] On::draw, |dice| {
-        Quality { mtu: Some(pick(dice, &[576, 1000, 1280, 1400])), ..Quality::default() }
+        Quality { mtu: u16::try_from(dice.between(1400, 576)).ok(), ..Quality::default() }
     };
     /// A receiver takes its packets in gulps.
     SlowReceiver SLOW_RECEIVER "slow-receiver" "hold what a node gets and deliver it in gulps" [stall] |dice| On::To(dice.target()), |dice| {
-        let closed_us = pick(dice, &[100_000, 300_000, 600_000]);
+        let closed_us = dice.between(100_000, 600_000).into();
         Quality { stall: Some(Gate { first_us: 0, closed_us, open_us: pick(dice, &[20_000, 50_000, 100_000]) }), ..Quality::default() }
     };
     /// Links come and go.
     Flapping FLAPPING "flapping" "cut links and heal them by turns" [flap] On::draw, |dice| {
-        let closed_us = pick(dice, &[60_000, 150_000, 300_000]);
+        let closed_us = dice.between(60_000, 300_000).into();
         Quality { flap: Some(Gate { first_us: 0, closed_us, open_us: pick(dice, &[60_000, 200_000, 400_000]) }), ..Quality::default() }
     };
     /// Clients do not reach a node.
@@ -353,7 +355,7 @@ const SWIZZLE_STEP_US: u64 = 40_000;
 const SWIZZLE_ALL_US: u64 = 150_000;
 
 /// Cuts links one by one and heals them one by one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Swizzle {
     /// When each link is cut and healed.

@@ -17,6 +17,7 @@ pub mod process;
 #[cfg(test)]
 mod tests;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::dice::Dice;
@@ -96,7 +97,7 @@ pub const FAULTS: &[FaultInfo] = &[
 ];
 
 /// One fault, as a plan has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fault {
     /// Cut links between nodes, silently.
@@ -237,6 +238,15 @@ impl Fault {
     #[must_use]
     pub fn mechanism(&self) -> Mechanism {
         self.info().mechanism
+    }
+
+    /// Whether it is sure to take one node away for as long as it is in force.
+    #[must_use]
+    pub fn takes_a_node_away(&self) -> bool {
+        match self {
+            Fault::Memory(_) => true,
+            _ => matches!(self.mechanism(), Mechanism::Life | Mechanism::Motion) && self.pulse().is_none(),
+        }
     }
 
     /// Its beat, if it comes and goes while it is in force.

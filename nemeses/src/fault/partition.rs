@@ -1,5 +1,6 @@
 //! Cut links: who does not hear whom. The shapes themselves are drawn by [`crate::partition`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::family::{Asks, Family, Scene, check_names};
@@ -19,7 +20,7 @@ pub(super) const PARTITION: FaultInfo = FaultInfo {
 };
 
 /// Cuts links between nodes, silently.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Partition {
     /// Which.
@@ -27,7 +28,7 @@ pub struct Partition {
 }
 
 /// Which links a partition cuts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Shape {
     /// The first half of the nodes and the rest.
@@ -71,6 +72,8 @@ impl Shape {
         // Two nodes have no ring and no bridge.
         let many = dice.nodes.len() > 2;
         match dice.card(7) {
+            // Whoever is aimed at is cut off.
+            _ if dice.aim.is_some() => Shape::IsolateOne { target: dice.target() },
             0 => Shape::Halves { order },
             1 if many => Shape::MajoritiesRing { order },
             2 if many => Shape::Bridge { order },

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A share of everything, in parts per million.
 pub const CERTAIN_PPM: u32 = 1_000_000;
 
 /// What is wrong with one directed link; by default nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quality {
     /// Nothing passes. Silent: no reset, no ICMP.
@@ -70,7 +71,7 @@ pub struct Quality {
 
 /// Loss in bursts: the link is good or bad, and may change with every packet (Gilbert 1960, Elliott 1963). The mean loss is
 /// `enter / (enter + leave) * loss`, the mean length of a bad stretch `1 / leave` packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Burst {
     /// From good to bad, at each packet.
@@ -82,7 +83,7 @@ pub struct Burst {
 }
 
 /// Packets that others overtake: kept back while those behind them go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reorder {
     /// How many.
@@ -92,7 +93,7 @@ pub struct Reorder {
 }
 
 /// A bottleneck: a token bucket of one full packet (1500 bytes), and a queue before it that drops at its tail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// Bits of IP packets that pass, in thousands a second.
@@ -102,7 +103,7 @@ pub struct Rate {
 }
 
 /// A gate that opens and closes by the clock, from the moment when it was set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
     /// How long it is open at first, in microseconds.

@@ -9,6 +9,7 @@ mod backoff;
 mod client;
 mod clock;
 mod dialer;
+mod gate;
 mod journal;
 mod link;
 mod listener;
@@ -27,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 
+use self::trace_file::Sink;
 use crate::core::Core;
 use crate::disk;
 use crate::error::NodeError;
@@ -51,6 +53,8 @@ pub struct DriverConfig {
     pub data: PathBuf,
     /// The file the trace is appended to.
     pub trace: PathBuf,
+    /// A socket that is told of every line of the trace, and whose answer is awaited before anything that depends on it is done.
+    pub gate: Option<PathBuf>,
     /// Seed of the driver's chance; drawn if missing.
     pub seed: Option<u64>,
     /// Checksum over what all nodes must agree on.
@@ -75,7 +79,7 @@ pub fn run<C: Core>(config: &DriverConfig, make: impl FnOnce(u64) -> C) -> Resul
     if recovered.bytes_cut > 0 {
         tracing::warn!(bytes = recovered.bytes_cut, "cut a torn last batch off the log");
     }
-    let trace = trace_file::open(&config.trace).map_err(|source| file_error("open", &config.trace, source))?;
+    let trace = Sink::open(&config.trace, config.gate.as_deref()).map_err(|source| file_error("open", &config.trace, source))?;
     let tracer = Tracer::new(config.members.name(config.me).clone(), incarnation, trace);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -94,7 +98,7 @@ async fn serve<C: Core>(
     config: &DriverConfig,
     core: C,
     incarnation: u64,
-    tracer: Tracer<File>,
+    tracer: Tracer<Sink>,
     journal: journal::Journal,
 ) -> Result<(), NodeError> {
     let signal_error = |source| NodeError::System {

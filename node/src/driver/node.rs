@@ -1,6 +1,5 @@
 //! The node's turns: events in, effects out, in an order that holds what the trace and the log promise.
 
-use std::fs::File;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::clock;
 use super::journal::Journal;
 use super::outbox::Outbox;
 use super::shared::{Inbound, Shared};
+use super::trace_file::Sink;
 use crate::core::{Core, Effect, Event, Stamp};
 use crate::error::NodeError;
 use crate::members::NodeIndex;
@@ -28,7 +28,7 @@ const IDLE_NS: u64 = 60_000_000_000;
 pub(super) struct Node<C: Core> {
     core: C,
     shared: Rc<Shared<C::Message>>,
-    tracer: Tracer<File>,
+    tracer: Tracer<Sink>,
     journal: Journal,
     /// Reused from step to step.
     effects: Vec<Effect<C::Message>>,
@@ -41,7 +41,7 @@ pub(super) struct Node<C: Core> {
 }
 
 impl<C: Core> Node<C> {
-    pub(super) fn new(core: C, shared: Rc<Shared<C::Message>>, tracer: Tracer<File>, journal: Journal) -> Node<C> {
+    pub(super) fn new(core: C, shared: Rc<Shared<C::Message>>, tracer: Tracer<Sink>, journal: Journal) -> Node<C> {
         let (effects, touched) = (Vec::new(), Vec::new());
         Node {
             core,

@@ -1,16 +1,53 @@
-//! Opening the trace for one more life of the node.
+//! The trace of one more life of the node: its file, and the gate behind it if there is one.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use super::gate::Gate;
+
+/// Where the trace goes.
+#[derive(Debug)]
+pub(super) struct Sink {
+    file: File,
+    gate: Option<Gate>,
+}
+
+impl Sink {
+    /// Opens the trace at `path`, and the gate if there is to be one.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(super) fn open(path: &Path, gate: Option<&Path>) -> io::Result<Sink> {
+        Ok(Sink {
+            file: open(path)?,
+            gate: gate.map(Gate::connect).transpose()?,
+        })
+    }
+}
+
+impl Write for Sink {
+    /// All of it, and only then the gate: what is told there can be read in the file.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.file.write_all(lines)?;
+        if self.gate.as_mut().is_some_and(|gate| !gate.pass(lines)) {
+            self.gate = None;
+        }
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
 
 /// Opens the trace for appending. A last line without an end is cut off: a SIGKILL met the write in the middle, so nothing that depends on
 /// that line has left the node, and the next line must not be glued to it. What is no regular file (a pipe) is taken as it is.
 ///
 /// # Errors
 /// What the system said.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -49,8 +86,6 @@ fn end_of_last_line(file: &File, length: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn check(before: &[u8], expected: &[u8]) {

@@ -14,13 +14,17 @@ use crate::history::pairing::TIME_NS_MAX;
 use crate::history::read::FORMAT_VERSION;
 use crate::history::values::{DEPTH_MAX, ValueId, ValueTable};
 use crate::history::{CutLine, History, Mark};
+use crate::parallel;
 
-/// Reads a history.
+/// Sections that are read while those before are understood.
+const SECTIONS_AT_ONCE: usize = 4;
+
+/// Reads a history, on two threads if there may be so many.
 ///
 /// # Errors
 /// If the source cannot be read, is cut or damaged, or is nothing that [`write_binary`](super::write_binary) writes.
-pub(in crate::history) fn read(mut source: impl Read) -> Result<History, ReadError> {
-    history(&mut source).map_err(|kind| ReadError {
+pub(in crate::history) fn read(mut source: impl Read + Send, threads: usize) -> Result<History, ReadError> {
+    history(&mut source, threads).map_err(|kind| ReadError {
         line: 1,
         column: None,
         operation: None,
@@ -34,7 +38,7 @@ fn wrong(what: impl Into<String>) -> ReadErrorKind {
     ReadErrorKind::Binary(what.into())
 }
 
-fn history(source: &mut impl Read) -> Result<History> {
+fn history(source: &mut (impl Read + Send), threads: usize) -> Result<History> {
     let mut begin = [0; 12];
     exactly(source, &mut begin)?;
     let (magic, version) = begin.split_at(8);
@@ -52,19 +56,17 @@ fn history(source: &mut impl Read) -> Result<History> {
     section(source, u64::MAX, &mut bytes)?;
     let mut history = Fields(&bytes).tables()?;
     let limits = Limits::of(&history);
-    loop {
-        section(source, (SECTION_ROWS * ROW_BYTES) as u64, &mut bytes)?;
-        let (rows, rest) = bytes.as_chunks::<ROW_BYTES>();
-        if !rest.is_empty() {
-            return Err(wrong("a section ends within an operation"));
-        }
-        if rows.is_empty() {
-            break;
-        }
-        history.operations.reserve(rows.len());
-        for row in rows {
-            history.operations.push(limits.operation(row)?);
-        }
+    let mut sections = Sections { source, over: false };
+    let mut read = sections.next(Vec::new())?;
+    let mut spare = Vec::new();
+    while !read.is_empty() {
+        let (understood, next) = parallel::both(
+            threads,
+            || limits.operations(&read, &mut history.operations),
+            || sections.next(std::mem::take(&mut spare)),
+        );
+        understood?;
+        spare = std::mem::replace(&mut read, next?);
     }
     if source.read(&mut [0])? > 0 {
         return Err(wrong("something follows its end"));
@@ -78,6 +80,27 @@ fn exactly(source: &mut impl Read, into: &mut [u8]) -> Result<()> {
         io::ErrorKind::UnexpectedEof => wrong("it is cut"),
         _ => error.into(),
     })
+}
+
+/// The sections of rows.
+struct Sections<'a, S> {
+    source: &'a mut S,
+    /// Whether the empty one was read, which is the last.
+    over: bool,
+}
+
+impl<S: Read> Sections<'_, S> {
+    /// The next ones, in memory that is used again; none at the end.
+    fn next(&mut self, mut spare: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        let mut sections = Vec::with_capacity(SECTIONS_AT_ONCE);
+        while !self.over && sections.len() < SECTIONS_AT_ONCE {
+            let mut bytes = spare.pop().unwrap_or_default();
+            section(self.source, (SECTION_ROWS * ROW_BYTES) as u64, &mut bytes)?;
+            self.over = bytes.is_empty();
+            sections.push(bytes);
+        }
+        Ok(sections)
+    }
 }
 
 /// Reads a section of at most `bytes_max` bytes.
@@ -240,6 +263,20 @@ impl Limits {
             error_kinds: history.error_kinds.len(),
             values: history.values.len(),
         }
+    }
+
+    fn operations(&self, sections: &[Vec<u8>], operations: &mut Vec<Operation>) -> Result<()> {
+        for section in sections {
+            let (rows, rest) = section.as_chunks::<ROW_BYTES>();
+            if !rest.is_empty() {
+                return Err(wrong("a section ends within an operation"));
+            }
+            operations.reserve(rows.len());
+            for row in rows {
+                operations.push(self.operation(row)?);
+            }
+        }
+        Ok(())
     }
 
     fn operation(&self, row: &[u8; ROW_BYTES]) -> Result<Operation> {

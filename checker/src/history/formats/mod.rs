@@ -147,7 +147,7 @@ pub fn read(mut source: impl Read + Send, options: &ReadOptions) -> Result<Impor
     let ordered = |(entries, lines)| assemble::history(entries, lines, format, options);
     let (history, notes) = match format {
         Format::Squall => (History::read_chunked(source, options.chunking)?, Vec::new()),
-        Format::Binary => (binary::read(source)?, Vec::new()),
+        Format::Binary => (binary::read(source, options.chunking.threads)?, Vec::new()),
         Format::OperationLines => (operation_lines::read(source, options.chunking)?, Vec::new()),
         Format::Edn | Format::PorcupineKv => edn::operations::entries(BufReader::with_capacity(READ_BYTES, source)).and_then(ordered)?,
         Format::JepsenLog => jepsen_log::entries(BufReader::with_capacity(READ_BYTES, source)).and_then(ordered)?,

@@ -8,6 +8,7 @@ use tracing::info;
 
 use super::Nemesis;
 use super::stages::{Fill, skipped, stage, value};
+use super::trigger::Event;
 use crate::plan::Injection;
 use crate::run::members::INJECT_BOUND;
 
@@ -22,12 +23,16 @@ pub(super) enum Injected {
 }
 
 impl Nemesis {
-    pub(super) async fn inject(&self, injection: &Injection) -> Result<Injected> {
+    /// Injects a fault; `event` is what it waited for.
+    pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>) -> Result<Injected> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         let mut world = self.world.lock().await;
         self.count_drops(mechanism).await?;
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
-        let resolved = match self.resolve(&injection.fault, &world).await {
+        let resolved = match self
+            .resolve(&injection.fault, &world, event.and_then(|event| event.kept.as_ref()))
+            .await
+        {
             Ok(resolved) => resolved,
             Err(why) => return Ok(self.skip(injection, why, Injected::Not)),
         };
@@ -53,6 +58,7 @@ impl Nemesis {
                 resolved: resolved.clone(),
                 links: applied.links,
                 beat: injection.fault.pulse(),
+                trigger: event.map(Event::receipt),
             }),
         );
         proofs.extend(self.prove_turned(&change, applied.prepared).await?);
@@ -65,7 +71,7 @@ impl Nemesis {
         Ok(Injected::As(Box::new(resolved)))
     }
 
-    fn skip(&self, injection: &Injection, why: String, injected: Injected) -> Injected {
+    pub(super) fn skip(&self, injection: &Injection, why: String, injected: Injected) -> Injected {
         info!(why, "skipped");
         self.pen.fault(injection.fault.kind(), skipped(injection.id, why));
         injected

@@ -4,6 +4,7 @@
 //! different faults never interleave half-done.
 //!
 //! - this file: the schedule, each injection from its hour to its heal
+//! - [`trigger`]: events that faults wait for
 //! - [`roles`]: who is hit, settled when a fault is due
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
 //! - [`beat`]: faults that come and go while they are in force
@@ -22,6 +23,7 @@ mod links;
 mod process;
 mod roles;
 mod stages;
+mod trigger;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use tracing::{Instrument, info_span};
 use self::inject::Injected;
 use super::binding::Activity;
 use super::freeze::{self, FrozenNode};
+use super::gate::Watch;
 use super::network::Network;
 use crate::cluster::Cluster;
 use crate::plan::Injection;
@@ -50,6 +53,7 @@ pub(super) struct Nemesis {
     network: Arc<Network>,
     pen: Pen,
     activity: Arc<Activity>,
+    watch: Arc<Watch>,
     nodes: Vec<String>,
     world: Mutex<World>,
     /// What nodes whose descriptors are limited had before.
@@ -58,13 +62,14 @@ pub(super) struct Nemesis {
 
 impl Nemesis {
     /// A nemesis that has done nothing yet.
-    pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, activity: Arc<Activity>) -> Arc<Nemesis> {
+    pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, activity: Arc<Activity>, watch: Arc<Watch>) -> Arc<Nemesis> {
         let nodes = cluster.members().iter().map(|member| member.id.clone()).collect();
         Arc::new(Nemesis {
             cluster,
             network,
             pen,
             activity,
+            watch,
             nodes,
             world: Mutex::default(),
             descriptors: std::sync::Mutex::default(),
@@ -76,15 +81,15 @@ impl Nemesis {
         &self.cluster
     }
 
-    /// Plays the whole schedule. Dropping the future leaves faults in force: call [`Nemesis::heal_all`] afterwards, always.
+    /// Plays the whole schedule, from the beginning of the load to the end of the storm. Dropping the future leaves faults in force: call [`Nemesis::heal_all`] afterwards, always.
     ///
     /// # Errors
     /// When a mechanism fails; a fault that does not bite is no error but a probe that says so.
-    pub(super) async fn play(self: &Arc<Self>, schedule: &[Injection], began: Instant) -> Result<()> {
+    pub(super) async fn play(self: &Arc<Self>, schedule: &[Injection], began: Instant, end: Instant) -> Result<()> {
         let mut lives = JoinSet::new();
         for injection in schedule {
             let span = info_span!("fault", id = injection.id, kind = injection.fault.kind());
-            lives.spawn(Arc::clone(self).live(injection.clone(), began).instrument(span));
+            lives.spawn(Arc::clone(self).live(injection.clone(), began, end).instrument(span));
         }
         while let Some(life) = lives.join_next().await {
             life.context("a fault's task")??;
@@ -100,10 +105,25 @@ impl Nemesis {
     }
 
     /// One injection from its hour to its heal.
-    async fn live(self: Arc<Self>, injection: Injection, began: Instant) -> Result<()> {
-        tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
-        let injected = self.inject(&injection).await?;
-        let until = began + Duration::from_millis(injection.at_ms + injection.for_ms);
+    async fn live(self: Arc<Self>, injection: Injection, began: Instant, end: Instant) -> Result<()> {
+        let lasts = Duration::from_millis(injection.for_ms);
+        let mut hour = began + Duration::from_millis(injection.at_ms);
+        tokio::time::sleep_until(hour).await;
+        let event = match &injection.when {
+            None => None,
+            Some(when) => {
+                let Some(event) = self.wait_for(when, end - lasts).await else {
+                    self.skip(&injection, format!("it waited for {when}, which did not come"), Injected::Not);
+                    return Ok(());
+                };
+                hour = Instant::now();
+                Some(event)
+            }
+        };
+        let injected = self.inject(&injection, event.as_ref()).await?;
+        // Whoever was kept at the event goes on, into the fault.
+        drop(event);
+        let until = hour + lasts;
         match injected {
             Injected::Not => Ok(()),
             Injected::As(resolved) => {

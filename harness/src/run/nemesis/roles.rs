@@ -9,17 +9,23 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Nemesis;
+use crate::run::gate::Kept;
 
 /// How long all nodes together are asked who leads or who holds a key.
 const ROLES_BOUND: Duration = Duration::from_millis(500);
 
 impl Nemesis {
-    /// What a fault comes to now, or why it hits nobody.
-    pub(super) async fn resolve(&self, fault: &Fault, world: &World) -> Result<Resolved, String> {
+    /// What a fault comes to now, or why it hits nobody. `kept` is at its gate with the event that the fault waited for, and answers no question.
+    pub(super) async fn resolve(&self, fault: &Fault, world: &World, kept: Option<&Kept>) -> Result<Resolved, String> {
         let mut now = world.desired();
         now.down
             .extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
-        let roles = self.find_roles(fault.asks(), &now.down).await;
+        let mut asks = fault.asks();
+        let leader = kept.filter(|kept| kept.is_leader).map(|kept| kept.node.clone());
+        asks.leader &= leader.is_none();
+        let mut roles = self.find_roles(asks, &now.down).await;
+        roles.leader = leader.or(roles.leader);
+        roles.source = kept.map(|kept| kept.node.clone());
         fault.resolve(&self.nodes, &now, &roles).map_err(|skipped| skipped.to_string())
     }
 

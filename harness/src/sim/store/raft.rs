@@ -178,6 +178,7 @@ mod tests {
         let files = NodeFiles {
             data: "data".into(),
             trace: "trace".into(),
+            gate: None,
         };
         let system = SystemPlan::Raft(settings.clone()).open().unwrap();
         let command = system.command(&members[1], &members, &files);

@@ -233,6 +233,7 @@ fn with_faults(faults: Vec<Fault>) -> Plan {
         id,
         at_ms: 2_000,
         for_ms: 1_000,
+        when: None,
         fault,
     };
     plan.schedule = (0..).zip(faults).map(injection).collect();

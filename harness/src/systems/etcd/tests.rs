@@ -38,6 +38,7 @@ fn starts_a_member_with_flags_that_every_release_knows() {
     let files = NodeFiles {
         data: "/run/n1/data".into(),
         trace: "/run/n1/trace".into(),
+        gate: None,
     };
     let command = etcd(linearizable()).command(&members[0], &members, &files);
     let expected = "/usr/bin/etcd --name=n1 --data-dir=/run/n1/data --listen-peer-urls=http://10.0.0.1:2380 \
@@ -265,6 +266,7 @@ impl Node {
         let files = NodeFiles {
             data: folder.path().join("data"),
             trace: folder.path().join("trace"),
+            gate: None,
         };
         let command = etcd.command(member, std::slice::from_ref(member), &files);
         let mut process = Command::new(&command.program);

@@ -36,6 +36,7 @@ fn everything_known() -> Roles {
     };
     Roles {
         leader: Some("n2".into()),
+        source: None,
         key: Some(key),
     }
 }

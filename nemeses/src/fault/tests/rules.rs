@@ -18,6 +18,7 @@ fn served(coordinator: Option<&str>) -> Roles {
     };
     Roles {
         leader: Some("n2".into()),
+        source: None,
         key: Some(key),
     }
 }
@@ -196,4 +197,32 @@ fn a_storm_beats_and_a_kill_does_not() {
     assert_eq!(storm.pulse(), Some(Pulse { on_ms: 5, off_ms: 50 }));
     let kill: Fault = serde_json::from_str(r#"{"kill":{"target":"leader"}}"#).unwrap();
     assert_eq!(kill.pulse(), None);
+}
+
+#[test]
+fn a_follower_is_whoever_is_up_and_does_not_lead() {
+    let fault: Fault = serde_json::from_str(r#"{"kill":{"target":{"follower":{"order":["n2","n1","n3"]}}}}"#).unwrap();
+    assert!(fault.asks().leader);
+    let mut now = State::default();
+    let hit = |now: &State| fault.resolve(&nodes(3), now, &served(None)).unwrap().node;
+    assert_eq!(hit(&now).as_deref(), Some("n1"), "n2 leads");
+    now.down.insert("n1".into());
+    assert_eq!(hit(&now).as_deref(), Some("n3"));
+    assert!(
+        fault.resolve(&nodes(3), &now, &Roles::default()).is_err(),
+        "without a leader nobody follows"
+    );
+}
+
+#[test]
+fn the_source_of_an_event_is_hit_if_there_was_one() {
+    let fault: Fault = serde_json::from_str(r#"{"kill":{"target":"source"}}"#).unwrap();
+    let source = Roles {
+        source: Some("n3".into()),
+        ..Roles::default()
+    };
+    let resolved = fault.resolve(&nodes(3), &State::default(), &source).unwrap();
+    assert_eq!(resolved.node.as_deref(), Some("n3"));
+    let skipped = fault.resolve(&nodes(3), &State::default(), &Roles::default()).unwrap_err();
+    assert_eq!(skipped.to_string(), "it waited for no event of a node");
 }

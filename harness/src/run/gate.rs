@@ -1,0 +1,234 @@
+//! The gates behind the nodes' traces: every line is seen when it is written, and its node waits for our answer.
+//!
+//! A node of ours hands its trace over before its log goes to the disk and before any byte leaves it, so whoever keeps it at its gate keeps it
+//! at that very event: elected and nobody told, appended and nothing synced. Only the schedule's triggers want this; without one no node has a gate.
+//!
+//! The protocol is that of `node/src/driver/gate.rs`: a length of four bytes and the lines, answered by one byte.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::schedule::when::{Seen, When};
+
+/// The socket's name in a node's folder, which is where a node runs: a path of any length fits in no address of a socket.
+pub(crate) const GATE: &str = "gate";
+
+/// How long a node is kept at most: a fault that takes longer than this to be injected has the node back.
+const HOLD_BOUND: Duration = Duration::from_secs(5);
+/// Lines of one turn that are taken in: a turn has 64 messages at most, with some entries each.
+const BATCH_BYTES_MAX: u32 = 64 << 20;
+
+/// Whoever waits for an event, and what is known of the nodes.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<Waiting>,
+    leaders: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    when: When,
+    n_seen: u64,
+    tell: oneshot::Sender<Kept>,
+}
+
+/// A node that waits at its gate, for as long as this value lives, or for [`HOLD_BOUND`].
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Which.
+    pub(super) node: String,
+    /// Whether it leads.
+    pub(super) is_leader: bool,
+    /// When it came there.
+    pub(super) since: Instant,
+    /// Its end lets the node go on.
+    release: oneshot::Sender<()>,
+}
+
+impl Kept {
+    /// Whether the node still waits.
+    pub(super) fn is_held(&self) -> bool {
+        !self.release.is_closed()
+    }
+}
+
+impl Watch {
+    /// Waits for an event from now on.
+    pub(super) fn wait_for(&self, when: &When) -> oneshot::Receiver<Kept> {
+        let (tell, told) = oneshot::channel();
+        self.lock().waiting.push(Waiting {
+            when: when.clone(),
+            n_seen: 0,
+            tell,
+        });
+        told
+    }
+
+    /// A node tells of what happened; whoever waited for it gets the node to keep until the returned value is told or dropped.
+    fn saw(&self, node: &str, seen: Seen) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.lock();
+        match seen {
+            Seen::Leads => drop(state.leaders.insert(node.to_owned())),
+            Seen::Follows => drop(state.leaders.remove(node)),
+            Seen::Appends => {}
+        }
+        let is_leader = state.leaders.contains(node);
+        // Who was to be told and is gone waits no more.
+        state.waiting.retain(|waiting| !waiting.tell.is_closed());
+        let due = state.waiting.iter_mut().position(|waiting| {
+            let fits = waiting.when.fits(node, is_leader, seen);
+            waiting.n_seen += u64::from(fits);
+            fits && waiting.n_seen == waiting.when.nth()
+        })?;
+        let waiting = state.waiting.swap_remove(due);
+        let (release, released) = oneshot::channel();
+        let kept = Kept {
+            node: node.to_owned(),
+            is_leader,
+            since: Instant::now(),
+            release,
+        };
+        waiting.tell.send(kept).ok().map(|()| released)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// Opens the gate of a node in its folder. The tasks end with the runtime.
+///
+/// # Errors
+/// If the socket cannot be made.
+pub(super) fn open(node: &str, folder: &Path, watch: &Arc<Watch>) -> Result<()> {
+    let opened = File::open(folder).with_context(|| format!("open {}", folder.display()))?;
+    let path = format!("/proc/self/fd/{}/{GATE}", opened.as_raw_fd());
+    let listener = UnixListener::bind(&path).with_context(|| format!("make the gate of {node}"))?;
+    let (node, watch) = (node.to_owned(), Arc::clone(watch));
+    tokio::spawn(async move {
+        // One life of the node after another.
+        while let Ok((stream, _)) = listener.accept().await {
+            watch.lock().leaders.remove(&node);
+            tokio::spawn(keep_gate(node.clone(), stream, Arc::clone(&watch)));
+        }
+    });
+    Ok(())
+}
+
+/// Answers batch by batch, until the node ends.
+async fn keep_gate(node: String, mut stream: UnixStream, watch: Arc<Watch>) {
+    let mut lines = Vec::new();
+    while let Ok(length) = stream.read_u32().await {
+        if length > BATCH_BYTES_MAX {
+            return; // not of our nodes: a gate that is gone keeps nobody
+        }
+        lines.resize(length as usize, 0);
+        if stream.read_exact(&mut lines).await.is_err() {
+            return;
+        }
+        for seen in lines.split(|byte| *byte == b'\n').filter_map(read_line) {
+            if let Some(released) = watch.saw(&node, seen) {
+                // However it ends, the node goes on.
+                let _ = tokio::time::timeout(HOLD_BOUND, released).await;
+            }
+        }
+        if stream.write_all(&[1]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What a line says that anybody waits for.
+fn read_line(line: &[u8]) -> Option<Seen> {
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        kind: &'a str,
+        role: Option<&'a str>,
+        #[serde(default)]
+        replayed: bool,
+    }
+    let line: Line<'_> = serde_json::from_slice(line).ok()?;
+    match (line.kind, line.role) {
+        ("role", Some("leader")) => Some(Seen::Leads),
+        ("role", _) => Some(Seen::Follows),
+        ("append" | "assign", _) if !line.replayed => Some(Seen::Appends),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn when(text: &str) -> When {
+        serde_json::from_str(text).expect("an event to wait for")
+    }
+
+    #[test]
+    fn the_nth_event_that_fits_keeps_its_node_until_it_is_let_go() {
+        let watch = Watch::default();
+        let mut told = watch.wait_for(&when(r#"{"append":{"nth":2,"on":"leader"}}"#));
+        let seen = [
+            ("n1", Seen::Appends),
+            ("n2", Seen::Leads),
+            ("n2", Seen::Appends),
+            ("n1", Seen::Appends),
+        ];
+        assert!(seen.iter().all(|(node, seen)| watch.saw(node, *seen).is_none()));
+        let mut released = watch.saw("n2", Seen::Appends).expect("the second append of the leader");
+        let kept = told.try_recv().expect("told");
+        assert_eq!((kept.node.as_str(), kept.is_leader, kept.is_held()), ("n2", true, true));
+        assert!(released.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        drop(kept);
+        assert!(
+            released
+                .try_recv()
+                .is_err_and(|error| error == oneshot::error::TryRecvError::Closed)
+        );
+        assert!(watch.saw("n2", Seen::Appends).is_none(), "nobody waits any more");
+    }
+
+    #[test]
+    fn who_leads_no_more_is_not_the_leader_and_a_waiter_that_left_keeps_nobody() {
+        let watch = Watch::default();
+        let told = watch.wait_for(&when(r#"{"append":{"on":"leader"}}"#));
+        watch.saw("n1", Seen::Leads);
+        watch.saw("n1", Seen::Follows);
+        assert!(watch.saw("n1", Seen::Appends).is_none());
+        drop(told);
+        watch.saw("n1", Seen::Leads);
+        assert!(watch.saw("n1", Seen::Appends).is_none());
+    }
+
+    #[test]
+    fn reads_the_lines_that_matter_and_passes_over_the_rest() {
+        let leads = br#"{"node":"n1","seq":1,"kind":"role","role":"leader","term":2,"last":[0,0]}"#;
+        assert_eq!(read_line(leads), Some(Seen::Leads));
+        assert_eq!(read_line(br#"{"kind":"role","role":"candidate"}"#), Some(Seen::Follows));
+        assert_eq!(read_line(br#"{"kind":"append","index":3}"#), Some(Seen::Appends));
+        for other in [
+            &br#"{"kind":"append","replayed":true}"#[..],
+            br#"{"kind":"health","role":"leader"}"#,
+            b"",
+            b"{",
+        ] {
+            assert_eq!(read_line(other), None);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Schedules: every kind appears, times keep to what was asked, aims hit whom they say, and the same seed gives the same.
+
+use std::collections::BTreeSet;
+
+use super::outage::without_majority_ms;
+use super::profiles::{PROFILES, Profile, swarm};
+use super::*;
+use crate::plan::{Bind, Options, Plan, WorkloadPlan, fault_info};
+use crate::systems::{etcd, raft};
+
+fn raft(nodes: u32) -> SystemPlan {
+    SystemPlan::Raft(raft::Settings {
+        nodes,
+        reads: Default::default(),
+        snapshot_every: 1_000,
+        bug: None,
+    })
+}
+
+fn plan(seed: u64, nodes: u32, recipe: Recipe) -> Plan {
+    let plan = Plan::draw(Options {
+        seed,
+        system: raft(nodes),
+        workload: WorkloadPlan::Register(squall_workloads::Options::default()),
+        bind: Bind::Follow,
+        timing: Timing::of(20_000, 1_000),
+        faults: recipe,
+    });
+    let plan = plan.expect("20 s are enough");
+    plan.validate().expect("what is drawn is valid");
+    plan
+}
+
+fn kinds(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_kind_of_a_profile_exists_and_every_profile_draws_a_valid_plan() {
+    for profile in PROFILES {
+        assert!(profile.kinds.iter().all(|kind| fault_info(kind).is_ok()), "{}", profile.name);
+        assert_eq!(Profile::named(profile.name).map(|found| found.name), Some(profile.name));
+        for seed in 0..20 {
+            let plan = plan(seed, 5, profile.recipe(kinds(profile.kinds)));
+            let drawn: BTreeSet<&str> = plan.schedule.iter().map(|injection| injection.fault.kind()).collect();
+            assert_eq!(drawn, profile.kinds.iter().copied().collect(), "{} with seed {seed}", profile.name);
+        }
+    }
+}
+
+#[test]
+fn times_keep_to_the_ranges_and_do_not_move_with_the_kinds() {
+    let recipe = |names: &[&str]| Recipe {
+        every_ms: Some(300..=500),
+        lasts: Lasts::Between(100..=200),
+        ..Recipe::from(kinds(names))
+    };
+    let hours = |names: &[&str]| -> Vec<(u64, u64)> {
+        let plan = plan(7, 3, recipe(names));
+        plan.schedule.iter().map(|injection| (injection.at_ms, injection.for_ms)).collect()
+    };
+    let drawn = hours(&["kill"]);
+    assert!(drawn.len() > 20, "{drawn:?}");
+    assert!(
+        drawn.windows(2).all(|pair| (300..=500).contains(&(pair[1].0 - pair[0].0))),
+        "{drawn:?}"
+    );
+    assert!(
+        drawn[..drawn.len() - 1].iter().all(|(_, for_ms)| (100..=200).contains(for_ms)),
+        "{drawn:?}"
+    );
+    assert_eq!(drawn, hours(&["kill", "pause", "partition"]));
+}
+
+#[test]
+fn a_storm_too_short_for_its_kinds_is_refused() {
+    let recipe = Recipe {
+        every_ms: Some(6_000..=6_000),
+        ..Recipe::from(kinds(&["kill", "pause", "partition", "cpu"]))
+    };
+    let error = draw(1, &raft(3), &Timing::of(20_000, 1_000), &recipe).unwrap_err();
+    assert!(error.starts_with("3 faults fit into the storm of "), "{error}");
+}
+
+#[test]
+fn aims_hit_whom_they_say() {
+    let hit = |name: &str, nodes: u32| -> Vec<(u64, Option<TargetChoice>)> {
+        let profile = Profile::named(name).expect("it exists");
+        let plan = plan(3, nodes, profile.recipe(kinds(&["kill"])));
+        let target = |injection: &Injection| match &injection.fault {
+            Fault::Kill(kill) => Some(kill.target.clone()),
+            _ => None,
+        };
+        plan.schedule.iter().map(|injection| (injection.at_ms, target(injection))).collect()
+    };
+    assert!(
+        hit("leader-hunt", 3)
+            .iter()
+            .all(|(_, target)| *target == Some(TargetChoice::Leader))
+    );
+    assert_eq!(hit("one-down", 3).len(), 1);
+    for (name, nodes, n_together) in [
+        ("minority", 5, 2),
+        ("minority", 3, 1),
+        ("majority", 5, 3),
+        ("majority", 4, 2),
+        ("majority", 3, 2),
+    ] {
+        let hits = hit(name, nodes);
+        let first: BTreeSet<String> = hits
+            .iter()
+            .filter(|(at_ms, _)| *at_ms == hits[0].0)
+            .map(|(_, target)| format!("{target:?}"))
+            .collect();
+        assert_eq!(first.len(), n_together, "{name} of {nodes}: {hits:?}");
+    }
+}
+
+#[test]
+fn a_swarm_is_another_part_for_another_seed_and_never_nothing() {
+    let all = kinds(&["partition", "kill", "pause", "cpu"]);
+    let parts: BTreeSet<Vec<String>> = (0..200).map(|seed| swarm(seed, &all)).collect();
+    assert_eq!(parts.len(), 15, "every part but the empty one");
+    assert_eq!(swarm(7, &all), swarm(7, &all));
+    assert_eq!(swarm(7, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn intensity_decides_how_hard() {
+    let percents = |intensity: RangeInclusive<u32>| -> BTreeSet<u32> {
+        let recipe = Recipe {
+            intensity,
+            ..Recipe::from(kinds(&["cpu"]))
+        };
+        let figure = |injection: Injection| match injection.fault {
+            Fault::Cpu(cpu) => cpu.percent,
+            other => panic!("not asked for: {other:?}"),
+        };
+        plan(1, 3, recipe).schedule.into_iter().map(figure).collect()
+    };
+    assert_eq!(percents(0..=0), BTreeSet::from([20]));
+    assert_eq!(percents(100..=100), BTreeSet::from([1]));
+}
+
+#[test]
+fn only_a_plan_without_a_majority_all_along_is_told_of() {
+    let down = |n_nodes: u32, spans: &[(u64, u64)]| {
+        let mut plan = plan(1, n_nodes, Recipe::from(Vec::new()));
+        let warm_up_ms = plan.timing.warm_up_ms;
+        let injection = |(id, (from, to)): (u64, &(u64, u64))| Injection {
+            id,
+            at_ms: warm_up_ms + from,
+            for_ms: to - from,
+            when: None,
+            fault: serde_json::from_str(&format!(r#"{{"kill":{{"target":{{"node":"n{}"}}}}}}"#, id % 5 + 1)).expect("a fault"),
+        };
+        plan.schedule = (0..).zip(spans).map(injection).collect();
+        let storm_ms = plan.timing.storm_ms;
+        (without_majority_ms(&plan), storm_ms)
+    };
+    let (_, storm_ms) = down(3, &[]);
+    assert_eq!(down(3, &[(0, storm_ms)]).0, None, "two of three are left");
+    assert_eq!(down(3, &[(0, storm_ms), (0, storm_ms)]).0, Some(storm_ms));
+    assert_eq!(down(4, &[(0, storm_ms), (0, storm_ms)]).0, Some(storm_ms), "half is no majority");
+    assert_eq!(down(3, &[(0, storm_ms), (0, storm_ms / 2)]).0, None, "half of the storm has one");
+}
+
+#[test]
+fn a_fault_that_the_system_cannot_take_is_said_at_plan_time() {
+    let mut plan = plan(1, 3, Recipe::from(kinds(&["membership"])));
+    plan.system = SystemPlan::Etcd(etcd::Settings {
+        nodes: 3,
+        serializable: false,
+    });
+    assert_eq!(
+        plan.validate().unwrap_err(),
+        "`membership` is requested: etcd cannot change its members"
+    );
+    plan.requested.clear();
+    assert_eq!(
+        plan.validate().unwrap_err(),
+        "injection 0: membership: etcd cannot change its members"
+    );
+}
+
+#[test]
+fn an_event_that_cannot_come_is_said_at_plan_time() {
+    let check = |system: &SystemPlan, when: &str, expected: &str| {
+        let when: when::When = serde_json::from_str(when).expect("an event");
+        assert_eq!(when.validate(system, &node_names(3)).err().as_deref().unwrap_or(""), expected);
+    };
+    let etcd = SystemPlan::Etcd(etcd::Settings {
+        nodes: 3,
+        serializable: false,
+    });
+    check(&raft(3), r#"{"leader-elected":{}}"#, "");
+    check(&raft(3), r#"{"append":{"nth":0}}"#, "`nth` is 0; the first is 1");
+    check(
+        &raft(3),
+        r#"{"append":{"on":{"node":"n9"}}}"#,
+        "there is no node `n9`; there are n1, n2, n3",
+    );
+    check(
+        &etcd,
+        r#"{"append":{}}"#,
+        "`append`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
+    );
+    check(&etcd, r#"{"operations":{"completed":500}}"#, "");
+}

@@ -1,0 +1,143 @@
+//! What a fault waits for beside the time: events of the run, in a plan as `when`.
+//!
+//! From its hour on the fault waits; the first event that fits lets it loose, against whoever it names, the node of the event itself
+//! (`"source"`) among them. If none fits in time, it is skipped, with that reason.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::systems::SystemPlan;
+
+/// An event to wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum When {
+    /// A node becomes the leader.
+    LeaderElected(Nth),
+    /// A node has taken an entry into its log, or a version for a value, and has not made it durable: nothing was synced, nobody was told.
+    Append(Nth),
+    /// So many operations of clients have come to an end since the load began.
+    Operations {
+        /// How many.
+        completed: u64,
+    },
+}
+
+/// Which of the events of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nth {
+    /// The how manyth since the fault began to wait; the first is 1.
+    #[serde(default = "first")]
+    pub nth: u64,
+    /// Where; anywhere if it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<On>,
+}
+
+/// Where an event happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum On {
+    /// On this node.
+    Node(String),
+    /// On a node that takes itself for the leader then.
+    Leader,
+}
+
+fn first() -> u64 {
+    1
+}
+
+/// What was seen of a node, for whoever waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It leads from now on.
+    Leads,
+    /// It leads no more, or never did.
+    Follows,
+    /// It has appended.
+    Appends,
+}
+
+impl When {
+    /// Whether the nodes' traces tell of it.
+    pub fn is_traced(&self) -> bool {
+        !matches!(self, When::Operations { .. })
+    }
+
+    /// Whether an event of a node is one of those that are waited for.
+    pub fn fits(&self, node: &str, is_leader: bool, seen: Seen) -> bool {
+        let nth = match (self, seen) {
+            (When::LeaderElected(nth), Seen::Leads) | (When::Append(nth), Seen::Appends) => nth,
+            _ => return false,
+        };
+        match &nth.on {
+            None => true,
+            Some(On::Node(name)) => name == node,
+            Some(On::Leader) => is_leader,
+        }
+    }
+
+    /// The how manyth of those that fit.
+    pub fn nth(&self) -> u64 {
+        match self {
+            When::LeaderElected(nth) | When::Append(nth) => nth.nth,
+            When::Operations { .. } => 1,
+        }
+    }
+
+    /// Checks what a person wrote.
+    ///
+    /// # Errors
+    /// Names the word at fault, or what the system cannot tell.
+    pub fn validate(&self, system: &SystemPlan, nodes: &[String]) -> Result<(), String> {
+        let (When::LeaderElected(nth) | When::Append(nth)) = self else {
+            return Ok(());
+        };
+        if nth.nth == 0 {
+            return Err("`nth` is 0; the first is 1".into());
+        }
+        if let Some(On::Node(name)) = nth.on.as_ref()
+            && !nodes.contains(name)
+        {
+            return Err(format!("there is no node `{name}`; there are {}", nodes.join(", ")));
+        }
+        match (self, system) {
+            (When::LeaderElected(_), SystemPlan::Quorum(_)) => Err("`leader-elected`: quorum has no leader".into()),
+            (When::Append(Nth { on: Some(On::Leader), .. }), SystemPlan::Quorum(_)) => Err("`leader`: quorum has no leader".into()),
+            (_, SystemPlan::Etcd(_)) => Err(format!(
+                "`{}`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
+                self.name()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Its name in a plan.
+    pub fn name(&self) -> &'static str {
+        match self {
+            When::LeaderElected(_) => "leader-elected",
+            When::Append(_) => "append",
+            When::Operations { .. } => "operations",
+        }
+    }
+}
+
+/// For a report: `append, the 5th on the leader`.
+impl fmt::Display for When {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (When::LeaderElected(nth) | When::Append(nth)) = self else {
+            let When::Operations { completed } = self else { return Ok(()) };
+            return write!(formatter, "{completed} operations completed");
+        };
+        write!(formatter, "{} number {}", self.name(), nth.nth)?;
+        match &nth.on {
+            None => Ok(()),
+            Some(On::Node(node)) => write!(formatter, " on {node}"),
+            Some(On::Leader) => write!(formatter, " on the leader"),
+        }
+    }
+}

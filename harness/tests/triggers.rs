@@ -1,0 +1,110 @@
+//! Faults that wait for an event strike at that very event: the node is kept there, which its own trace shows.
+
+mod common;
+
+use std::fs;
+
+use common::{Squall, exit_code, sandbox_or_skip};
+use serde_json::{Value, json};
+
+/// Runs a Raft cluster with this schedule alone and returns the stages of its faults.
+fn run_with(squall: &Squall, schedule: &[Value]) -> Vec<Value> {
+    let plan = squall.run(&["plan", "raft", "--faults", "none", "--seed", "4", "--time", "8s"]);
+    let mut plan: Value = serde_json::from_str(&plan.stdout).expect("a plan");
+    plan["schedule"] = json!(schedule);
+    let path = squall.folder().join("plan.json");
+    fs::write(&path, plan.to_string()).expect("a plan");
+    let run = squall.run(&["run", "--plan", &path.display().to_string()]);
+    // A run this short need not prove anything about the store; it must not accuse it, nor fail.
+    assert!(matches!(exit_code(&run), 0 | 2 | 3), "{}", run.text());
+    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
+    let events = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events
+        .filter(|event| event["process"] == "nemesis")
+        .map(|event| {
+            let mut stage = event["value"].clone();
+            stage["time"] = event["time"].clone();
+            stage
+        })
+        .collect()
+}
+
+fn stage(stages: &[Value], id: u64, name: &str) -> Value {
+    let found = stages.iter().find(|stage| stage["id"] == id && stage["stage"] == name);
+    found.unwrap_or_else(|| panic!("fault {id} was never {name}: {stages:?}")).clone()
+}
+
+/// The lines of a node's life before its `nth` restart.
+fn life(squall: &Squall, node: &str, incarnation: u64) -> Vec<Value> {
+    let folder = squall.latest().join("nodes").join(node);
+    let trace = fs::read_to_string(folder.join("trace.jsonl")).expect("a trace");
+    let lines = trace.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["incarnation"] == incarnation).collect()
+}
+
+#[test]
+fn a_leader_is_killed_between_its_append_and_its_fsync() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let at_the_append = json!({
+        "id": 0, "at_ms": 1_500, "for_ms": 800, "when": {"append": {"nth": 7, "on": "leader"}}, "fault": {"kill": {"target": "source"}},
+    });
+    let stages = run_with(&squall, &[at_the_append]);
+    let applied = stage(&stages, 0, "applied");
+    let (trigger, node) = (&applied["resolved"]["trigger"], &applied["resolved"]["resolved"]["node"]);
+    assert_eq!(trigger["event"], "append number 7 on the leader");
+    assert!(trigger["held"] == true && trigger["node"] == *node, "{applied}");
+    assert!(trigger["latency_us"].as_u64() > Some(0), "{applied}");
+    let life = life(&squall, node.as_str().expect("a node"), 1);
+    let append = life.iter().rfind(|line| line["kind"] == "append").expect("it appended");
+    let synced = |line: &&Value| line["kind"] == "fsync" && line["upto"].as_u64() >= append["index"].as_u64();
+    assert_eq!(life.iter().find(synced), None, "the last entry was never synced");
+    assert!(life.iter().any(|line| line["kind"] == "fsync"), "others were");
+}
+
+#[test]
+fn a_new_leader_is_killed_before_anybody_hears_of_it() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let schedule = [
+        json!({"id": 0, "at_ms": 1_500, "for_ms": 2_500, "when": {"leader-elected": {}}, "fault": {"kill": {"target": "source"}}}),
+        json!({"id": 1, "at_ms": 1_600, "for_ms": 600, "fault": {"pause": {"target": "leader"}}}),
+    ];
+    let stages = run_with(&squall, &schedule);
+    let applied = stage(&stages, 0, "applied");
+    assert_eq!(applied["resolved"]["trigger"]["held"], true, "{applied}");
+    let node = applied["resolved"]["resolved"]["node"].as_str().expect("a node").to_owned();
+    let life = life(&squall, &node, 1);
+    let elected = life
+        .iter()
+        .rposition(|line| line["kind"] == "role" && line["role"] == "leader")
+        .expect("it was elected");
+    let heard_after = life[elected..]
+        .iter()
+        .find(|line| line["kind"] == "receive" || line["kind"] == "fsync");
+    assert_eq!(heard_after, None, "it took no further turn");
+}
+
+#[test]
+fn a_count_of_operations_is_waited_for_as_well_as_can_be() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let schedule = [
+        json!({"id": 0, "at_ms": 1_200, "for_ms": 500, "when": {"operations": {"completed": 400}}, "fault": {"pause": {"target": {"node": "n1"}}}}),
+        json!({"id": 1, "at_ms": 1_200, "for_ms": 500, "when": {"append": {"nth": 1_000_000}}, "fault": {"kill": {"target": "source"}}}),
+    ];
+    let stages = run_with(&squall, &schedule);
+    let applied = stage(&stages, 0, "applied");
+    let trigger = &applied["resolved"]["trigger"];
+    assert_eq!(
+        (&trigger["event"], &trigger["held"]),
+        (&json!("400 operations completed"), &json!(false))
+    );
+    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
+    let events = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ended_before = events
+        .filter(|event| event["process"].is_u64() && event["type"] != "invoke" && event["time"].as_u64() < applied["time"].as_u64())
+        .count();
+    assert!(ended_before >= 400, "{ended_before}");
+    assert_eq!(
+        stage(&stages, 1, "skipped")["reason"],
+        "it waited for append number 1000000, which did not come"
+    );
+}
