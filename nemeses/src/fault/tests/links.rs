@@ -21,7 +21,7 @@ fn fault(text: &str) -> Fault {
 fn resolve(fault: &Fault, now: &State) -> Result<Resolved, Skipped> {
     let roles = Roles {
         leader: Some("n2".into()),
-        key: None,
+        ..Roles::default()
     };
     fault.resolve(&nodes(3), now, &roles)
 }
