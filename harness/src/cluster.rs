@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::clocks::Clocks;
 use crate::record::{Pen, RunClock};
 use crate::results::RunFolder;
 use crate::sandbox::Star;
@@ -48,6 +49,8 @@ pub struct Cluster {
     ends: Mutex<BTreeMap<String, String>>,
     /// The last incarnation each node told.
     incarnations: Mutex<BTreeMap<String, u64>>,
+    /// The nodes' clocks, if they can be moved.
+    clocks: Option<Clocks>,
     pen: Pen,
     clock: RunClock,
 }
@@ -80,6 +83,7 @@ impl Cluster {
         star: &Star,
         folder: &RunFolder,
         (groups, gate): (&Groups, Option<&'static str>),
+        clocks: Option<Clocks>,
         pen: Pen,
         clock: RunClock,
     ) -> Result<Arc<Cluster>> {
@@ -117,6 +121,7 @@ impl Cluster {
             failure: watch::Sender::new(None),
             ends: Mutex::default(),
             incarnations: Mutex::default(),
+            clocks,
             pen,
             clock,
         });
@@ -136,6 +141,11 @@ impl Cluster {
     /// The system under test.
     pub fn system(&self) -> &Arc<dyn System> {
         &self.system
+    }
+
+    /// The nodes' clocks, if they can be moved.
+    pub fn clocks(&self) -> Option<&Clocks> {
+        self.clocks.as_ref()
     }
 
     /// Tells when a process of the harness itself has failed, and how.
@@ -198,6 +208,7 @@ impl Cluster {
             folder: place.folder.clone(),
             doors: place.group.doors(),
             command,
+            clock: self.clocks.as_ref().map(|clocks| clocks.of_node(node)),
         };
         let mut child = Command::from(launch.command()?).spawn().with_context(|| format!("launch {node}"))?;
         let stdout = child.stdout.take().expect("stdout was asked to be a pipe");

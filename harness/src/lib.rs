@@ -5,6 +5,7 @@
 //! tree cannot.
 
 pub mod cli;
+pub mod clocks;
 pub mod cluster;
 pub mod doctor;
 pub mod exit;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::{Fault, FaultInfo, Mechanism, NetworkKind};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
@@ -184,6 +185,8 @@ impl Plan {
             pcap,
         } = options;
         let schedule = schedule::draw(seed, &system, &timing, &faults)?;
+        let drawn: BTreeSet<&str> = schedule.iter().map(|injection| injection.fault.kind()).collect();
+        let appears = |kind: &String| drawn.contains(kind.as_str());
         Ok(Plan {
             squall_plan: FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -195,7 +198,7 @@ impl Plan {
             timing,
             network,
             pcap,
-            requested: faults.kinds,
+            requested: faults.kinds.into_iter().filter(appears).collect(),
             schedule,
         })
     }
@@ -278,6 +281,29 @@ impl Plan {
         })?;
         plan.validate().map_err(|error| placed(text, &error, Form::Json))?;
         Ok(plan)
+    }
+
+    /// Whether clocks are moved, so that nodes are started with clocks that can be.
+    pub fn moves_clocks(&self) -> bool {
+        self.schedule
+            .iter()
+            .any(|injection| injection.fault.mechanism() == Mechanism::Clocks)
+    }
+
+    /// What a history's header says beside its fields.
+    pub(crate) fn header_extra(&self, seats: u32) -> serde_json::Map<String, serde_json::Value> {
+        let mut extra = self.system.header_extra(seats, !self.workload.options().retry.is_none());
+        let outside = self.outside_the_fault_model();
+        if !outside.is_empty() {
+            extra.insert(OUTSIDE_THE_FAULT_MODEL.into(), outside.into());
+        }
+        extra
+    }
+
+    /// Requested kinds of faults that are outside of the system's declared fault model.
+    pub fn outside_the_fault_model(&self) -> Vec<&str> {
+        let disclaimed = |kind: &&String| fault_info(kind).is_ok_and(|info| self.system.disclaims(info.mechanism).is_some());
+        self.requested.iter().filter(disclaimed).map(String::as_str).collect()
     }
 
     /// Checks what the types cannot.
@@ -452,6 +478,16 @@ pub fn node_names(count: u32) -> Vec<String> {
     (1..=count).map(|number| format!("n{number}")).collect()
 }
 
+/// By how much each node's CLOCK_MONOTONIC is ahead of the host's, in seconds: less than a year, and different for each, as on machines that
+/// were started at different times. Code that compares the stamps of two nodes meets it. Only runs with clock faults have it.
+pub fn monotonic_offsets_s(nodes: &[String], seed: u64) -> BTreeMap<String, u64> {
+    let mut offsets = schedule::generator(seed, "clock.monotonic");
+    nodes
+        .iter()
+        .map(|node| (node.clone(), offsets.random_range(3_600..365 * 24 * 3_600)))
+        .collect()
+}
+
 /// Looks a fault kind up.
 ///
 /// # Errors
@@ -461,6 +497,18 @@ pub fn fault_info(name: &str) -> Result<&'static FaultInfo, String> {
         let known: Vec<&str> = squall_nemeses::FAULTS.iter().map(|info| info.name).collect();
         format!("there is no fault `{name}`; there are {}", known.join(", "))
     })
+}
+
+/// Why a fault is not injected unless it is named: the system cannot take it, or does not claim to survive it.
+pub fn left_out(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
+    let disclaimed = || {
+        let why = system.disclaims(info.mechanism)?;
+        let name = system.name();
+        Some(format!(
+            "{name} does not claim to survive it with these settings: {why}; name it to have it all the same"
+        ))
+    };
+    impossible(info, system).or_else(disclaimed)
 }
 
 /// Why a fault cannot be done to a system, if so.
@@ -474,6 +522,11 @@ pub fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
         .collect();
     if !missing.is_empty() {
         return Some(format!("{} cannot {}", system.name(), missing.join(", ")));
+    }
+    if info.mechanism == Mechanism::Clocks
+        && let Err(why) = squall_nemeses::clock::supported()
+    {
+        return Some(why.to_string());
     }
     let nodes = system.nodes();
     (nodes < info.nodes_min).then(|| format!("it takes at least {} nodes, and the cluster has {nodes}", info.nodes_min))

@@ -4,12 +4,12 @@ mod common;
 
 use std::fs;
 
-use common::{Squall, exit_code, sandbox_or_skip};
+use common::{Squall, exit_code, have, sandbox_or_skip, skip};
 use serde_json::{Value, json};
 
-/// Runs a Raft cluster with this schedule alone and returns the stages of its faults.
-fn run_with(squall: &Squall, schedule: &[Value]) -> Vec<Value> {
-    let plan = squall.run(&["plan", "raft", "--faults", "none", "--seed", "4", "--time", "8s"]);
+/// Runs a cluster with this schedule alone and returns the stages of its faults.
+fn run_with(squall: &Squall, system: &str, schedule: &[Value]) -> Vec<Value> {
+    let plan = squall.run(&["plan", system, "--faults", "none", "--seed", "4", "--time", "9s"]);
     let mut plan: Value = serde_json::from_str(&plan.stdout).expect("a plan");
     plan["schedule"] = json!(schedule);
     let path = squall.folder().join("plan.json");
@@ -48,7 +48,7 @@ fn a_leader_is_killed_between_its_append_and_its_fsync() {
     let at_the_append = json!({
         "id": 0, "at_ms": 1_500, "for_ms": 800, "when": {"append": {"nth": 7, "on": "leader"}}, "fault": {"kill": {"target": "source"}},
     });
-    let stages = run_with(&squall, &[at_the_append]);
+    let stages = run_with(&squall, "raft", &[at_the_append]);
     let applied = stage(&stages, 0, "applied");
     let (trigger, node) = (&applied["resolved"]["trigger"], &applied["resolved"]["resolved"]["node"]);
     assert_eq!(trigger["event"], "append number 7 on the leader");
@@ -68,7 +68,7 @@ fn a_new_leader_is_killed_before_anybody_hears_of_it() {
         json!({"id": 0, "at_ms": 1_500, "for_ms": 2_500, "when": {"leader-elected": {}}, "fault": {"kill": {"target": "source"}}}),
         json!({"id": 1, "at_ms": 1_600, "for_ms": 600, "fault": {"pause": {"target": "leader"}}}),
     ];
-    let stages = run_with(&squall, &schedule);
+    let stages = run_with(&squall, "raft", &schedule);
     let applied = stage(&stages, 0, "applied");
     assert_eq!(applied["resolved"]["trigger"]["held"], true, "{applied}");
     let node = applied["resolved"]["resolved"]["node"].as_str().expect("a node").to_owned();
@@ -84,13 +84,31 @@ fn a_new_leader_is_killed_before_anybody_hears_of_it() {
 }
 
 #[test]
+fn a_new_leader_of_somebody_elses_program_is_looked_for() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    if !have("etcd") {
+        return skip("there is no etcd here");
+    }
+    let schedule = [
+        json!({"id": 0, "at_ms": 1_500, "for_ms": 500, "when": {"leader-elected": {}}, "fault": {"pause": {"target": "source"}}}),
+        json!({"id": 1, "at_ms": 2_000, "for_ms": 3_000, "fault": {"kill": {"target": "leader"}}}),
+    ];
+    let stages = run_with(&squall, "etcd", &schedule);
+    let (applied, killed) = (stage(&stages, 0, "applied"), stage(&stages, 1, "applied"));
+    let trigger = &applied["resolved"]["trigger"];
+    assert!(trigger["held"] == false && trigger["latency_us"].as_u64() > Some(0), "{applied}");
+    assert_eq!(trigger["node"], applied["resolved"]["resolved"]["node"]);
+    assert_ne!(trigger["node"], killed["resolved"]["resolved"]["node"]);
+}
+
+#[test]
 fn a_count_of_operations_is_waited_for_as_well_as_can_be() {
     let Some(squall) = sandbox_or_skip() else { return };
     let schedule = [
-        json!({"id": 0, "at_ms": 1_200, "for_ms": 500, "when": {"operations": {"completed": 400}}, "fault": {"pause": {"target": {"node": "n1"}}}}),
-        json!({"id": 1, "at_ms": 1_200, "for_ms": 500, "when": {"append": {"nth": 1_000_000}}, "fault": {"kill": {"target": "source"}}}),
+        json!({"id": 0, "at_ms": 1_400, "for_ms": 500, "when": {"operations": {"completed": 400}}, "fault": {"pause": {"target": {"node": "n1"}}}}),
+        json!({"id": 1, "at_ms": 1_400, "for_ms": 500, "when": {"append": {"nth": 1_000_000}}, "fault": {"kill": {"target": "source"}}}),
     ];
-    let stages = run_with(&squall, &schedule);
+    let stages = run_with(&squall, "raft", &schedule);
     let applied = stage(&stages, 0, "applied");
     let trigger = &applied["resolved"]["trigger"];
     assert_eq!(

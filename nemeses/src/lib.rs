@@ -14,18 +14,20 @@
 //! heals the first one's cuts, a lost heal stays for ever, and a fault that silently did nothing goes unnoticed, which is the classic failure of the
 //! field's tools (chaos-mesh/chaos-mesh #1389: no delay at all, the error only in a daemon's log).
 //!
-//! Absent here: operations, histories, workloads, clocks that stamp, and chance at run time.
+//! Absent here: operations, histories, workloads, a clock that stamps, and chance at run time.
 //!
 //! - [`fault`], one file per family, [`target`](crate::TargetChoice), [`world`]: what is wanted
 //! - [`partition`]: the shapes, pure
 //! - [`links`]: cuts by iptables, nftables or policy rules
 //! - [`process`]: kill, pause
+//! - [`clock`]: the wall clock of a node
 //! - [`limits`]: processor time, memory, descriptors
 //! - [`probe`]: what passes between whom
 //! - [`receipt`]: what goes into the history
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
 mod capability;
+pub mod clock;
 pub mod effect;
 mod error;
 pub mod fault;

@@ -3,8 +3,11 @@
 //! Receipts carry lengths of time only; moments are stamped by whoever owns the run's clock. Together with the fault's number and kind,
 //! which stand beside it in the history, a receipt is enough to inject exactly this again.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{Seen, Set};
 use crate::effect::EffectReport;
 use crate::fault::{Pulse, Resolved};
 use crate::limits::descriptors::DescriptorLimits;
@@ -22,6 +25,9 @@ pub struct Receipt {
     /// The change of the links, if there was one: the back end and how long it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<Applied>,
+    /// The nodes whose clocks were set, and how long that took.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clocks: BTreeMap<String, Set>,
     /// Its beat, if it comes and goes while it is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beat: Option<Pulse>,
@@ -63,6 +69,9 @@ pub struct Proof {
     /// The states of a node's processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<Paused>,
+    /// What a node's wall clock shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Seen>,
     /// What a burner in the node's group got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Burnt>,
@@ -124,6 +133,16 @@ impl From<Paused> for Proof {
         Proof {
             ok: paused.ok,
             processes: Some(paused),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<Seen> for Proof {
+    fn from(seen: Seen) -> Proof {
+        Proof {
+            ok: seen.ok,
+            clock: Some(seen),
             ..Proof::default()
         }
     }
@@ -194,6 +213,7 @@ mod tests {
                 seed: None,
                 duration_us: 310,
             }),
+            clocks: BTreeMap::new(),
             beat: None,
             trigger: None,
         };

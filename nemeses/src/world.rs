@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Skew;
 use crate::effect::Turn;
 use crate::limits::{Limits, Relimited};
 use crate::link::{Pair, Quality};
@@ -31,6 +32,9 @@ pub struct State {
     /// Nodes that should not run.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub down: BTreeSet<String>,
+    /// Nodes whose wall clocks should be wrong, and how.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub clocks: BTreeMap<String, Skew>,
     /// What nodes may use; who is not named, all there is.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Limits>,
@@ -70,6 +74,7 @@ impl Compose for State {
         self.links.and(&other.links);
         self.paused.and(&other.paused);
         self.down.and(&other.down);
+        self.clocks.and(&other.clocks);
         self.limits.and(&other.limits);
         self.removed.and(&other.removed);
         // The last one asked has it.
@@ -98,6 +103,8 @@ pub struct Change {
     pub network: Option<BTreeMap<Pair, Quality>>,
     /// Links that are bad in another way than before, cuts aside.
     pub turned: BTreeMap<Pair, Turn>,
+    /// Nodes whose wall clocks are to be set otherwise, whether they run or not; first of all, so that who is restarted has its clock.
+    pub clocks: BTreeMap<String, Skew>,
     /// Nodes to kill.
     pub kill: BTreeSet<String>,
     /// Nodes to start again.
@@ -127,6 +134,7 @@ impl State {
             cuts: (self.cuts != before.cuts).then(|| self.cuts.clone()),
             network: (self.cuts != before.cuts || self.links != before.links).then(|| self.network()),
             turned: self.turned_from(before),
+            clocks: differing(&self.clocks, &before.clocks),
             kill: self.down.difference(&before.down).cloned().collect(),
             restart: before.down.difference(&self.down).cloned().collect(),
             pause: paused_now.difference(&paused_before).cloned().collect(),
@@ -374,6 +382,38 @@ mod tests {
         let now = BTreeMap::from([("n1", Slow(3)), ("n3", Slow(2)), ("n5", Slow(0))]);
         assert_eq!(differing(&now, &before), BTreeMap::from([("n2", Slow(0)), ("n3", Slow(2))]));
         assert_eq!(differing(&now, &now), BTreeMap::new());
+    }
+
+    fn off_by(node: &str, offset_ms: i64) -> State {
+        let skew = Skew {
+            offset_ms,
+            ..Skew::default()
+        };
+        State {
+            clocks: BTreeMap::from([(node.into(), skew)]),
+            ..State::default()
+        }
+    }
+
+    #[test]
+    fn clocks_are_off_by_the_sum_and_right_when_all_is_healed() {
+        let mut world = World::default();
+        let set = |now: &World, before: &State| now.desired().change_from(before).clocks;
+        world.inject(1, off_by("n1", 300));
+        let before = world.desired();
+        world.inject(2, off_by("n1", 40));
+        world.inject(3, off_by("n2", 5));
+        let expected = [off_by("n1", 340).clocks, off_by("n2", 5).clocks].into_iter().flatten().collect();
+        assert_eq!(set(&world, &before), expected);
+        let before = world.desired();
+        world.heal(1);
+        assert_eq!(set(&world, &before), off_by("n1", 40).clocks);
+        let before = world.desired();
+        world.heal_all();
+        assert_eq!(
+            set(&world, &before),
+            BTreeMap::from([("n1".into(), Skew::default()), ("n2".into(), Skew::default())])
+        );
     }
 
     #[test]

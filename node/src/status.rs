@@ -29,6 +29,9 @@ pub struct Status {
     pub peers_connected: u64,
     /// Time since the node serves, in ms.
     pub uptime_ms: u64,
+    /// What the node's wall clock shows as it answers, in ns since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_ns: Option<u64>,
     /// The node's latest Lamport stamp.
     pub lamport: u64,
     /// In the Raft store: where the node stands in its cluster.

@@ -53,6 +53,9 @@ impl Header {
     }
 }
 
+/// The field of a header that lists kinds of faults which the system, with its settings, does not claim to survive.
+pub const OUTSIDE_THE_FAULT_MODEL: &str = "outside_the_fault_model";
+
 /// The clock of a history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
@@ -191,6 +194,26 @@ pub enum Finding {
         init_pid: u32,
         /// From the signal to the proof, in microseconds.
         duration_us: u64,
+    },
+    /// How a node reads its wall clock, watched before the load: whether clock faults reach it.
+    ClockWatch {
+        /// The node.
+        node: String,
+        /// By how much its CLOCK_MONOTONIC is ahead of the one that stamps this history, in seconds, by a time namespace.
+        monotonic_offset_s: u64,
+        /// Readings of the time of day by system call, past the vDSO: those are not moved.
+        n_past: u64,
+        /// System calls that were seen in all.
+        n_calls: u64,
+        /// Processes of the node whose clocks cannot be moved at all.
+        #[serde(default)]
+        n_unreached: u64,
+        /// The last program that was seen so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<String>,
+        /// Why nothing could be watched.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The recording ended on purpose; a file without it was cut.
     End {

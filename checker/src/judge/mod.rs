@@ -11,6 +11,7 @@ mod idle;
 mod linearizable;
 mod marks;
 mod rare;
+mod reach;
 mod readiness;
 mod siblings;
 #[cfg(test)]
@@ -125,6 +126,8 @@ pub fn judge_with(history: &History, traces: Traces<'_>, judging: &Judging<'_>) 
 fn notes(history: &History, timeline: &Timeline, traces: Traces<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(ending::stopped_online(timeline));
+    notes.extend(reach::outside_the_fault_model(history));
+    notes.extend(reach::past_the_clock_faults(timeline));
     if let Some(cut) = history.cut_line {
         let nothing_before = history.header.is_none() && history.operations.is_empty() && history.marks.is_empty();
         let which = if nothing_before { "the only one" } else { "the last" };

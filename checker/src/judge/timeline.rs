@@ -26,6 +26,8 @@ pub struct Timeline {
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
     /// The first violation that the online check saw, if it looked and saw one.
     pub seen_online: Option<SeenOnline>,
+    /// How nodes were seen to read their wall clocks.
+    pub clock_watches: Vec<ClockWatch>,
     /// How the recording ended; `None` if it was cut.
     pub end: Option<End>,
 }
@@ -55,6 +57,8 @@ pub struct Injection {
     pub asked: Option<Value>,
     /// What it came to: nodes for roles, pairs for shapes.
     pub resolved: Option<Value>,
+    /// The whole answer of the injection's probe.
+    pub bite_probe: Option<Value>,
     /// The last probe's whole answer, for evidence.
     pub probe: Option<Value>,
 }
@@ -73,6 +77,7 @@ impl Injection {
             skipped: None,
             asked: None,
             resolved: None,
+            bite_probe: None,
             probe: None,
         }
     }
@@ -100,7 +105,10 @@ impl Injection {
         match stage.stage {
             Stage::Asked => self.asked_ns = Some(time_ns),
             Stage::Applied => self.applied_ns = Some(time_ns),
-            Stage::Probed => self.bit = Some(probe_ok(stage.probe.as_ref())),
+            Stage::Probed => {
+                self.bit = Some(probe_ok(stage.probe.as_ref()));
+                self.bite_probe = stage.probe.clone();
+            }
             Stage::HealAsked => self.heal_asked_ns = Some(time_ns),
             Stage::Healed => {
                 self.healed_ns = Some(time_ns);
@@ -179,6 +187,23 @@ pub struct SeenOnline {
     pub key: Option<String>,
     /// The stamp of the completion that made it certain, in nanoseconds.
     pub completed_ns: u64,
+}
+
+/// How a node was seen to read its wall clock: [`Finding::ClockWatch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockWatch {
+    /// The node.
+    pub node: String,
+    /// Readings of the time of day where no clock fault reaches.
+    pub n_past: u64,
+    /// System calls seen in all.
+    pub n_calls: u64,
+    /// Processes whose clocks no fault moves.
+    pub n_unreached: u64,
+    /// The program that made such a reading.
+    pub program: Option<String>,
+    /// Why nothing could be watched.
+    pub reason: Option<String>,
 }
 
 /// How the recording ended: [`Finding::End`] with its time.
@@ -269,6 +294,22 @@ impl Timeline {
                     completed_ns,
                 });
             }
+            Finding::ClockWatch {
+                node,
+                n_past,
+                n_calls,
+                n_unreached,
+                program,
+                reason,
+                ..
+            } => self.clock_watches.push(ClockWatch {
+                node,
+                n_past,
+                n_calls,
+                n_unreached,
+                program,
+                reason,
+            }),
             // For people: no rule asks.
             Finding::NotCheckedOnline { .. } | Finding::Frozen { .. } => {}
             Finding::End { reason, detail } => self.end = Some(End { time_ns, reason, detail }),

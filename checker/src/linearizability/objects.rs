@@ -40,7 +40,7 @@ fn registers(history: &History, options: &Options<'_>) -> Vec<ObjectResult> {
     let is_stranger =
         |operation: &&Operation| operation.key.is_none() && matches!(operation.f, Function::Other(_)) && operation.outcome != Outcome::Fail;
     // Without a name that is no register's there is none.
-    let stranger = (history.functions.len() > 0)
+    let stranger = (!history.functions.is_empty())
         .then(|| history.operations.iter().find(is_stranger))
         .flatten();
     let doubt = |operation: &Operation| {

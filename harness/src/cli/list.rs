@@ -84,7 +84,10 @@ fn bugs() -> String {
 fn faults() -> String {
     let width = squall_nemeses::FAULTS.iter().map(|info| info.name.len() + 2).max().unwrap_or(0);
     let line = |info: &squall_nemeses::FaultInfo| {
-        let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).collect();
+        let group = info
+            .controller()
+            .map(|controller| format!("a control group of this machine for {}", controller.name()));
+        let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).chain(group).collect();
         let needs = if needs.is_empty() {
             "nothing of the system".into()
         } else {

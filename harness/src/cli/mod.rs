@@ -94,6 +94,8 @@ enum Verb {
         /// A node and its place, as JSON
         spec: String,
     },
+    #[command(name = "__clocks", hide = true)]
+    Clocks,
     #[command(name = "__groups", hide = true)]
     Groups {
         /// The run's name
@@ -176,6 +178,10 @@ fn dispatch(verb: Verb) -> anyhow::Result<u8> {
         }
         Verb::Launch { spec } => hidden(crate::sandbox::place::launch(&spec)),
         Verb::Init { spec } => hidden(crate::sandbox::place::init(&spec)),
+        Verb::Clocks => {
+            stdout::print(&crate::run::nemesis::clocks::readings());
+            Ok(exit::VALID)
+        }
         Verb::Probe { name } => probe(&name),
     }
 }

@@ -12,7 +12,7 @@ use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
 use crate::exit::{self, usage};
-use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info, impossible};
+use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info, impossible, left_out};
 use crate::report::stdout;
 use crate::schedule::outage::without_majority_ms;
 use crate::schedule::profiles::{self, Profile};
@@ -322,7 +322,7 @@ impl PlanArgs {
     /// Says which faults of a profile, or of all, a plan leaves out.
     pub(super) fn say_left_out(&self, plan: &Plan) {
         for info in self.unnamed_kinds() {
-            if let Some(why) = impossible(info, &plan.system).or_else(|| info.only_by_name().map(String::from)) {
+            if let Some(why) = left_out(info, &plan.system).or_else(|| info.only_by_name().map(String::from)) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
@@ -488,12 +488,16 @@ impl PlanArgs {
             .unnamed_kinds()
             .into_iter()
             .filter(wanted)
-            .filter(|info| impossible(info, system).is_none());
+            .filter(|info| left_out(info, system).is_none());
         let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
+        let unnamed = |kinds| Recipe {
+            all: false,
+            ..Recipe::from(kinds)
+        };
         let mut recipe = match (self.faults.as_str(), Profile::named(&self.faults)) {
             ("none", _) => Recipe::from(Vec::new()),
-            ("all", _) => Recipe::from(possible),
-            ("swarm", _) => Recipe::from(profiles::swarm(seed, &possible)),
+            ("all", _) => unnamed(possible),
+            ("swarm", _) => unnamed(profiles::swarm(seed, &possible)),
             (name, Some(profile)) => {
                 let leads = system.capabilities().contains(&Capability::Leader);
                 if profile.aim == Aim::Leader && !leads {

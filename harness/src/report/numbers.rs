@@ -93,6 +93,9 @@ pub struct FaultRow {
     pub skipped: Option<String>,
     /// Whether its probe saw it bite.
     pub bit: bool,
+    /// Whether its bite was seen on a program of ours that stood for the node.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_proxy: bool,
     /// Whether its probe saw it healed.
     pub healed: bool,
     /// What clients had of it; `None` if it never came into force.
@@ -229,6 +232,11 @@ fn faults(history: &History, timeline: &Timeline) -> Vec<FaultRow> {
         .collect()
 }
 
+/// Whether a clock was looked at by proxy (`squall_nemeses::clock::By`).
+fn is_by_proxy(probe: &Value) -> bool {
+    probe.pointer("/clock/by").and_then(Value::as_str) == Some("proxy")
+}
+
 fn fault(injection: &Injection, successes: &Successes, end_ns: u64) -> FaultRow {
     let felt = injection.applied_ns.filter(|_| injection.skipped.is_none()).map(|applied_ns| {
         let until_ns = injection.heal_asked_ns.or(injection.healed_ns).unwrap_or(end_ns).max(applied_ns);
@@ -250,6 +258,7 @@ fn fault(injection: &Injection, successes: &Successes, end_ns: u64) -> FaultRow 
         resolved: injection.resolved.clone(),
         skipped: injection.skipped.clone(),
         bit: injection.bit == Some(true),
+        by_proxy: injection.bite_probe.as_ref().is_some_and(is_by_proxy),
         healed: injection.healed == Some(true),
         felt,
     }

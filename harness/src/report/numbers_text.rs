@@ -99,7 +99,9 @@ fn what(fault: &FaultRow, limits: &Limits) -> String {
     };
     let text = shortened(&shown(&text), limits.fault_chars);
     match (fault.skipped.is_some(), fault.bit, fault.healed) {
-        (true, ..) | (false, true, true) => text,
+        (true, ..) => text,
+        (false, true, true) if fault.by_proxy => format!("{text}, by proxy"),
+        (false, true, true) => text,
         (false, false, _) => format!("{text}, did not bite"),
         (false, true, false) => format!("{text}, not healed"),
     }

@@ -29,6 +29,9 @@ const HOLD_BOUND: Duration = Duration::from_secs(5);
 /// Lines of one turn that are taken in: a turn has 64 messages at most, with some entries each.
 const BATCH_BYTES_MAX: u32 = 64 << 20;
 
+/// What stands in the lines that are read, and hardly in others.
+const KINDS: [&str; 3] = [r#""kind":"role""#, r#""kind":"append""#, r#""kind":"assign""#];
+
 /// Whoever waits for an event, and what is known of the nodes.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -39,6 +42,16 @@ pub(super) struct Watch {
 struct State {
     waiting: Vec<Waiting>,
     leaders: BTreeSet<String>,
+}
+
+impl State {
+    fn note(&mut self, node: &str, seen: Seen) {
+        match seen {
+            Seen::Leads => drop(self.leaders.insert(node.to_owned())),
+            Seen::Follows => drop(self.leaders.remove(node)),
+            Seen::Appends => {}
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -80,14 +93,22 @@ impl Watch {
         told
     }
 
+    /// Whether anybody waits for an event.
+    fn is_awaited(&self) -> bool {
+        let mut state = self.lock();
+        state.waiting.retain(|waiting| !waiting.tell.is_closed());
+        !state.waiting.is_empty()
+    }
+
+    /// A node tells of what happened while nobody waited.
+    fn note(&self, node: &str, seen: Seen) {
+        self.lock().note(node, seen);
+    }
+
     /// A node tells of what happened; whoever waited for it gets the node to keep until the returned value is told or dropped.
     fn saw(&self, node: &str, seen: Seen) -> Option<oneshot::Receiver<()>> {
         let mut state = self.lock();
-        match seen {
-            Seen::Leads => drop(state.leaders.insert(node.to_owned())),
-            Seen::Follows => drop(state.leaders.remove(node)),
-            Seen::Appends => {}
-        }
+        state.note(node, seen);
         let is_leader = state.leaders.contains(node);
         // Who was to be told and is gone waits no more.
         state.waiting.retain(|waiting| !waiting.tell.is_closed());
@@ -142,16 +163,30 @@ async fn keep_gate(node: String, mut stream: UnixStream, watch: Arc<Watch>) {
         if stream.read_exact(&mut lines).await.is_err() {
             return;
         }
-        for seen in lines.split(|byte| *byte == b'\n').filter_map(read_line) {
-            if let Some(released) = watch.saw(&node, seen) {
+        // While nobody waits, the node need not wait for our reading.
+        let is_awaited = watch.is_awaited();
+        if !is_awaited && stream.write_all(&[1]).await.is_err() {
+            return;
+        }
+        for seen in read_lines(&lines) {
+            if !is_awaited {
+                watch.note(&node, seen);
+            } else if let Some(released) = watch.saw(&node, seen) {
                 // However it ends, the node goes on.
                 let _ = tokio::time::timeout(HOLD_BOUND, released).await;
             }
         }
-        if stream.write_all(&[1]).await.is_err() {
+        if is_awaited && stream.write_all(&[1]).await.is_err() {
             return;
         }
     }
+}
+
+/// What the lines of a batch say that anybody waits for. Most lines tell of messages: those are not read.
+fn read_lines(lines: &[u8]) -> impl Iterator<Item = Seen> {
+    let text = std::str::from_utf8(lines).unwrap_or_default();
+    let may_tell = |line: &&str| KINDS.iter().any(|kind| line.contains(kind));
+    text.lines().filter(may_tell).filter_map(|line| read_line(line.as_bytes()))
 }
 
 /// What a line says that anybody waits for.
@@ -214,6 +249,29 @@ mod tests {
         drop(told);
         watch.saw("n1", Seen::Leads);
         assert!(watch.saw("n1", Seen::Appends).is_none());
+    }
+
+    #[test]
+    fn who_came_to_lead_while_nobody_waited_is_the_leader() {
+        let watch = Watch::default();
+        watch.note("n1", Seen::Leads);
+        assert!(!watch.is_awaited());
+        let told = watch.wait_for(&when(r#"{"append":{"on":"leader"}}"#));
+        assert!(watch.is_awaited());
+        assert!(watch.saw("n1", Seen::Appends).is_some());
+        assert!(!watch.is_awaited(), "it came");
+        drop((told, watch.wait_for(&when(r#"{"append":{}}"#))));
+        assert!(!watch.is_awaited(), "nobody waits any more");
+    }
+
+    #[test]
+    fn a_batch_is_read_line_by_line_and_messages_are_passed_over() {
+        let batch = br#"{"kind":"send","m":"append"}
+{"node":"n1","kind":"append","index":3}
+{"kind":"role","role":"leader"}
+"#;
+        assert_eq!(read_lines(batch).collect::<Vec<_>>(), [Seen::Appends, Seen::Leads]);
+        assert_eq!(read_lines(b"\xff\n").count(), 0);
     }
 
     #[test]

@@ -7,13 +7,14 @@ mod back_off;
 mod binding;
 pub mod client_thread;
 pub mod clients;
+mod clock_watch;
 mod figures;
 mod final_reads;
 pub mod freeze;
 mod gate;
 mod lifeline;
 pub(crate) mod members;
-mod nemesis;
+pub(crate) mod nemesis;
 mod network;
 mod online;
 pub mod stall;
@@ -45,6 +46,7 @@ use self::nemesis::Nemesis;
 use self::network::Network;
 use self::online::OnlineCheck;
 use self::stall::StallMeter;
+use crate::clocks::Clocks;
 use crate::cluster::Cluster;
 use crate::plan::{Plan, node_names};
 use crate::record::{self, Pen, Recorder, RunClock};
@@ -134,8 +136,12 @@ async fn record(
         .context("start the online check")?;
     watch_disk(&folder, switch.clone());
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
+    let clocks = match plan.moves_clocks() {
+        true => Some(Clocks::create(&node_names(plan.system.nodes()), plan.seed).context("make clocks that can be moved")?),
+        false => None,
+    };
     let gate = plan.needs_gates().then_some(gate::GATE);
-    let cluster = Cluster::new(system, &star, &folder, (&groups, gate), pen.clone(), clock.clone())?;
+    let cluster = Cluster::new(system, &star, &folder, (&groups, gate), clocks, pen.clone(), clock.clone())?;
     let events = Arc::new(Watch::default());
     if gate.is_some() {
         for member in cluster.members() {
@@ -201,7 +207,7 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: system.traces(),
-        extra: plan.system.header_extra(seats(plan), !plan.workload.options().retry.is_none()),
+        extra: plan.header_extra(seats(plan)),
     }
 }
 
@@ -268,6 +274,7 @@ impl Run {
     async fn play(&self) -> Result<(), Stop> {
         let bound = Duration::from_millis(self.plan.timing.start_bound_ms);
         self.unless_stopped(self.start_cluster(bound)).await??;
+        self.unless_stopped(clock_watch::watch(&self.cluster, &self.pen)).await?;
         let activity = Activity::new(self.plan.workload.clients());
         let load = self.start_load(&activity);
         let figures = Figures::collect(Arc::clone(&self.cluster));

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -19,6 +19,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+use squall_nemeses::clock::Follower;
 
 use super::enter::die_with_parent;
 use super::mounts::{self, SQUALL, Tree};
@@ -39,6 +40,18 @@ pub struct Launch {
     pub doors: Vec<PathBuf>,
     /// What to run.
     pub command: NodeCommand,
+    /// Its clocks, if they can be moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<NodeClock>,
+}
+
+/// The clocks of a node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeClock {
+    /// The page that moves its wall clock.
+    pub page: PathBuf,
+    /// By how much its monotonic and boot-time clocks are ahead of the host's, in seconds.
+    pub monotonic_offset_s: u64,
 }
 
 /// A command line with a clean environment.
@@ -71,6 +84,11 @@ impl NodeCommand {
     }
 }
 
+/// The running binary, as a program inside the sandbox.
+pub fn squall_program() -> &'static str {
+    SQUALL
+}
+
 impl Launch {
     /// The command that launches the node from inside the sandbox. Its standard output tells `init PID` and then `started`, once the
     /// node's own program runs; an end before that is a failure of the harness. Its standard error is the log of the node (both
@@ -97,6 +115,9 @@ pub fn launch(spec: &str) -> Result<i32> {
     nix::sched::setns(&network, CloneFlags::CLONE_NEWNET).context("join the node's network")?;
     nix::sched::unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
         .context("make the node's namespaces")?;
+    if let Some(clock) = launch.clock.as_ref().filter(|clock| clock.monotonic_offset_s > 0) {
+        shift_monotonic(clock.monotonic_offset_s).context("make the node's time namespace")?;
+    }
     let mut init = Command::new(SQUALL)
         .arg("__init")
         .arg(spec)
@@ -108,6 +129,13 @@ pub fn launch(spec: &str) -> Result<i32> {
     drop(init.stdin.take());
     let ended = init.wait().context("wait for the node's pid 1")?;
     Ok(mirror(ended))
+}
+
+/// Gives the children of this process monotonic clocks that began earlier (time_namespaces(7)).
+fn shift_monotonic(offset_s: u64) -> Result<()> {
+    nix::sched::unshare(CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)).context("unshare")?;
+    let offsets = format!("monotonic {offset_s} 0\nboottime {offset_s} 0\n");
+    std::fs::write("/proc/self/timens_offsets", offsets).context("write /proc/self/timens_offsets")
 }
 
 /// Second half (`squall __init`): pid 1 of the node. Closes the file tree, starts the node, reaps, passes SIGTERM on.
@@ -128,6 +156,7 @@ pub fn init(spec: &str) -> Result<i32> {
     let files = [launch.command.program.clone()]
         .into_iter()
         .filter(|program| !program.starts_with("/run/squall"))
+        .chain(launch.clock.iter().map(|clock| clock.page.clone()))
         .collect::<Vec<_>>();
     mounts::build(&Tree {
         writable: &launch.folder,
@@ -152,17 +181,31 @@ pub fn init(spec: &str) -> Result<i32> {
         .current_dir(&launch.folder)
         .stdin(Stdio::null())
         .stdout(log);
-    let node = spawn_unblocked(&mut node).with_context(|| format!("start {}", launch.command.program.display()))?;
+    let (node, follower) = start(&mut node, launch.clock.as_ref())?;
     tell("started")?;
     let node = Pid::from_raw(i32::try_from(node.id()).context("a pid fits 31 bits")?);
     loop {
-        if let Some(code) = reap(node)? {
+        if let Some(code) = reap(node, follower.as_ref())? {
             return Ok(code);
         }
         let signal = signals.read_signal().context("read a signal")?;
         if signal.is_some_and(|signal| signal.ssi_signo == Signal::SIGTERM as u32) {
             // The node may have died this moment; the next round reaps it.
             let _ = nix::sys::signal::kill(node, Signal::SIGTERM);
+        }
+    }
+}
+
+/// Starts the node's program, with a clock that can be moved if it is to have one.
+fn start(node: &mut Command, clock: Option<&NodeClock>) -> Result<(Child, Option<Follower>)> {
+    match clock {
+        Some(clock) => {
+            let (child, follower) = squall_nemeses::clock::spawn(node, &clock.page, spawn_unblocked)?;
+            Ok((child, Some(follower)))
+        }
+        None => {
+            let child = spawn_unblocked(node).with_context(|| format!("start {}", node.get_program().display()))?;
+            Ok((child, None))
         }
     }
 }
@@ -175,14 +218,22 @@ fn tell(line: &str) -> Result<()> {
         .with_context(|| format!("tell `{line}`"))
 }
 
-/// Reaps every dead child; the exit code to mirror once the node itself is among them.
-fn reap(node: Pid) -> Result<Option<i32>> {
+/// Reaps every dead child, and lets those go on that are followed; the exit code to mirror once the node itself is among the dead.
+fn reap(node: Pid, follower: Option<&Follower>) -> Result<Option<i32>> {
+    // Of a followed program the threads are followed too.
+    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        match waitpid(None, Some(flags)) {
             Ok(WaitStatus::Exited(pid, code)) if pid == node => return Ok(Some(code)),
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == node => return Ok(Some(128 + signal as i32)),
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(None),
-            Ok(_) | Err(Errno::EINTR) => {}
+            Ok(status) => {
+                if let Some(Err(error)) = follower.map(|follower| follower.heed(&status)) {
+                    // It runs with the true time, which the watch before the load sees. It is no reason to end the node.
+                    let _ = writeln!(std::io::stderr(), "squall: {error}");
+                }
+            }
+            Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("reap"),
         }
     }

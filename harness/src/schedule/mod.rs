@@ -30,6 +30,8 @@ const FOR_MS: RangeInclusive<u64> = 750..=1_700;
 pub struct Recipe {
     /// Kinds of faults; each appears before any appears again.
     pub kinds: Vec<String>,
+    /// Whether each of them must appear: they were asked for by name. Else a short storm has some of them.
+    pub all: bool,
     /// Whom they hit.
     pub aim: Aim,
     /// From one injection to the next, in milliseconds. None, and no length either: the storm is cut into equal slots, one fault in each.
@@ -67,10 +69,11 @@ pub enum Lasts {
 }
 
 impl From<Vec<String>> for Recipe {
-    /// These kinds in equal slots, of any intensity, against whomever they draw.
+    /// All of these kinds in equal slots, of any intensity, against whomever they draw.
     fn from(kinds: Vec<String>) -> Recipe {
         Recipe {
             kinds,
+            all: true,
             aim: Aim::Drawn,
             every_ms: None,
             lasts: Lasts::Suggested,
@@ -85,13 +88,13 @@ type Hour = (u64, u64);
 /// Draws a schedule.
 ///
 /// # Errors
-/// If the storm is too short for every kind to appear.
+/// If the storm is too short for every kind to appear that must.
 pub fn draw(seed: u64, system: &SystemPlan, timing: &Timing, recipe: &Recipe) -> Result<Vec<Injection>, String> {
     if recipe.kinds.is_empty() {
         return Ok(Vec::new());
     }
     let hours = draw_hours(&mut generator(seed, "schedule.times"), timing, recipe);
-    if hours.len() < recipe.kinds.len() {
+    if recipe.all && hours.len() < recipe.kinds.len() {
         return Err(format!(
             "{} faults fit into the storm of {} ms, and {} kinds are wanted; give it more --time, or a shorter --fault-every",
             hours.len(),

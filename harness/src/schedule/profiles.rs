@@ -89,6 +89,15 @@ pub const PROFILES: &[Profile] = &[
         intensity: (0, 100),
     },
     Profile {
+        name: "skew",
+        about: "the wall clocks of as many nodes at once as a majority can spare jump, drift, strobe or stand still",
+        kinds: &["clock"],
+        aim: Aim::Minority,
+        every_ms: Some((1_800, 3_000)),
+        for_ms: For::Between(800, 1_600),
+        intensity: (0, 100),
+    },
+    Profile {
         name: "leader-hunt",
         about: "whoever leads is cut off, killed, stopped or slowed, again and again",
         kinds: &["partition", "kill", "pause", "stutter", "cpu"],
@@ -137,6 +146,7 @@ impl Profile {
     pub fn recipe(&self, kinds: Vec<String>) -> Recipe {
         Recipe {
             kinds,
+            all: false,
             aim: self.aim,
             every_ms: self.every_ms.map(|(least, most)| least..=most),
             lasts: match self.for_ms {

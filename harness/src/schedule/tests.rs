@@ -24,6 +24,8 @@ fn plan(seed: u64, nodes: u32, recipe: Recipe) -> Plan {
         workload: WorkloadPlan::Register(squall_workloads::Options::default()),
         bind: Bind::Follow,
         timing: Timing::of(20_000, 1_000),
+        network: None,
+        pcap: false,
         faults: recipe,
     });
     let plan = plan.expect("20 s are enough");
@@ -80,6 +82,9 @@ fn a_storm_too_short_for_its_kinds_is_refused() {
     };
     let error = draw(1, &raft(3), &Timing::of(20_000, 1_000), &recipe).unwrap_err();
     assert!(error.starts_with("3 faults fit into the storm of "), "{error}");
+    let unnamed = Recipe { all: false, ..recipe };
+    let requested = plan(1, 3, unnamed).requested;
+    assert_eq!(requested.len(), 3, "what a profile has no time for is not requested: {requested:?}");
 }
 
 #[test]
@@ -205,5 +210,6 @@ fn an_event_that_cannot_come_is_said_at_plan_time() {
         r#"{"append":{}}"#,
         "`append`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
     );
+    check(&etcd, r#"{"leader-elected":{}}"#, "");
     check(&etcd, r#"{"operations":{"completed":500}}"#, "");
 }

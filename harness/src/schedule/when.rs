@@ -14,7 +14,7 @@ use crate::systems::SystemPlan;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum When {
-    /// A node becomes the leader.
+    /// A node becomes the leader. Of a program that is not ours it is asked, so the fault comes a while later.
     LeaderElected(Nth),
     /// A node has taken an entry into its log, or a version for a value, and has not made it durable: nothing was synced, nobody was told.
     Append(Nth),
@@ -108,9 +108,8 @@ impl When {
         match (self, system) {
             (When::LeaderElected(_), SystemPlan::Quorum(_)) => Err("`leader-elected`: quorum has no leader".into()),
             (When::Append(Nth { on: Some(On::Leader), .. }), SystemPlan::Quorum(_)) => Err("`leader`: quorum has no leader".into()),
-            (_, SystemPlan::Etcd(_)) => Err(format!(
-                "`{}`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
-                self.name()
+            (When::Append(_), SystemPlan::Etcd(_)) => Err(String::from(
+                "`append`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
             )),
             _ => Ok(()),
         }

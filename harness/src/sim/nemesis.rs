@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use squall_checker::history::mark::{FaultStage, Finding, Stage};
+use squall_nemeses::clock::Course;
 use squall_nemeses::{Asks, Change, Fault, KeyRoles, Mechanism, Proof, Receipt, Resolved, Roles, State, World};
 use squall_node::members::NodeIndex;
 
@@ -20,6 +21,8 @@ use crate::run::members::{HEAL_BOUND, INJECT_BOUND};
 #[derive(Debug, Default)]
 pub(super) struct Nemesis {
     world: World,
+    /// The wall clocks that were ever set.
+    clocks: BTreeMap<String, Course>,
     /// What each injection in force came to, by its place in the schedule.
     resolved: BTreeMap<usize, Resolved>,
     /// Those among them that the system did not confirm: they may be in force, or be so later.
@@ -63,7 +66,7 @@ impl<S: Store> Play<'_, S> {
         if fault.mechanism() == Mechanism::System {
             return self.ask_system(Purpose::Inject(place), &change, INJECT_BOUND);
         }
-        let does_something = change != Change::default() || fault.mechanism() == Mechanism::Cuts;
+        let does_something = change != Change::default() || matches!(fault.mechanism(), Mechanism::Cuts | Mechanism::Clocks);
         let probe = self.probe(does_something);
         self.applied(place, probe);
     }
@@ -75,6 +78,7 @@ impl<S: Store> Play<'_, S> {
         let receipt = self.nemesis.resolved.get(&place).map(|resolved| Receipt {
             resolved: resolved.clone(),
             links: None,
+            clocks: BTreeMap::new(),
             beat: None,
             trigger: None,
         });
@@ -150,7 +154,7 @@ impl<S: Store> Play<'_, S> {
             _ if !is_confirmed => self.ask_system(Purpose::Undo, &change, HEAL_BOUND),
             Mechanism::System => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
             // Those that cannot be simulated were skipped.
-            Mechanism::Cuts | Mechanism::Links | Mechanism::Life | Mechanism::Motion | Mechanism::Limits => {
+            Mechanism::Cuts | Mechanism::Links | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::Limits => {
                 self.change(&change);
                 let probe = self.probe(true);
                 self.healed(place, probe);
@@ -203,6 +207,13 @@ impl<S: Store> Play<'_, S> {
     }
 
     fn change(&mut self, change: &Change) {
+        for (name, skew) in &change.clocks {
+            let course = self.nemesis.clocks.entry(name.clone()).or_default();
+            *course = course.set(skew, signed(self.cluster.true_wall_ns()));
+            let slot = course.slot();
+            let shows = move |true_ns: u64| slot.shows(signed(true_ns)).unsigned_abs();
+            self.cluster.set_wall_clock(self.place_of(name), shows);
+        }
         if let Some(cuts) = &change.cuts {
             let cuts = cuts.iter().map(|(from, to)| (self.place_of(from), self.place_of(to))).collect();
             self.cluster.set_cuts(&cuts);
@@ -251,6 +262,15 @@ impl<S: Store> Play<'_, S> {
             let is_cut = self.cluster.is_cut(self.place_of(&pair.0), self.place_of(&pair.1));
             is_cut != wanted.cuts.contains(pair)
         });
+        let true_ns = self.cluster.true_wall_ns();
+        let unlike_clock = self.nemesis.clocks.iter().find(|(name, course)| {
+            let is_as_wanted = wanted.clocks.get(*name).cloned().unwrap_or_default() == *course.skew();
+            let shown = signed(self.cluster.wall_ns(self.place_of(name)));
+            !is_as_wanted || shown != course.slot().shows(signed(true_ns))
+        });
+        if let Some((node, _)) = unlike_clock {
+            return json!({"ok": false, "clock": node});
+        }
         match (unlike, unlike_link) {
             (None, None) => json!({"ok": true}),
             (Some(node), _) => json!({"ok": false, "node": node}),
@@ -263,12 +283,17 @@ impl<S: Store> Play<'_, S> {
     }
 }
 
+/// Times since 1970 in ns fit both until the year 2262.
+fn signed(ns: u64) -> i64 {
+    i64::try_from(ns).unwrap_or(i64::MAX)
+}
+
 /// Whether a simulated cluster can suffer it: it has no groups, no descriptors and no gates, its links are good or cut, and nothing in it beats.
 pub(super) fn is_simulated(injection: &Injection) -> bool {
     injection.fault.pulse().is_none()
         && injection.when.is_none()
         && match injection.fault.mechanism() {
-            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::System => true,
+            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::System => true,
             Mechanism::Links | Mechanism::Limits => false,
         }
 }

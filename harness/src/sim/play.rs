@@ -138,7 +138,7 @@ fn header(plan: &Plan, system: &str) -> Header {
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: true,
-        extra: plan.system.header_extra(seats(plan), !plan.workload.options().retry.is_none()),
+        extra: plan.header_extra(seats(plan)),
     }
 }
 

@@ -22,7 +22,7 @@ use squall_nemeses::Capability;
 use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::http::{self, Connection, HttpError, Response};
-use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo, find_program};
+use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo, WallClock, find_program};
 use crate::sandbox::place::NodeCommand;
 
 /// Where clients ask, and where faults between clients and nodes strike.
@@ -153,6 +153,14 @@ impl System for Etcd {
         })
     }
 
+    fn wall_clock<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<WallClock>>> {
+        Box::pin(async move {
+            // Answered by the member alone, whoever leads.
+            let response = http::get(endpoint(member.address), "/version", ASK_TIMEOUT).await?;
+            Ok(response.date.as_deref().and_then(wall_clock_in))
+        })
+    }
+
     fn client(&self, member: &Member, _name: &str) -> Box<dyn Client> {
         let Settings { serializable, .. } = self.settings;
         Box::new(EtcdClient {
@@ -169,6 +177,15 @@ impl System for Etcd {
             Ok(Some(standing.leader == Some(standing.member)))
         })
     }
+}
+
+/// The `Date` of a response: a time in whole seconds (RFC 9110, section 5.6.7).
+fn wall_clock_in(date: &str) -> Option<WallClock> {
+    let date = chrono::DateTime::parse_from_rfc2822(date).ok()?;
+    Some(WallClock {
+        shown_ns: date.timestamp_nanos_opt()?,
+        grain_ns: 1_000_000_000,
+    })
 }
 
 fn endpoint(address: Ipv4Addr) -> SocketAddr {

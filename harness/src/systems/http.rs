@@ -41,6 +41,8 @@ pub(crate) enum HttpError {
 pub(crate) struct Response {
     /// 200 to 599.
     pub(crate) status: u16,
+    /// When the peer says it answered, as it wrote it.
+    pub(crate) date: Option<String>,
     /// Decoded from its framing.
     pub(crate) body: Vec<u8>,
     /// Whether the peer keeps the connection.
@@ -53,6 +55,7 @@ impl Response {
     pub(crate) fn of(status: u16, body: impl AsRef<[u8]>) -> Response {
         Response {
             status,
+            date: None,
             body: body.as_ref().to_vec(),
             keeps: true,
         }
@@ -153,7 +156,7 @@ enum Framing {
 async fn read_response(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Response, HttpError> {
     let mut head_left = HEAD_BYTES_MAX;
     let status = status_of(&read_line(input, &mut head_left, "head").await?)?;
-    let (mut framing, mut keeps) = (None, true);
+    let (mut framing, mut keeps, mut date) = (None, true, None);
     loop {
         let line = read_line(input, &mut head_left, "head").await?;
         if line.is_empty() {
@@ -167,6 +170,9 @@ async fn read_response(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Respon
         } else {
             if name.eq_ignore_ascii_case(b"connection") {
                 keeps &= !value.eq_ignore_ascii_case(b"close");
+            }
+            if name.eq_ignore_ascii_case(b"date") {
+                date = String::from_utf8(value.to_vec()).ok();
             }
             continue;
         };
@@ -183,7 +189,7 @@ async fn read_response(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Respon
         }
         Framing::Chunks => read_chunks(input, &mut head_left).await?,
     };
-    Ok(Response { status, body, keeps })
+    Ok(Response { status, date, body, keeps })
 }
 
 /// Reads chunks and the trailers after them (RFC 9112, section 7.1).

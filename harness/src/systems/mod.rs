@@ -22,7 +22,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::siblings::{READS, READS_ARE_SETS};
-use squall_nemeses::Capability;
+use squall_nemeses::{Capability, Mechanism};
 use squall_node::bugs::{Bug, Planted, Store};
 use squall_workloads::{Client, Function};
 
@@ -62,6 +62,15 @@ pub struct NodeStatus {
     pub incarnation: Option<u64>,
     /// Figures for the report: `queue_depth_max`, `slowest_fsync_us`, `keys`, …
     pub figures: BTreeMap<String, u64>,
+}
+
+/// What a node's wall clock shows, as the node itself says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WallClock {
+    /// The time it shows, in ns since 1970.
+    pub shown_ns: i64,
+    /// The node cuts it down to a multiple of this.
+    pub grain_ns: i64,
 }
 
 /// Where a member of a cluster with leaders stands.
@@ -112,6 +121,11 @@ pub trait System: Send + Sync {
 
     /// Whether this member takes itself for the leader, if the system has one.
     fn is_leader<'a>(&'a self, _member: &'a Member) -> Ask<'a, Result<Option<bool>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// What the member's wall clock shows, if it tells.
+    fn wall_clock<'a>(&'a self, _member: &'a Member) -> Ask<'a, Result<Option<WallClock>>> {
         Box::pin(async { Ok(None) })
     }
 
@@ -185,6 +199,16 @@ impl SystemPlan {
             SystemPlan::Quorum(settings) => settings.capabilities(),
             SystemPlan::Raft(settings) => settings.capabilities(),
             SystemPlan::Etcd(settings) => settings.capabilities(),
+        }
+    }
+
+    /// Why a fault is outside of what the system, with these settings, claims to survive; `None` if it is not. Such a fault is injected only by
+    /// name.
+    pub fn disclaims(&self, fault: Mechanism) -> Option<&'static str> {
+        match self {
+            SystemPlan::Quorum(settings) => settings.disclaims(fault),
+            SystemPlan::Raft(settings) => settings.disclaims(fault),
+            SystemPlan::Etcd(_) => None,
         }
     }
 

@@ -7,17 +7,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use squall_nemeses::Capability;
+use squall_nemeses::{Capability, Mechanism};
 use squall_node::bugs::Bug;
 use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::quorum_extras::Extras;
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
-use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo};
+use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo, WallClock};
 use crate::sandbox::place::NodeCommand;
 
 /// The port every node listens on; each has an address of its own.
 pub const PORT: u16 = 7000;
+
+/// The field of a status that holds the node's wall clock.
+const WALL_NS: &str = "wall_ns";
 
 /// What `squall list systems` says.
 pub(super) const INFO: SystemInfo = SystemInfo {
@@ -33,7 +36,7 @@ pub(super) const INFO: SystemInfo = SystemInfo {
         ("--versions coordinator-local", "invalid"),
         (
             "--versions wall-clock",
-            "valid while clocks agree, invalid as soon as they differ (--clock-offset)",
+            "valid while clocks agree, invalid as soon as they differ (--clock-offset, --faults clock)",
         ),
         (
             "--versions hlc",
@@ -125,6 +128,15 @@ pub struct Settings {
 impl Settings {
     pub(super) fn capabilities(&self) -> Vec<Capability> {
         vec![Capability::Kill, Capability::Pause, Capability::Restart, Capability::Replicas]
+    }
+
+    pub(super) fn disclaims(&self, fault: Mechanism) -> Option<&'static str> {
+        let by_clock = match self.versions {
+            Versions::WallClock => true,
+            Versions::Hlc => !self.extras.version_read,
+            Versions::Quorum | Versions::CoordinatorLocal | Versions::Vector => false,
+        };
+        (by_clock && fault == Mechanism::Clocks).then_some("its versions are made of the wall clock")
     }
 
     pub(super) fn validate(&self) -> Result<(), String> {
@@ -253,6 +265,15 @@ impl System for Quorum {
         })
     }
 
+    fn wall_clock<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<WallClock>>> {
+        Box::pin(async move {
+            match ask(endpoint(member.address), &Request::Status {}, ASK_TIMEOUT).await? {
+                Reply::Status(fields) => Ok(wall_clock_in(&fields)),
+                other => bail!("{} answered a question for its status with {other:?}", member.id),
+            }
+        })
+    }
+
     fn client(&self, member: &Member, name: &str) -> Box<dyn Client> {
         Box::new(QuorumClient {
             node: member.id.clone(),
@@ -279,10 +300,18 @@ impl System for Quorum {
     }
 }
 
+/// What our nodes say of their wall clocks.
+pub(super) fn wall_clock_in(fields: &serde_json::Map<String, serde_json::Value>) -> Option<WallClock> {
+    let shown_ns = fields.get(WALL_NS)?.as_i64()?;
+    Some(WallClock { shown_ns, grain_ns: 0 })
+}
+
 /// What our nodes say of themselves.
 pub(super) fn node_status(fields: &serde_json::Map<String, serde_json::Value>) -> NodeStatus {
+    // A clock is no figure: nobody wants the largest.
     let figures: BTreeMap<String, u64> = fields
         .iter()
+        .filter(|(name, _)| *name != WALL_NS)
         .filter_map(|(name, value)| Some((name.clone(), value.as_u64()?)))
         .collect();
     NodeStatus {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use squall_nemeses::Capability;
+use squall_nemeses::{Capability, Mechanism};
 use squall_node::bugs::Bug;
 use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
-use super::quorum::node_status;
+use super::quorum::{node_status, wall_clock_in};
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
-use super::{ASK_TIMEOUT, Ask, Asked, Member, NodeFiles, NodeStatus, Standing, System, SystemInfo};
+use super::{ASK_TIMEOUT, Ask, Asked, Member, NodeFiles, NodeStatus, Standing, System, SystemInfo, WallClock};
 use crate::sandbox::place::NodeCommand;
 
 /// The port every node listens on; each has an address of its own.
@@ -92,6 +92,10 @@ impl Settings {
         ]
     }
 
+    pub(super) fn disclaims(&self, fault: Mechanism) -> Option<&'static str> {
+        (self.reads == Reads::Lease && fault == Mechanism::Clocks).then_some("its leases are measured by clocks")
+    }
+
     pub(super) fn validate(&self) -> Result<(), String> {
         match self.nodes {
             0 | 101.. => return Err(format!("--nodes {}: a cluster has 1 to 100 nodes", self.nodes)),
@@ -164,6 +168,10 @@ impl System for Raft {
             status.ready &= serves(&fields);
             Ok(status)
         })
+    }
+
+    fn wall_clock<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<WallClock>>> {
+        Box::pin(async move { Ok(wall_clock_in(&status_of(member).await?)) })
     }
 
     fn client(&self, member: &Member, name: &str) -> Box<dyn Client> {

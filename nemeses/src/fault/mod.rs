@@ -7,6 +7,7 @@
 //! `Family`. This file knows of it by a variant of [`Fault`], an arm of [`Fault::family`] and a line of [`FAULTS`]. What a kind asks for is a part of the
 //! [`State`] of the world, called its [`Mechanism`]: kinds of the same mechanism are applied, proved and healed by the same code.
 
+pub mod clock;
 mod dice;
 mod family;
 pub mod limits;
@@ -20,6 +21,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::clock::Clock;
 pub use self::dice::Dice;
 use self::family::Family;
 pub use self::family::{Asks, Scene};
@@ -63,6 +65,8 @@ pub enum Mechanism {
     Life,
     /// [`State::paused`]: proved by the states of the node's threads.
     Motion,
+    /// [`State::clocks`]: proved by what the node's wall clock shows.
+    Clocks,
     /// [`State::limits`]: proved by what a process of ours can get in the node's group, and by what the kernel shows.
     Limits,
     /// [`State::removed`] and [`State::led_by`]: asked of the system itself, which may refuse; proved by what its leader shows.
@@ -74,6 +78,7 @@ pub const FAULTS: &[FaultInfo] = &[
     partition::PARTITION,
     process::KILL,
     process::PAUSE,
+    clock::CLOCK,
     member::TRANSFER,
     member::MEMBERSHIP,
     process::RESTART_STORM,
@@ -106,6 +111,8 @@ pub enum Fault {
     Kill(Kill),
     /// Stop a node's processes.
     Pause(Pause),
+    /// Move a node's wall clock.
+    Clock(Clock),
     /// Hand the leadership over.
     Transfer(Transfer),
     /// Take a node out of the members.
@@ -199,6 +206,7 @@ impl Fault {
             Fault::Partition(fault) => fault,
             Fault::Kill(fault) => fault,
             Fault::Pause(fault) => fault,
+            Fault::Clock(fault) => fault,
             Fault::Transfer(fault) => fault,
             Fault::Membership(fault) => fault,
             Fault::RestartStorm(fault) => fault,

@@ -3,8 +3,7 @@
 //! `RLIMIT_NOFILE` bounds the numbers of descriptors, not how many are open. So the limit is the number below which just so many are
 //! free, per process; what is open stays open. Only the soft limit is lowered, as the hard one could not be raised again.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -42,7 +41,7 @@ impl Descriptors {
         let mut ok = true;
         for pid in processes_of(init_pid)? {
             let Some(open) = open_descriptors(pid) else { continue };
-            let Some(wanted) = self.wanted(pid, &open, spare)? else { continue };
+            let Some(wanted) = self.wanted(pid, &open, spare) else { continue };
             if !set(pid, wanted)? {
                 continue; // it ended
             }
@@ -61,19 +60,17 @@ impl Descriptors {
         })
     }
 
-    /// The soft limit that a process is to get. One that was never lowered, having been started by one that was, gets what its siblings get.
-    fn wanted(&mut self, pid: u32, open: &BTreeSet<u64>, spare: Option<u32>) -> Result<Option<Option<u64>>> {
-        let Some(limits) = limits_of(pid)? else { return Ok(None) };
-        Ok(Some(match spare {
+    /// The soft limit that a process is to get; `None` if it has ended. One that was never lowered, having been started by one that was, gets what
+    /// its siblings get.
+    fn wanted(&mut self, pid: u32, open: &BTreeSet<u64>, spare: Option<u32>) -> Option<Option<u64>> {
+        let Rlimit { current, .. } = limits_of(pid)?;
+        Some(match spare {
             Some(spare) => {
-                self.before.entry(pid).or_insert(limits.current);
+                self.before.entry(pid).or_insert(current);
                 Some(limit_with_spare(open, spare))
             }
-            None => match self.before.get(&pid).or_else(|| self.before.values().next()) {
-                Some(before) => *before,
-                None => limits.current,
-            },
-        }))
+            None => *self.before.get(&pid).or_else(|| self.before.values().next()).unwrap_or(&current),
+        })
     }
 }
 
@@ -94,13 +91,9 @@ fn open_descriptors(pid: u32) -> Option<BTreeSet<u64>> {
     )
 }
 
-fn limits_of(pid: u32) -> Result<Option<Rlimit>> {
-    Ok(stat_limit(pid).map(|(current, maximum)| Rlimit { current, maximum }))
-}
-
 /// Sets the soft limit; `false` if the process has ended.
 fn set(pid: u32, soft: Option<u64>) -> Result<bool> {
-    let (Some(process), Some((_, maximum))) = (i32::try_from(pid).ok().and_then(Pid::from_raw), stat_limit(pid)) else {
+    let (Some(process), Some(Rlimit { maximum, .. })) = (i32::try_from(pid).ok().and_then(Pid::from_raw), limits_of(pid)) else {
         return Ok(false);
     };
     match prlimit(Some(process), Resource::Nofile, Rlimit { current: soft, maximum }) {
@@ -112,22 +105,26 @@ fn set(pid: u32, soft: Option<u64>) -> Result<bool> {
 
 /// The soft limit that `/proc` shows; the largest number if there is none.
 fn shown_limit(pid: u32) -> Option<u64> {
-    stat_limit(pid).map(|(soft, _)| soft.unwrap_or(u64::MAX))
+    limits_of(pid).map(|limits| limits.current.unwrap_or(u64::MAX))
 }
 
-/// Soft and hard limit of `Max open files` in `/proc/PID/limits`; `None` inside is `unlimited`, outside that the process has ended.
-fn stat_limit(pid: u32) -> Option<(Option<u64>, Option<u64>)> {
+/// `None` if it has ended.
+fn limits_of(pid: u32) -> Option<Rlimit> {
     parse_limits(&fs::read_to_string(format!("/proc/{pid}/limits")).ok()?)
 }
 
-fn parse_limits(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+/// The line `Max open files` of `/proc/PID/limits`: soft, hard; no limit is `unlimited`.
+fn parse_limits(text: &str) -> Option<Rlimit> {
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     let mut words = line.split_whitespace();
     let mut limit = || match words.next()? {
         "unlimited" => Some(None),
         number => number.parse().ok().map(Some),
     };
-    Some((limit()?, limit()?))
+    Some(Rlimit {
+        current: limit()?,
+        maximum: limit()?,
+    })
 }
 
 #[cfg(test)]
@@ -145,8 +142,8 @@ mod tests {
     fn reads_the_kernels_table_of_limits() {
         let table =
             "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 unlimited            files     \n";
-        assert_eq!(parse_limits(table), Some((Some(1024), None)));
-        assert_eq!(parse_limits("Max processes 1 1"), None);
-        assert_eq!(parse_limits("Max open files x y"), None);
+        let limits = parse_limits(table).unwrap();
+        assert_eq!((limits.current, limits.maximum), (Some(1024), None));
+        assert!(parse_limits("Max processes 1 1").is_none() && parse_limits("Max open files x y").is_none());
     }
 }

@@ -196,6 +196,7 @@ impl<C: Core> Node<C> {
             keys: health.keys,
             peers_connected: self.shared.peers_connected(),
             uptime_ms: clock::mono_ns().saturating_sub(self.started_ns) / 1_000_000,
+            wall_ns: Some(clock::now().wall_ns),
             lamport: self.shared.lamport.borrow().now(),
             standing: self.core.standing(),
         }

@@ -89,7 +89,13 @@ struct Node<C: Core> {
     life: u64,
     disk: SimDisk,
     trace: TraceLog,
-    skew_ns: i64,
+    /// What its wall clock shows at a true time, in ns since 1970.
+    wall_clock: Box<dyn Fn(u64) -> u64>,
+}
+
+/// A wall clock that is off by so much, always.
+fn ahead_by(skew_ns: i64) -> Box<dyn Fn(u64) -> u64> {
+    Box::new(move |true_ns| true_ns.saturating_add_signed(skew_ns))
 }
 
 /// A cluster of one store in a simulated world.
@@ -119,7 +125,7 @@ impl<C: Core> Cluster<C> {
             life: 0,
             disk: SimDisk::default(),
             trace: TraceLog::new(members.name(at).clone()),
-            skew_ns: world.wall_skew_ns.get(usize::from(at.0)).copied().unwrap_or(0),
+            wall_clock: ahead_by(world.wall_skew_ns.get(usize::from(at.0)).copied().unwrap_or(0)),
         };
         Cluster {
             now_ns: BEGIN_NS,
@@ -267,6 +273,21 @@ impl<C: Core> Cluster<C> {
         }
     }
 
+    /// What a true wall clock shows now, in ns since 1970.
+    pub fn true_wall_ns(&self) -> u64 {
+        EPOCH_NS + self.now_ns
+    }
+
+    /// What a node's wall clock shows now.
+    pub fn wall_ns(&self, at: NodeIndex) -> u64 {
+        (self.node(at).wall_clock)(self.true_wall_ns())
+    }
+
+    /// Gives a node another wall clock than it has from its world: it says what it shows at a true time. It outlives the node's lives.
+    pub fn set_wall_clock(&mut self, at: NodeIndex, wall_clock: impl Fn(u64) -> u64 + 'static) {
+        self.node_mut(at).wall_clock = Box::new(wall_clock);
+    }
+
     /// Cuts exactly these directed links, and heals all others.
     pub fn set_cuts(&mut self, cuts: &BTreeSet<(NodeIndex, NodeIndex)>) {
         let mut healed = BTreeSet::new();
@@ -402,7 +423,7 @@ impl<C: Core> Cluster<C> {
         let Some(process) = &mut node.process else { return };
         let now = Now {
             mono_ns: now_ns,
-            wall_ns: (EPOCH_NS + now_ns).saturating_add_signed(node.skew_ns),
+            wall_ns: (node.wall_clock)(EPOCH_NS + now_ns),
         };
         let stepped = process.step(now, event, &mut effects);
         let mut ended = stepped.err();

@@ -555,3 +555,39 @@ fn lines_of_strangers_are_passed_over() {
     });
     check(&story, Valid, None, "");
 }
+
+#[test]
+fn a_fault_outside_the_declared_model_is_said() {
+    let mut story = Story::good();
+    let header = story.header.as_mut().expect("a good story has one");
+    header["outside_the_fault_model"] = json!(["clock", "torn"]);
+    let judgement = judged(&story);
+    assert_eq!(judgement.notes, ["outside the declared fault model: clock, torn"]);
+    assert_eq!(judged(&Story::good()).notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_node_whose_clock_no_fault_reaches_is_named_and_others_are_not() {
+    let mut story = Story::good();
+    let watch = |node, n_past: u64| json!({"node": node, "monotonic_offset_s": 7, "n_past": n_past, "n_calls": 300, "program": "past"});
+    story.finding("clock-watch", 400, watch("n1", 0));
+    story.finding("clock-watch", 401, watch("n2", 12));
+    story.finding(
+        "clock-watch",
+        402,
+        json!({"node": "n3", "monotonic_offset_s": 0, "n_past": 0, "n_calls": 0, "reason": "no permission"}),
+    );
+    story.finding(
+        "clock-watch",
+        403,
+        json!({"node": "n4", "monotonic_offset_s": 0, "n_past": 0, "n_calls": 9, "n_unreached": 2, "program": "jvm"}),
+    );
+    assert_eq!(
+        judged(&story).notes,
+        [
+            "n2 reads the clock past the vDSO (`past`): clock faults do not reach it; 12 such readings in 300 system calls",
+            "n3: whether clock faults reach it was not found out: no permission",
+            "n4 runs 2 of its processes without the redirect (`jvm`): clock faults do not reach them",
+        ]
+    );
+}

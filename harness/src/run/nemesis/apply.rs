@@ -1,8 +1,10 @@
 //! One change of the world, applied: mechanism by mechanism, in the order in which they depend on each other.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use squall_nemeses::effect::Prepared;
-use squall_nemeses::{Change, Proof, State, links};
+use squall_nemeses::{Change, Proof, State, clock, links};
 
 use super::Nemesis;
 
@@ -12,6 +14,8 @@ pub(super) struct Applied {
     pub(super) links: Option<links::Applied>,
     /// What proves, together with the change, that links are bad in another way now.
     pub(super) prepared: Prepared,
+    /// The clocks that were set. They are proved by whoever asked for them, by what they show.
+    pub(super) clocks: BTreeMap<String, clock::Set>,
     /// What was seen of every other mechanism that changed. Cuts are proved by whoever asked for them, as a whole.
     pub(super) proofs: Vec<Proof>,
 }
@@ -20,6 +24,7 @@ impl Nemesis {
     /// Applies all of a change but what only the system can do; `after` is the state that it leads to.
     pub(super) async fn apply(&self, change: &Change, after: &State) -> Result<Applied> {
         let (links, prepared) = self.change_links(change).await?.unzip();
+        let clocks = self.set_clocks(change)?;
         // Before the processes: whom the kernel is to kill must run, and who is started again needs its memory back.
         let mut proofs = self.change_limits(change).await?;
         proofs.extend(self.change_processes(change).await?);
@@ -27,6 +32,7 @@ impl Nemesis {
         Ok(Applied {
             links,
             prepared: prepared.unwrap_or_default(),
+            clocks,
             proofs,
         })
     }

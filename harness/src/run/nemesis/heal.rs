@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::Nemesis;
 use super::beat::Beats;
+use super::clocks::Must;
 use super::inject::worse;
 use super::stages::{Fill, stage, value};
 use crate::plan::Injection;
@@ -38,6 +39,7 @@ impl Nemesis {
         let mut proofs = applied.proofs;
         proofs.extend(self.prove_better(&change, applied.prepared).await?);
         proofs.push(self.prove_links(&State::default()).await?);
+        proofs.extend(self.prove_clocks(before.clocks.keys(), Must::Fit).await?);
         // What the system does not do in time is the judge's matter: its nodes will not be ready.
         self.ask_system(&change, HEAL_BOUND).await;
         let ok = proofs.iter().all(|proof| proof.ok);
@@ -87,6 +89,11 @@ impl Nemesis {
                 .into_iter()
                 .reduce(worse)
                 .map_or(json!({"ok": true, "reason": "not paused by this fault any more"}), value),
+            Mechanism::Clocks => {
+                drop(world);
+                let proofs = self.prove_clocks(resolved.state.clocks.keys(), Must::Fit).await?;
+                proofs.into_iter().reduce(worse).map_or(json!({"ok": true}), value)
+            }
             Mechanism::Life => {
                 let node = resolved.node.as_deref().unwrap_or_default();
                 self.prove_return(world, node).await

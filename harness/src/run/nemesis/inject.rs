@@ -7,6 +7,7 @@ use squall_nemeses::{Mechanism, Proof, Receipt, Resolved};
 use tracing::info;
 
 use super::Nemesis;
+use super::clocks::Must;
 use super::stages::{Fill, skipped, stage, value};
 use super::trigger::Event;
 use crate::plan::Injection;
@@ -29,10 +30,7 @@ impl Nemesis {
         let mut world = self.world.lock().await;
         self.count_drops(mechanism).await?;
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
-        let resolved = match self
-            .resolve(&injection.fault, &world, event.and_then(|event| event.kept.as_ref()))
-            .await
-        {
+        let resolved = match self.resolve(&injection.fault, &world, event).await {
             Ok(resolved) => resolved,
             Err(why) => return Ok(self.skip(injection, why, Injected::Not)),
         };
@@ -44,9 +42,11 @@ impl Nemesis {
         let change = after.change_from(&before);
         let applied = self.apply(&change, &after).await?;
         let mut proofs = applied.proofs;
-        if mechanism == Mechanism::System {
-            // The world is let go: an answer may take an election.
+        if matches!(mechanism, Mechanism::System | Mechanism::Clocks) {
+            // The world is let go: an answer may take an election, and a drift its time to show.
             drop(world);
+        }
+        if mechanism == Mechanism::System {
             proofs = self.ask_system(&change, INJECT_BOUND).await;
             if let Some(why) = proofs.iter().find_map(unanswered) {
                 return Ok(self.skip(injection, why, Injected::Perhaps));
@@ -57,6 +57,7 @@ impl Nemesis {
             stage(id, Stage::Applied).resolved(&Receipt {
                 resolved: resolved.clone(),
                 links: applied.links,
+                clocks: applied.clocks,
                 beat: injection.fault.pulse(),
                 trigger: event.map(Event::receipt),
             }),
@@ -64,6 +65,9 @@ impl Nemesis {
         proofs.extend(self.prove_turned(&change, applied.prepared).await?);
         if mechanism == Mechanism::Cuts {
             proofs.push(self.prove_links(&after).await?);
+        }
+        if mechanism == Mechanism::Clocks {
+            proofs.extend(self.prove_clocks(resolved.state.clocks.keys(), Must::Bite).await?);
         }
         let probe = judge(proofs);
         info!(%probe, "probed");

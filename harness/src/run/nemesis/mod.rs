@@ -8,7 +8,8 @@
 //! - [`roles`]: who is hit, settled when a fault is due
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
 //! - [`beat`]: faults that come and go while they are in force
-//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`limits`], [`process`], and what the system is asked for (`run/members.rs`)
+//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`clocks`], [`limits`], [`process`], and what the system
+//!   is asked for (`run/members.rs`)
 //! - [`stages`]: what goes into the history
 //!
 //! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
@@ -16,6 +17,7 @@
 
 mod apply;
 mod beat;
+pub(crate) mod clocks;
 mod heal;
 mod inject;
 mod limits;

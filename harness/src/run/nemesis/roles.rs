@@ -9,27 +9,28 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Nemesis;
-use crate::run::gate::Kept;
+use super::trigger::Event;
 
 /// How long all nodes together are asked who leads or who holds a key.
 const ROLES_BOUND: Duration = Duration::from_millis(500);
 
 impl Nemesis {
-    /// What a fault comes to now, or why it hits nobody. `kept` is at its gate with the event that the fault waited for, and answers no question.
-    pub(super) async fn resolve(&self, fault: &Fault, world: &World, kept: Option<&Kept>) -> Result<Resolved, String> {
+    /// What a fault comes to now, or why it hits nobody. The node of the `event` that it waited for may be at its gate, and answers no question.
+    pub(super) async fn resolve(&self, fault: &Fault, world: &World, event: Option<&Event>) -> Result<Resolved, String> {
         let mut now = world.desired();
         now.down
             .extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
         let mut asks = fault.asks();
-        let leader = kept.filter(|kept| kept.is_leader).map(|kept| kept.node.clone());
+        let leader = event.filter(|event| event.is_leader).and_then(|event| event.node.clone());
         asks.leader &= leader.is_none();
         let mut roles = self.find_roles(asks, &now.down).await;
         roles.leader = leader.or(roles.leader);
-        roles.source = kept.map(|kept| kept.node.clone());
+        roles.source = event.and_then(|event| event.node.clone());
         fault.resolve(&self.nodes, &now, &roles).map_err(|skipped| skipped.to_string())
     }
 
-    async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
+    /// What the nodes that are not `down` say of who leads and who holds a key in use.
+    pub(super) async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
         let key = asks.key_pick.and_then(|pick| self.activity.pick(pick));
         let mut questions = JoinSet::new();
         for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {

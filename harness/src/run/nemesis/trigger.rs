@@ -1,23 +1,32 @@
-//! Faults that wait for an event: kept at it where the node has a gate, looked for where not.
+//! Faults that wait for an event: its node is kept at it where it has a gate; what nobody tells us is looked for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use squall_nemeses::Asks;
 use squall_nemeses::receipt::Triggered;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Nemesis;
 use crate::run::gate::Kept;
-use crate::schedule::when::When;
+use crate::schedule::when::{Seen, When};
 
-/// Between two looks at what nobody tells us: short against an operation.
-const LOOK: Duration = Duration::from_millis(1);
+/// Between two looks at a count of ours: short against an operation.
+const COUNT_LOOK: Duration = Duration::from_millis(1);
+/// Between two questions who leads: short against an election, long against an answer.
+const LEADER_LOOK: Duration = Duration::from_millis(20);
 
 /// The event came.
 pub(super) struct Event {
     what: String,
+    /// When it was seen; of what is looked for, when the last look began that did not show it.
     since: Instant,
-    /// The node of the event, at its gate.
-    pub(super) kept: Option<Kept>,
+    /// Where it happened, if on a node.
+    pub(super) node: Option<String>,
+    /// Whether that node leads.
+    pub(super) is_leader: bool,
+    /// The node, at its gate. It goes on when this value does.
+    kept: Option<Kept>,
 }
 
 impl Event {
@@ -25,7 +34,7 @@ impl Event {
     pub(super) fn receipt(&self) -> Triggered {
         Triggered {
             event: self.what.clone(),
-            node: self.kept.as_ref().map(|kept| kept.node.clone()),
+            node: self.node.clone(),
             held: self.kept.as_ref().is_some_and(Kept::is_held),
             latency_us: u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX),
         }
@@ -35,22 +44,75 @@ impl Event {
 impl Nemesis {
     /// Waits for an event until `deadline`; `None` if it does not come.
     pub(super) async fn wait_for(&self, when: &When, deadline: Instant) -> Option<Event> {
-        let event = |kept: Option<Kept>| Event {
-            what: when.to_string(),
-            since: kept.as_ref().map_or_else(Instant::now, |kept| kept.since),
-            kept,
+        let event = match when {
+            When::Operations { completed } => self.count_operations(*completed, deadline).await,
+            _ if self.cluster.system().traces() => self.be_told(when, deadline).await,
+            _ => self.look_for_leader(when, deadline).await,
         };
-        if let When::Operations { completed } = when {
-            while self.activity.completed() < *completed {
-                if Instant::now() >= deadline {
-                    return None;
-                }
-                sleep(LOOK).await;
+        event.map(|event| Event {
+            what: when.to_string(),
+            ..event
+        })
+    }
+
+    async fn be_told(&self, when: &When, deadline: Instant) -> Option<Event> {
+        let kept = timeout_at(deadline, self.watch.wait_for(when)).await.ok()?.ok()?;
+        Some(Event {
+            what: String::new(),
+            since: kept.since,
+            node: Some(kept.node.clone()),
+            is_leader: kept.is_leader,
+            kept: Some(kept),
+        })
+    }
+
+    async fn count_operations(&self, completed: u64, deadline: Instant) -> Option<Event> {
+        let mut since = Instant::now();
+        while self.activity.completed() < completed {
+            if Instant::now() >= deadline {
+                return None;
             }
-            return Some(event(None));
+            since = Instant::now();
+            sleep(COUNT_LOOK).await;
         }
-        let told = self.watch.wait_for(when);
-        let kept = timeout_at(deadline, told).await.ok()?.ok()?;
-        Some(event(Some(kept)))
+        Some(Event {
+            what: String::new(),
+            since,
+            node: None,
+            is_leader: false,
+            kept: None,
+        })
+    }
+
+    /// Another node than before says that it leads. Whoever leads when the waiting begins was elected before.
+    async fn look_for_leader(&self, when: &When, deadline: Instant) -> Option<Event> {
+        let asks = Asks {
+            leader: true,
+            key_pick: None,
+        };
+        let mut known: Option<String> = None;
+        let mut n_elected = 0;
+        let mut since = Instant::now();
+        while Instant::now() < deadline {
+            let began = Instant::now();
+            let leader = self.find_roles(asks, &BTreeSet::new()).await.leader;
+            if let Some(leader) = leader {
+                let is_new = known.as_ref().is_some_and(|known| *known != leader);
+                n_elected += u64::from(is_new && when.fits(&leader, true, Seen::Leads));
+                if is_new && n_elected == when.nth() {
+                    return Some(Event {
+                        what: String::new(),
+                        since,
+                        node: Some(leader),
+                        is_leader: true,
+                        kept: None,
+                    });
+                }
+                known = Some(leader);
+            }
+            since = began;
+            sleep(LEADER_LOOK).await;
+        }
+        None
     }
 }

@@ -185,6 +185,33 @@ fn wall_clocks_that_differ_are_found() {
     assert!(found >= 15, "{found} of 20");
 }
 
+/// How many of these seeds are found invalid under clock faults alone; every clock that was to be wrong must have been.
+fn count_invalid_by_clocks(settings: &Settings, seeds: u64) -> usize {
+    let found = |seed: &u64| {
+        let report = run(&quorum(settings, &["clock"], *seed));
+        assert!(!said(&report).contains("did not bite"), "seed {seed}: {}", said(&report));
+        verdict(&report) == Verdict::Invalid
+    };
+    (0..seeds).filter(found).count()
+}
+
+#[test]
+fn clock_faults_break_versions_that_are_made_of_clocks_and_no_others() {
+    let with = |versions, version_read| Settings {
+        versions,
+        extras: Extras {
+            version_read,
+            ..Extras::DEFAULT
+        },
+        ..SOUND
+    };
+    let by_clock = count_invalid_by_clocks(&with(Versions::WallClock, false), 20);
+    assert!(by_clock >= 15, "{by_clock} of 20");
+    for sound in [SOUND, with(Versions::Hlc, true)] {
+        assert_eq!(count_invalid_by_clocks(&sound, 20), 0, "{:?}", sound.versions);
+    }
+}
+
 #[test]
 fn a_plan_gives_the_same_twice_and_another_seed_something_else() {
     let hash = |seed| run(&quorum(&SOUND, &STORM, seed)).trace_hash;

@@ -200,6 +200,31 @@ fn a_storm_beats_and_a_kill_does_not() {
 }
 
 #[test]
+fn a_clock_fault_is_written_by_its_shape_and_asks_for_a_skew() {
+    let text = r#"{"clock":{"target":{"node":"n2"},"shape":{"jump":{"offset_ms":-2500}}}}"#;
+    let fault: Fault = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&fault).unwrap(), text);
+    let resolved = fault.resolve(&nodes(3), &State::default(), &Roles::default()).unwrap();
+    assert_eq!(
+        serde_json::to_string(&resolved).unwrap(),
+        r#"{"node":"n2","state":{"clocks":{"n2":{"offset_ms":-2500}}}}"#
+    );
+    for shape in [
+        r#""freeze""#,
+        r#"{"drift":{"ppm":-200}}"#,
+        r#"{"strobe":{"offset_ms":5,"period_ms":7}}"#,
+    ] {
+        let text = format!(r#"{{"clock":{{"target":"leader","shape":{shape}}}}}"#);
+        let fault: Fault = serde_json::from_str(&text).unwrap();
+        assert_eq!((fault.validate(&nodes(3)), serde_json::to_string(&fault).unwrap()), (Ok(()), text));
+    }
+    let nothing: Fault = serde_json::from_str(r#"{"clock":{"target":"leader","shape":{"drift":{"ppm":0}}}}"#).unwrap();
+    assert_eq!(nothing.validate(&nodes(3)).unwrap_err(), "this skew leaves the clock right");
+    let stranger: Fault = serde_json::from_str(r#"{"clock":{"target":{"node":"n9"},"shape":"freeze"}}"#).unwrap();
+    assert!(stranger.validate(&nodes(3)).unwrap_err().contains("`n9`"));
+}
+
+#[test]
 fn a_follower_is_whoever_is_up_and_does_not_lead() {
     let fault: Fault = serde_json::from_str(r#"{"kill":{"target":{"follower":{"order":["n2","n1","n3"]}}}}"#).unwrap();
     assert!(fault.asks().leader);
