@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
-use squall_nemeses::{Fault, FaultInfo, Mechanism};
+use squall_nemeses::{Fault, FaultInfo, Mechanism, NetworkKind};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 use crate::schedule::when::When;
@@ -43,6 +43,12 @@ pub struct Plan {
     /// By which rules something becomes durable on the nodes' disks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disk_rules: Rules,
+    /// The network that nodes and clients are to be on; where none is named it is the kernel's, unless a fault needs the switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkKind>,
+    /// Whether every packet is to be written to a file, which the switch alone can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pcap: bool,
     /// Fault kinds asked for; each must bite at least once.
     pub requested: Vec<String>,
     /// The injections, by time.
@@ -164,6 +170,10 @@ pub struct Options {
     pub timing: Timing,
     /// Which faults, when and how.
     pub faults: Recipe,
+    /// The network wanted, if any.
+    pub network: Option<NetworkKind>,
+    /// Whether packets are to be written to files.
+    pub pcap: bool,
 }
 
 impl Plan {
@@ -179,6 +189,8 @@ impl Plan {
             bind,
             timing,
             faults,
+            network,
+            pcap,
         } = options;
         let schedule = schedule::draw(seed, &system, &timing, &faults)?;
         let drawn: BTreeSet<&str> = schedule.iter().map(|injection| injection.fault.kind()).collect();
@@ -193,6 +205,8 @@ impl Plan {
             bind,
             timing,
             disk_rules: Rules::default(),
+            network,
+            pcap,
             requested: faults.kinds.into_iter().filter(appears).collect(),
             schedule,
         })
@@ -202,6 +216,25 @@ impl Plan {
     pub fn needs_disks(&self) -> bool {
         let of_disks = |kind: &str| fault_info(kind).is_ok_and(|info| info.mechanism == Mechanism::Disks);
         self.kinds().into_iter().any(of_disks)
+    }
+
+    /// The network that the run has.
+    pub fn network_kind(&self) -> NetworkKind {
+        let needs_switch = self.pcap
+            || self
+                .schedule
+                .iter()
+                .any(|injection| injection.fault.mechanism() == Mechanism::Links);
+        match self.network {
+            Some(kind) => kind,
+            None if needs_switch => NetworkKind::Switch,
+            None => NetworkKind::Kernel,
+        }
+    }
+
+    /// The seed of what is left to chance on the links of the switch.
+    pub fn network_seed(&self) -> u64 {
+        schedule::generator(self.seed, "network").random()
     }
 
     /// The kinds of faults that are asked for or scheduled.
@@ -314,6 +347,9 @@ impl Plan {
                 return Err(format!("`{name}` is requested: {why}"));
             }
         }
+        if self.pcap && self.network_kind() == NetworkKind::Kernel {
+            return Err("`pcap`: only the network `switch` writes packets to files".into());
+        }
         let nodes = node_names(self.system.nodes());
         let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
@@ -325,6 +361,12 @@ impl Plan {
                 .fault
                 .validate(&nodes)
                 .map_err(|error| format!("injection {id}: {error}"))?;
+            if injection.fault.mechanism() == Mechanism::Links && self.network_kind() == NetworkKind::Kernel {
+                let kind = injection.fault.kind();
+                return Err(format!(
+                    "injection {id}: `{kind}` cannot be done on the network `kernel`, but on `switch`"
+                ));
+            }
             if let Some(when) = &injection.when {
                 when.validate(&self.system, &nodes)
                     .map_err(|error| format!("injection {id}: {error}"))?;
@@ -537,6 +579,8 @@ mod tests {
             bind: Bind::Node,
             timing: Timing::of(15_000, 1_000),
             faults: Recipe::from(["partition", "kill", "pause"].map(String::from).to_vec()),
+            network: None,
+            pcap: false,
         })
         .expect("every kind finds a place")
     }
@@ -595,6 +639,28 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_network_is_the_kernels_unless_something_needs_the_switch() {
+        let mut plan = plan();
+        assert_eq!(plan.network_kind(), NetworkKind::Kernel);
+        plan.pcap = true;
+        assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
+        plan.network = Some(NetworkKind::Kernel);
+        assert_eq!(
+            plan.validate().unwrap_err(),
+            "`pcap`: only the network `switch` writes packets to files"
+        );
+        plan.pcap = false;
+        plan.requested = vec!["delay".into()];
+        plan.schedule = drawn(7, &plan);
+        assert_eq!(
+            plan.validate().unwrap_err(),
+            "injection 0: `delay` cannot be done on the network `kernel`, but on `switch`"
+        );
+        plan.network = None;
+        assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
     }
 
     #[test]

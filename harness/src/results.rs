@@ -142,6 +142,11 @@ impl RunFolder {
         self.root.join("resolved.json")
     }
 
+    /// Packets, a file for each node and one for the clients, if they were asked for.
+    pub fn packets(&self) -> PathBuf {
+        self.root.join("pcap")
+    }
+
     /// What `squall doctor` found when the run started.
     pub fn doctor(&self) -> PathBuf {
         self.root.join("doctor.json")

@@ -29,25 +29,29 @@
 mod capability;
 pub mod clock;
 pub mod disk;
+pub mod effect;
 mod error;
 pub mod fault;
 pub mod limits;
+pub mod link;
 pub mod links;
 pub mod netlink;
 pub mod netns;
+mod network;
 pub mod partition;
 mod pidfd;
 pub mod probe;
 pub mod process;
 mod program;
 pub mod receipt;
+pub mod switch;
 mod target;
 pub mod world;
 
 pub use capability::Capability;
 pub use error::{Error, Result};
-
 pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Mechanism, Pulse, Resolved};
+pub use network::{KernelNetwork, Network, NetworkKind};
 pub use program::program_folders;
 pub use receipt::{Answered, Proof, Receipt};
 pub use target::{KeyRoles, Roles, Router, Skipped, Target, TargetChoice};

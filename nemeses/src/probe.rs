@@ -36,6 +36,8 @@ const DATAGRAM_BYTES: usize = 20;
 pub struct Prober {
     ends: Vec<End>,
     nonce: u64,
+    /// How long a cut pair must stay silent once all others have arrived.
+    grace: Duration,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,16 @@ impl Prober {
             .iter()
             .map(|target| End::open(&target.id, target.address, &target.namespace))
             .collect::<Result<_>>()?;
-        Ok(Prober { ends, nonce: 0 })
+        Ok(Prober {
+            ends,
+            nonce: 0,
+            grace: GRACE,
+        })
+    }
+
+    /// From now on a cut pair must stay silent for so long more: where links are slow, what leaks comes late.
+    pub fn wait_longer(&mut self, by: Duration) {
+        self.grace = GRACE + by;
     }
 
     /// Sends one datagram over every directed pair and says which arrived within `wait`; returns at once when all have.
@@ -145,7 +156,7 @@ impl Prober {
             pause = (pause * 2).min(REPEAT_MAX);
         }
         // Wanting what cannot come makes it wait to the end.
-        self.receive(&mut arrived, &self.pairs_and_one_more(), Instant::now() + GRACE)?;
+        self.receive(&mut arrived, &self.pairs_and_one_more(), Instant::now() + self.grace)?;
         Ok(arrived)
     }
 
@@ -299,6 +310,7 @@ mod tests {
         Prober {
             ends: (1..=n).map(end).collect(),
             nonce: 0,
+            grace: GRACE,
         }
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Seen, Set};
 use crate::disk::probe::DiskReport;
+use crate::effect::EffectReport;
 use crate::fault::{Pulse, Resolved};
 use crate::limits::descriptors::DescriptorLimits;
 use crate::limits::load::{Burnt, Exhausted};
@@ -60,6 +61,9 @@ pub struct Proof {
     /// Datagrams over every pair of nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<ProbeReport>,
+    /// What links did to datagrams and connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<EffectReport>,
     /// The end of a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub killed: Option<Killed>,
@@ -103,6 +107,16 @@ impl From<ProbeReport> for Proof {
         Proof {
             ok: report.ok,
             links: Some(report),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<EffectReport> for Proof {
+    fn from(report: EffectReport) -> Proof {
+        Proof {
+            ok: report.ok,
+            effect: Some(report),
             ..Proof::default()
         }
     }
@@ -208,6 +222,9 @@ mod tests {
             links: Some(Applied {
                 back_end: BackEnd::Nftables,
                 n_cuts: 2,
+                n_bad: 0,
+                n_reset: 0,
+                seed: None,
                 duration_us: 310,
             }),
             clocks: BTreeMap::new(),

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Skew;
 use crate::disk::{Cut, Trouble};
+use crate::effect::Turn;
 use crate::limits::{Limits, Relimited};
+use crate::link::{Pair, Quality};
 use crate::partition::Cuts;
 
 /// What should be wrong with the cluster; by default nothing.
@@ -22,6 +24,9 @@ pub struct State {
     /// Directed pairs of nodes that should not reach each other.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub cuts: Cuts,
+    /// Links that should be bad in other ways; who is not named is healthy.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<Pair, Quality>,
     /// Nodes whose processes should be stopped.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub paused: BTreeSet<String>,
@@ -70,6 +75,7 @@ impl<K: Ord + Clone, V: Compose> Compose for BTreeMap<K, V> {
 impl Compose for State {
     fn and(&mut self, other: &State) {
         self.cuts.and(&other.cuts);
+        self.links.and(&other.links);
         self.paused.and(&other.paused);
         self.down.and(&other.down);
         self.clocks.and(&other.clocks);
@@ -98,6 +104,10 @@ pub fn differing<K: Ord + Clone, V: Clone + Default + PartialEq>(now: &BTreeMap<
 pub struct Change {
     /// The whole new set of cuts, if it differs.
     pub cuts: Option<Cuts>,
+    /// The whole new network, cuts and all, if anything of it differs.
+    pub network: Option<BTreeMap<Pair, Quality>>,
+    /// Links that are bad in another way than before, cuts aside.
+    pub turned: BTreeMap<Pair, Turn>,
     /// Nodes whose wall clocks are to be set otherwise, whether they run or not; first of all, so that who is restarted has its clock.
     pub clocks: BTreeMap<String, Skew>,
     /// Nodes to kill.
@@ -131,6 +141,8 @@ impl State {
         let (paused_before, paused_now) = (paused(before), paused(self));
         Change {
             cuts: (self.cuts != before.cuts).then(|| self.cuts.clone()),
+            network: (self.cuts != before.cuts || self.links != before.links).then(|| self.network()),
+            turned: self.turned_from(before),
             clocks: differing(&self.clocks, &before.clocks),
             kill: self.down.difference(&before.down).cloned().collect(),
             restart: before.down.difference(&self.down).cloned().collect(),
@@ -160,6 +172,29 @@ impl State {
         let had_power = |node: &str| before.disks.get(node).is_none_or(|trouble| trouble.power.is_none());
         let cut = self.disks.iter().filter_map(|(node, trouble)| Some((node.clone(), trouble.power?)));
         cut.filter(|(node, _)| had_power(node)).collect()
+    }
+
+    /// What each link should be like, cuts and all.
+    #[must_use]
+    pub fn network(&self) -> BTreeMap<Pair, Quality> {
+        let mut links = self.links.clone();
+        for (from, to) in &self.cuts {
+            links.entry(Pair::new(from, to)).or_default().cut = true;
+        }
+        links
+    }
+
+    fn turned_from(&self, before: &State) -> BTreeMap<Pair, Turn> {
+        // What a cut hides now cannot be seen: it is part of both.
+        let cut = |pair: &Pair| self.cuts.contains(&(pair.from.clone(), pair.to.clone()));
+        let turn = |(pair, mut now): (Pair, Quality)| {
+            let mut was = before.links.get(&pair).cloned().unwrap_or_default();
+            if cut(&pair) {
+                (was.cut, now.cut) = (true, true);
+            }
+            (pair, Turn { before: was, now })
+        };
+        differing(&self.links, &before.links).into_iter().map(turn).collect()
     }
 
     fn limits_from(&self, before: &State) -> BTreeMap<String, Relimited> {
@@ -312,6 +347,39 @@ mod tests {
         world.heal(1);
         let change = world.desired().change_from(&before);
         assert_eq!((change.add, change.transfer), (BTreeSet::from(["n2".into()]), None));
+    }
+
+    #[test]
+    fn a_link_that_is_cut_and_slow_is_both_and_its_heal_leaves_the_cut() {
+        let (pair, slow) = (
+            Pair::new("n1", "n2"),
+            Quality {
+                delay_us: 5,
+                ..Quality::default()
+            },
+        );
+        let delayed = State {
+            links: BTreeMap::from([(pair.clone(), slow.clone())]),
+            ..State::default()
+        };
+        let mut world = World::default();
+        world.inject(1, delayed.clone());
+        let alone = world.desired();
+        let change = alone.change_from(&State::default());
+        assert_eq!(change.network, Some(delayed.links.clone()));
+        assert_eq!((change.turned[&pair].now.clone(), change.cuts), (slow.clone(), None));
+        world.inject(2, cut("n1", "n2"));
+        let both = world.desired();
+        let change = both.change_from(&alone);
+        assert_eq!(change.network, Some(BTreeMap::from([(pair.clone(), slow.with(&Quality::cut()))])));
+        assert!(change.turned.is_empty(), "the cut is proved by itself");
+        world.heal(1);
+        let change = world.desired().change_from(&both);
+        assert_eq!(change.network, Some(BTreeMap::from([(pair.clone(), Quality::cut())])));
+        assert!(
+            change.turned[&pair].now.cut && change.turned[&pair].before.cut,
+            "what a cut hides is not looked for"
+        );
     }
 
     #[derive(Clone, Debug, Default, PartialEq, Eq)]

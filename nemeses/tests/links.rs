@@ -166,7 +166,7 @@ fn policy_rules_leave_no_gap_between_two_sets() {
 fn an_established_connection_stalls_silently_and_goes_on_after_the_heal() {
     const NAME: &str = "an_established_connection_stalls_silently_and_goes_on_after_the_heal";
     inside(NAME, || {
-        for back_end in BackEnd::ALL {
+        for back_end in BackEnd::OF_ROUTER {
             let star = Star::new(2);
             let Some(links) = open(NAME, &star, back_end) else { continue };
             let listener = star.at("n2", || TcpListener::bind((star.address("n2"), 4000)).unwrap());
@@ -197,7 +197,7 @@ fn works_without_any_program() {
                 BackEnd::IptablesLegacy | BackEnd::IptablesNft => {
                     assert!(found.outcome.unwrap_err().to_string().ends_with("is not installed"));
                 }
-                BackEnd::Nftables | BackEnd::PolicyRules => found.outcome.unwrap(),
+                BackEnd::Nftables | BackEnd::PolicyRules | BackEnd::Switch => found.outcome.unwrap(),
             }
         }
         let links = Links::open(&star.router, None, &[]).unwrap();
@@ -214,7 +214,7 @@ fn takes_the_best_that_works_and_says_why_not_a_better_one() {
         let best = detected.iter().find(|found| found.outcome.is_ok()).unwrap().back_end;
         let links = Links::open(&star.router, None, &program_folders()).unwrap();
         assert_eq!(links.back_end(), best);
-        let better: Vec<BackEnd> = BackEnd::ALL.into_iter().filter(|&back_end| back_end < best).collect();
+        let better: Vec<BackEnd> = BackEnd::OF_ROUTER.into_iter().filter(|&back_end| back_end < best).collect();
         assert!(links.refused().iter().map(|(back_end, _)| *back_end).eq(better));
     });
 }
@@ -222,7 +222,7 @@ fn takes_the_best_that_works_and_says_why_not_a_better_one() {
 #[test]
 fn opening_twice_leaves_one_set_of_rules() {
     inside("opening_twice_leaves_one_set_of_rules", || {
-        for back_end in BackEnd::ALL {
+        for back_end in BackEnd::OF_ROUTER {
             let star = Star::new(2);
             let cuts = addresses(&star, &partition::isolate("n1", &star.ids()));
             for _ in 0..2 {

@@ -82,6 +82,7 @@ fn bugs() -> String {
 }
 
 fn faults() -> String {
+    let width = squall_nemeses::FAULTS.iter().map(|info| info.name.len() + 2).max().unwrap_or(0);
     let line = |info: &squall_nemeses::FaultInfo| {
         let group = info
             .controller()
@@ -92,7 +93,7 @@ fn faults() -> String {
         } else {
             needs.join(", ")
         };
-        format!("{:<14}{}\n{:<14}needs: {needs}\n", info.name, info.about, "")
+        format!("{:<width$}{}\n{:<width$}  needs: {needs}\n", info.name, info.about, "")
     };
     let profile = |profile: &Profile| {
         let (name, about, kinds) = (profile.name, profile.about, profile.kinds.join(", "));

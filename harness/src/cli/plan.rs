@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use squall_nemeses::disk::Rules;
-use squall_nemeses::{Capability, FaultInfo};
+use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind};
 use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
@@ -54,6 +54,15 @@ pub(super) struct PlanArgs {
     /// How hard faults are, from 0, the mildest that a kind draws, to 100, the hardest: 50, or 20..80
     #[arg(long, value_name = "PERCENTS", value_parser = parse_percents, help_heading = "Faults")]
     fault_intensity: Option<Percents>,
+
+    /// The network of nodes and clients: `kernel`, or `switch`, which can do to links whatever there is; by default `kernel` unless a fault needs the
+    /// other
+    #[arg(long, value_name = "NAME", value_parser = parse_network)]
+    network: Option<NetworkKind>,
+
+    /// Writes every packet to a file for each node, `pcap/n1.pcap` and so on in the run folder; takes the network `switch`
+    #[arg(long)]
+    pcap: bool,
 
     /// What clients do; see `squall list workloads`
     #[arg(long, value_name = "NAME", default_value = "register", help_heading = "Clients")]
@@ -194,7 +203,7 @@ impl From<DiskRules> for Rules {
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 37] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 39] = [
     "system",
     "seed",
     "time",
@@ -202,6 +211,8 @@ pub(super) const PLAN_ARGUMENTS: [&str; 37] = [
     "fault_every",
     "fault_for",
     "fault_intensity",
+    "network",
+    "pcap",
     "workload",
     "clients",
     "clients_per_key",
@@ -334,9 +345,17 @@ impl PlanArgs {
     /// Says which faults of a profile, or of all, a plan leaves out.
     pub(super) fn say_left_out(&self, plan: &Plan) {
         for info in self.unnamed_kinds() {
-            if let Some(why) = left_out(info, &plan.system) {
+            if let Some(why) = left_out(info, &plan.system).or_else(|| info.only_by_name().map(String::from)) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
+        }
+        let kinds = self.unnamed_kinds().into_iter().filter(|info| !self.is_on_network(info));
+        let names: Vec<&str> = kinds.filter(|info| info.only_by_name().is_none()).map(|info| info.name).collect();
+        if !names.is_empty() {
+            stdout::note(&format!(
+                "left out faults of links, for want of `--network switch`: {}",
+                names.join(", ")
+            ));
         }
     }
 
@@ -347,6 +366,12 @@ impl PlanArgs {
             "all" | "swarm" => squall_nemeses::FAULTS.iter().collect(),
             name => Profile::named(name).map(of_profile).unwrap_or_default(),
         }
+    }
+
+    /// Whether a kind can be done on the network asked for: who asks for nothing in particular gets no other than the kernel's.
+    fn is_on_network(&self, info: &FaultInfo) -> bool {
+        let in_particular = !matches!(self.faults.as_str(), "all" | "swarm");
+        info.mechanism != Mechanism::Links || self.network == Some(NetworkKind::Switch) || in_particular
     }
 
     /// Whether a kind of fault is asked for by its name.
@@ -387,6 +412,8 @@ impl PlanArgs {
         let mut plan = Plan::draw(Options {
             seed,
             faults: self.recipe(&system, seed)?,
+            network: self.network,
+            pcap: self.pcap,
             system,
             workload: WorkloadPlan::of(kind, options),
             bind: self.bind.unwrap_or(default_bind),
@@ -480,7 +507,12 @@ impl PlanArgs {
 
     /// Which faults, when and how.
     fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
-        let possible = self.unnamed_kinds().into_iter().filter(|info| left_out(info, system).is_none());
+        let wanted = |info: &&FaultInfo| info.only_by_name().is_none() && self.is_on_network(info);
+        let possible = self
+            .unnamed_kinds()
+            .into_iter()
+            .filter(wanted)
+            .filter(|info| left_out(info, system).is_none());
         let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
         let unnamed = |kinds| Recipe {
             all: false,
@@ -559,6 +591,10 @@ fn parse_range<T: PartialOrd + Copy>(text: &str, parse: impl Fn(&str) -> Result<
         return Err("write the smaller one first".into());
     }
     Ok(least..=most)
+}
+
+fn parse_network(text: &str) -> Result<NetworkKind, String> {
+    text.parse()
 }
 
 /// Reads `15s`, `2m`, `500ms`, `1h`; a bare number is seconds.

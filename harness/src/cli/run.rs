@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
-use squall_nemeses::Mechanism;
+use squall_nemeses::{Mechanism, NetworkKind};
 
 use super::history_file::HistoryArgs;
 use super::judging::JudgeArgs;
@@ -85,6 +85,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
         args.say_left_out(&first);
         return repeat(args, first.seed);
     }
+    check_network(&first)?;
     let system = first.system.open().map_err(|error| usage(format!("{error:#}"), ""))?;
     // First of all: whatever happens from here on, it can be repeated.
     stdout::note(&format!("seed {}", first.seed));
@@ -94,6 +95,19 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     one(&first, &args.out, args.hold_ms(), |kind| {
         args.plan.is_none() && args.plan_args.is_named(kind)
     })
+}
+
+/// Refuses a plan for a network that this machine, or its user, cannot have.
+fn check_network(plan: &Plan) -> Result<()> {
+    match plan.network_kind() {
+        NetworkKind::Kernel => Ok(()),
+        NetworkKind::Switch => squall_nemeses::switch::may_open().map_err(|error| {
+            usage(
+                format!("the network `switch`: {error}"),
+                "`squall doctor` says what to type; without faults of links `--network kernel` does",
+            )
+        }),
+    }
 }
 
 /// One run: records in a sandbox, judges here. Kinds of faults that were asked for by name are not left out.

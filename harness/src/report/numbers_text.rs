@@ -107,16 +107,19 @@ fn what(fault: &FaultRow, limits: &Limits) -> String {
     }
 }
 
-/// The shape a fault was asked to have and the node it came to (`isolate-one n3`); where it has neither, all that was resolved.
+/// The shape a fault was asked to have, or the links it was asked to be on, and the node it came to (`isolate-one n3`, `around n2`); where it has
+/// neither, how many links it named, or all that was resolved.
 pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>) -> String {
-    let shape = asked.and_then(|asked| asked.get(kind)?.get("shape"));
+    let fault = asked.and_then(|asked| asked.get(kind));
+    let shape = fault.and_then(|fault| fault.get("shape").or_else(|| fault.get("on")));
+    let n_links = fault.and_then(|fault| Some(format!("{} links", fault.get("links")?.as_object()?.len())));
     // A shape with parameters is an object of its name.
     let shape = shape.and_then(|shape| shape.as_str().or_else(|| shape.as_object()?.keys().next().map(String::as_str)));
     let node = resolved.and_then(|receipt| receipt.get("resolved").unwrap_or(receipt).get("node")?.as_str());
     match (shape, node) {
         (Some(shape), Some(node)) => format!("{shape} {node}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => resolved.map_or_else(|| "?".into(), plain),
+        (None, None) => n_links.or_else(|| resolved.map(plain)).unwrap_or_else(|| "?".into()),
     }
 }
 

@@ -20,6 +20,7 @@ pub fn plural(number: u64, noun: &str) -> String {
     let many = match noun.strip_suffix('y') {
         _ if number == 1 => noun.to_owned(),
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if noun.ends_with('s') => format!("{noun}es"),
         _ => format!("{noun}s"),
     };
     format!("{} {many}", count(number))

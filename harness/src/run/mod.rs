@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use squall_checker::history::mark::{EndReason, Finding, Header};
+use squall_nemeses::NetworkKind;
 use squall_nemeses::limits::Groups;
 use squall_workloads::Workload;
 use tokio::sync::watch;
@@ -76,16 +77,11 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
     let system: Arc<dyn System> = plan.system.open()?.into();
     enter::settle(folder.root(), &system.binaries(), &provided.folders()).context("close the sandbox's file tree")?;
     crate::log::to_file(&folder.log())?;
-    let star = Star::build(&node_names(plan.system.nodes())).context("build the sandbox's network")?;
+    let star = Star::build(&node_names(plan.system.nodes()), plan.network_kind()).context("build the sandbox's network")?;
     // From here on there are threads, and this thread and all it starts are in the clients' namespace.
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
-    let network = Arc::new(Network::open(
-        &star,
-        &folder,
-        &provided,
-        plan.needs_disks().then_some(plan.disk_rules),
-    )?);
+    let network = Arc::new(Network::open(&star, &folder, &plan, &provided)?);
     let disks = open_disks(&plan, &folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -132,6 +128,9 @@ async fn record(
     };
     let recorder = recorder.context("create the history")?;
     let pen = recorder.pen();
+    if plan.pcap {
+        network.capture(&folder, &clock)?;
+    }
     watch_for(recorder.failed(), switch.clone(), Stop::RecordingFailed);
     let online = tapped
         .map(|tapped| OnlineCheck::start(tapped, pen.clone(), switch.clone()))
@@ -175,6 +174,9 @@ async fn record(
 
     let ended = run.play().await;
     run.cluster.stop_all().await;
+    if let Err(error) = run.network.stop_capture() {
+        tracing::warn!(%error, "packets are not all written");
+    }
     run.stall.stop();
     // The nodes' data folders show the same bytes; a run of which this is left over has them twice under two names.
     let _ = std::fs::remove_dir_all(run.folder.disks());
@@ -217,13 +219,22 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
         seed: plan.seed,
         clock: Default::default(),
         requested: plan.requested.clone(),
-        system: format!("{}, {} nodes", system.describe(), plan.system.nodes()),
+        system: describe(plan, system),
         nodes: node_names(plan.system.nodes()),
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: system.traces(),
         extra: plan.header_extra(seats(plan)),
     }
+}
+
+/// The system, and the network where it is not the kernel's: figures of the two are not to be compared.
+fn describe(plan: &Plan, system: &dyn System) -> String {
+    let network = match plan.network_kind() {
+        NetworkKind::Kernel => String::new(),
+        NetworkKind::Switch => ", network switch".into(),
+    };
+    format!("{}, {} nodes{network}", system.describe(), plan.system.nodes())
 }
 
 /// Every process of the run gets a seat of its own: clients first, then one final reader per node.

@@ -1,7 +1,6 @@
-//! The network of a run while it runs: its cuts, the probes that prove them, and what the kernel counts.
+//! The network of a run while it runs: its links, the probes that prove what was done to them, and what is counted.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -9,12 +8,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use squall_nemeses::disk::Rules;
+use squall_nemeses::effect::{EffectReport, LinkProber, Prepared, Turn};
 use squall_nemeses::limits::{Controller, Version};
-use squall_nemeses::links::{AddressCuts, Applied, BackEnd, Links};
-use squall_nemeses::netns;
+use squall_nemeses::link::{Pair, Quality};
+use squall_nemeses::links::{Applied, Links};
 use squall_nemeses::partition::Cuts;
 use squall_nemeses::probe::{ProbeReport, Prober};
+use squall_nemeses::switch::Switch;
+use squall_nemeses::{KernelNetwork, NetworkKind, netns};
 
+use crate::plan::Plan;
+use crate::record::RunClock;
 use crate::results::RunFolder;
 use crate::sandbox::groups::Provided;
 use crate::sandbox::{Address, Star};
@@ -22,22 +26,50 @@ use crate::sandbox::{Address, Star};
 /// How long a probe may take to see what it must: idle it needs milliseconds, so this is patience with a loaded machine.
 const PROBE_BOUND: Duration = Duration::from_secs(5);
 
-/// The network, its cuts and its probes. All calls block for milliseconds: call them off the async threads.
+/// The network, its links and its probes. All calls block for milliseconds: call them off the async threads.
 pub(super) struct Network {
     nodes: Vec<Address>,
-    links: Links,
+    links: Wires,
     prober: Mutex<Prober>,
+    link_prober: Mutex<LinkProber>,
     /// Packets dropped by cuts that are no more, by the node they were meant for.
     dropped: Mutex<BTreeMap<String, u64>>,
     /// For the progress bar.
     pub(super) faults_in_force: AtomicU64,
 }
 
+/// Whose links they are.
+enum Wires {
+    Kernel(KernelNetwork),
+    Switch(Switch),
+}
+
+impl Wires {
+    fn get(&self) -> &dyn squall_nemeses::Network {
+        match self {
+            Wires::Kernel(network) => network,
+            Wires::Switch(switch) => switch,
+        }
+    }
+
+    fn refused(&self) -> BTreeMap<String, String> {
+        match self {
+            Wires::Kernel(network) => {
+                let refused = network.refused().iter();
+                refused.map(|(back_end, why)| (back_end.name().to_owned(), why.clone())).collect()
+            }
+            Wires::Switch(_) => BTreeMap::new(),
+        }
+    }
+}
+
 /// `resolved.json`: what this machine made of the plan.
 #[derive(Serialize)]
 struct Resolved<'a> {
     squall_resolved: u32,
-    network: &'static str,
+    network: NetworkKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network_seed: Option<u64>,
     partitions_by: &'a str,
     refused: BTreeMap<String, String>,
     /// What limits nodes, and of which version.
@@ -52,66 +84,90 @@ struct Resolved<'a> {
 }
 
 impl Network {
-    /// Opens cuts and probes for a star, and writes down which mechanism was taken and why no better one.
-    pub(super) fn open(star: &Star, folder: &RunFolder, provided: &Provided, disks: Option<Rules>) -> Result<Network> {
-        let router = netns::open(&star.router.namespace)?;
-        let n_nodes = u8::try_from(star.nodes.len()).context("too many nodes")?;
-        let links = Links::open_for(n_nodes, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
+    /// Opens links and probes for a star, and writes down which mechanism was taken and why no better one.
+    pub(super) fn open(star: &Star, folder: &RunFolder, plan: &Plan, provided: &Provided) -> Result<Network> {
+        let links = match star.kind {
+            NetworkKind::Kernel => Wires::Kernel(open_kernel(star)?),
+            NetworkKind::Switch => Wires::Switch(star.plug_in(plan.network_seed())?),
+        };
         let resolved = Resolved {
             squall_resolved: 1,
-            network: "kernel",
-            partitions_by: links.back_end().name(),
-            refused: links
-                .refused()
-                .iter()
-                .map(|(back_end, why)| (back_end.name().to_owned(), why.clone()))
-                .collect(),
+            network: star.kind,
+            network_seed: (star.kind == NetworkKind::Switch).then(|| plan.network_seed()),
+            partitions_by: links.get().back_end().name(),
+            refused: links.refused(),
             groups: provided
                 .groups
                 .folders
                 .iter()
                 .map(|(controller, folder)| (*controller, folder.version))
                 .collect(),
-            disks,
+            disks: plan.needs_disks().then_some(plan.disk_rules),
             left_out: &provided.left_out,
         };
         let text = serde_json::to_string_pretty(&resolved).expect("string keys only") + "\n";
         std::fs::write(folder.resolved(), text).context("write resolved.json")?;
         let targets: Vec<_> = star.nodes.iter().map(Address::target).collect();
-        let prober = Prober::open(&targets).context("open the probes' sockets")?;
         Ok(Network {
             nodes: star.nodes.clone(),
             links,
-            prober: Mutex::new(prober),
+            prober: Mutex::new(Prober::open(&targets).context("open the probes' sockets")?),
+            link_prober: Mutex::new(LinkProber::open(&star.ends()).context("open the sockets of the links' probes")?),
             dropped: Mutex::default(),
             faults_in_force: AtomicU64::new(0),
         })
     }
 
-    /// Makes `cuts` the whole set of cuts.
-    pub(super) fn apply(&self, cuts: &Cuts) -> Result<Applied> {
-        let address = |id: &str| self.nodes.iter().find(|node| node.id == id).map(|node| node.address);
-        let pairs: AddressCuts = cuts.iter().filter_map(|(from, to)| Some((address(from)?, address(to)?))).collect();
-        Ok(self.links.apply(&pairs)?)
+    /// Writes every packet from now on to files in `folder`, on the time axis of the history.
+    pub(super) fn capture(&self, folder: &RunFolder, clock: &RunClock) -> Result<()> {
+        let Wires::Switch(switch) = &self.links else {
+            anyhow::bail!("the kernel's network writes no packets to files");
+        };
+        let folder = folder.packets();
+        std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        switch.capture(&folder, clock.now_ns())?;
+        Ok(())
     }
 
-    /// Proves that exactly `cuts` are cut: every other pair passes, and these are silent.
-    pub(super) fn prove(&self, cuts: &Cuts) -> Result<ProbeReport> {
-        Ok(self
-            .prober
-            .lock()
-            .expect("no holder of this lock panics")
-            .prove(cuts, PROBE_BOUND)?)
+    /// Ends what [`Network::capture`] began; nothing if it did not.
+    pub(super) fn stop_capture(&self) -> Result<()> {
+        if let Wires::Switch(switch) = &self.links {
+            let n_missed = switch.stop_capture()?;
+            tracing::debug!(n_missed, "packets are written");
+        }
+        Ok(())
+    }
+
+    /// Makes these the qualities of all links, cuts and all. Returns what [`Network::prove_turned`] needs of the time before.
+    pub(super) fn apply(&self, links: &BTreeMap<Pair, Quality>, turned: &BTreeMap<Pair, Turn>) -> Result<(Applied, Prepared)> {
+        let prober = self.link_prober.lock().expect("no holder of this lock panics");
+        let prepared = prober.prepare(turned)?;
+        Ok((self.links.get().apply(links)?, prepared))
+    }
+
+    /// Proves what each link that `turned` does now, cuts aside.
+    pub(super) fn prove_turned(&self, turned: &BTreeMap<Pair, Turn>, prepared: &mut Prepared) -> Result<EffectReport> {
+        let mut prober = self.link_prober.lock().expect("no holder of this lock panics");
+        Ok(prober.prove(turned, prepared, PROBE_BOUND)?)
+    }
+
+    /// Proves that exactly `cuts` are cut: every other pair passes, and these are silent for as long as `links` delay anything.
+    pub(super) fn prove(&self, cuts: &Cuts, links: &BTreeMap<Pair, Quality>) -> Result<ProbeReport> {
+        let slowest_us = links.values().map(|quality| quality.delay_us + 3 * quality.jitter_us).max();
+        let mut prober = self.prober.lock().expect("no holder of this lock panics");
+        prober.wait_longer(Duration::from_micros(slowest_us.unwrap_or(0)));
+        Ok(prober.prove(cuts, PROBE_BOUND)?)
     }
 
     /// TCP segments each node sent again, and packets to it that cuts dropped.
     pub(super) fn counters(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
         self.count_drops();
+        let counts = self.links.get().dropped().is_ok_and(|dropped| dropped.is_some());
         let dropped = self.dropped.lock().expect("no holder of this lock panics");
         let of_node = |node: &Address| {
             let mut counters = BTreeMap::new();
             // A figure that cannot be had is left out rather than shown as 0.
-            if self.links.back_end() != BackEnd::PolicyRules {
+            if counts {
                 counters.insert("drops".to_owned(), dropped.get(&node.id).copied().unwrap_or(0));
             }
             counters.extend(retransmits(node).map(|count| ("retransmits".to_owned(), count)));
@@ -123,18 +179,27 @@ impl Network {
     /// Adds up what the standing cuts dropped. To be called before they change, as their counters go with them, and before the change is
     /// asked for, as reading them may take a program's start.
     pub(super) fn count_drops(&self) {
-        let Ok(standing) = self.links.standing() else { return };
+        let network = self.links.get();
+        let Ok(Some(by_link)) = network.dropped() else { return };
         let mut dropped = self.dropped.lock().expect("no holder of this lock panics");
-        for ((_, to), packets) in standing {
-            if let (Some(node), Some(packets)) = (self.id_of(to), packets) {
-                *dropped.entry(node).or_default() += packets;
-            }
+        if !network.forgets() {
+            dropped.clear();
+        }
+        let to_nodes = by_link
+            .into_iter()
+            .filter(|(pair, _)| self.nodes.iter().any(|node| node.id == pair.to));
+        for (pair, packets) in to_nodes {
+            *dropped.entry(pair.to).or_default() += packets;
         }
     }
+}
 
-    fn id_of(&self, address: Ipv4Addr) -> Option<String> {
-        self.nodes.iter().find(|node| node.address == address).map(|node| node.id.clone())
-    }
+fn open_kernel(star: &Star) -> Result<KernelNetwork> {
+    let router = netns::open(&star.router.namespace)?;
+    let n_nodes = u8::try_from(star.nodes.len()).context("too many nodes")?;
+    let links = Links::open_for(n_nodes, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
+    let addresses = star.nodes.iter().map(|node| (node.id.clone(), node.address)).collect();
+    Ok(KernelNetwork::new(links, addresses))
 }
 
 fn retransmits(node: &Address) -> Option<u64> {

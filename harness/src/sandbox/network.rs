@@ -1,15 +1,18 @@
-//! The network inside: a routed star, made by netlink before the first thread starts.
+//! The network inside: a star, made by netlink before the first thread starts.
 //!
-//! One router namespace (the sandbox's own), one per node, one for the clients; every packet between two of them crosses the
-//! router's FORWARD hook, so one rule set there cuts any set of directed links at once. A bridge would need one rule set per node.
+//! One router namespace (the sandbox's own), one per node, one for the clients. On the kernel's network every packet between two of them crosses
+//! the router's FORWARD hook, so one rule set there cuts any set of directed links at once; a bridge would need one rule set per node. On the
+//! switch's network the arms have no link yet: [`Star::plug_in`] gives each a TUN device, under the same addresses.
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use squall_nemeses::link;
 use squall_nemeses::netlink::Netlink;
-use squall_nemeses::{Router, Target, netns};
+use squall_nemeses::switch::{End, Switch};
+use squall_nemeses::{NetworkKind, Router, Target, netns};
 
 /// Where namespaces are named, as `ip netns` expects: `ip netns exec n1 …` works inside the sandbox.
 const NAMES: &str = "/run/netns";
@@ -21,6 +24,8 @@ const CLIENTS: Ipv4Addr = Ipv4Addr::new(10, 77, 255, 1);
 /// The network of a run.
 #[derive(Debug, Clone)]
 pub struct Star {
+    /// Which network it is.
+    pub kind: NetworkKind,
     /// The router.
     pub router: Router,
     /// The clients' namespace.
@@ -48,7 +53,7 @@ impl Star {
     ///
     /// # Errors
     /// Names the step that failed.
-    pub fn build(ids: &[String]) -> Result<Star> {
+    pub fn build(ids: &[String], kind: NetworkKind) -> Result<Star> {
         std::fs::create_dir_all(NAMES).with_context(|| format!("create {NAMES}"))?;
         // Reverse path filtering would drop what a one-way cut lets through; redirects would tell nodes of shorter ways.
         for (name, value) in [
@@ -75,7 +80,7 @@ impl Star {
                 (number % 250 + 1) as u8,
             );
             let interface = format!("v-{id}");
-            let (namespace, _) = arm(&mut netlink, id, &interface, address)?;
+            let (namespace, _) = arm(kind, &mut netlink, id, &interface, address)?;
             nodes.push(Address {
                 id: id.clone(),
                 address,
@@ -83,21 +88,57 @@ impl Star {
                 interface,
             });
         }
-        let (clients, clients_ns) = arm(&mut netlink, "clients", "v-clients", CLIENTS)?;
+        let (clients, clients_ns) = arm(kind, &mut netlink, link::CLIENTS, "v-clients", CLIENTS)?;
         let router_name = name(&router, "router")?;
         netns::enter(&clients_ns).context("enter the clients' namespace")?;
         Ok(Star {
+            kind,
             router: Router { namespace: router_name },
             clients,
             nodes,
         })
     }
+
+    /// Starts a switch between all arms of a star that has no links of its own.
+    ///
+    /// # Errors
+    /// If the kernel gives no TUN devices.
+    pub fn plug_in(&self, seed: u64) -> Result<Switch> {
+        let end = |target: Target| -> Result<End> {
+            Ok(End {
+                namespace: netns::open(&target.namespace)?,
+                address: target.address,
+                id: target.id,
+            })
+        };
+        let ends = self.ends().into_iter().map(end).collect::<Result<Vec<_>>>()?;
+        Switch::open(&ends, GATEWAY, seed).context("start the switch; `squall doctor` says what it needs")
+    }
+
+    /// Every end of a link: the nodes, and the clients.
+    pub fn ends(&self) -> Vec<Target> {
+        let clients = Address {
+            id: link::CLIENTS.into(),
+            address: CLIENTS,
+            namespace: self.clients.clone(),
+            interface: "v-clients".into(),
+        };
+        self.nodes.iter().chain([&clients]).map(Address::target).collect()
+    }
 }
 
-/// One arm of the star: a namespace with one link to the router.
-fn arm(netlink: &mut Netlink, id: &str, interface: &str, address: Ipv4Addr) -> Result<(PathBuf, OwnedFd)> {
+/// One arm of the star: a namespace, on the kernel's network with a link to the router.
+fn arm(kind: NetworkKind, netlink: &mut Netlink, id: &str, interface: &str, address: Ipv4Addr) -> Result<(PathBuf, OwnedFd)> {
     let build = || -> Result<(PathBuf, OwnedFd)> {
         let namespace = netns::new_namespace()?;
+        if kind == NetworkKind::Switch {
+            netns::in_namespace(&namespace, || -> squall_nemeses::Result<()> {
+                let mut netlink = Netlink::open()?;
+                let loopback = netlink.index("lo")?;
+                netlink.set_link(loopback, true)
+            })??;
+            return Ok((name(&namespace, id)?, namespace));
+        }
         netlink.add_veth(interface, "eth0", &namespace)?;
         let index = netlink.index(interface)?;
         netlink.add_address(index, GATEWAY, 32)?;

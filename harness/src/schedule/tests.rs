@@ -24,6 +24,8 @@ fn plan(seed: u64, nodes: u32, recipe: Recipe) -> Plan {
         workload: WorkloadPlan::Register(squall_workloads::Options::default()),
         bind: Bind::Follow,
         timing: Timing::of(20_000, 1_000),
+        network: None,
+        pcap: false,
         faults: recipe,
     });
     let plan = plan.expect("20 s are enough");

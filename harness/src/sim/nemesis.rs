@@ -49,17 +49,13 @@ impl<S: Store> Play<'_, S> {
                 ..stage(id, Stage::Asked)
             },
         );
+        let skip = |why: String| FaultStage {
+            reason: Some(why),
+            ..stage(id, Stage::Skipped)
+        };
         let resolved = match fault.resolve(&self.names, &self.state_now(), &self.find_roles(fault.asks())) {
             Ok(resolved) => resolved,
-            Err(skipped) => {
-                return self.stage(
-                    fault,
-                    FaultStage {
-                        reason: Some(skipped.to_string()),
-                        ..stage(id, Stage::Skipped)
-                    },
-                );
-            }
+            Err(skipped) => return self.stage(fault, skip(skipped.to_string())),
         };
         let before = self.nemesis.world.desired();
         self.nemesis.world.inject(id, resolved.state.clone());
@@ -157,7 +153,14 @@ impl<S: Store> Play<'_, S> {
         match fault.mechanism() {
             _ if !is_confirmed => self.ask_system(Purpose::Undo, &change, HEAL_BOUND),
             Mechanism::System => self.ask_system(Purpose::Heal(place), &change, HEAL_BOUND),
-            Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::Limits | Mechanism::Disks => {
+            // Those that cannot be simulated were skipped.
+            Mechanism::Cuts
+            | Mechanism::Links
+            | Mechanism::Life
+            | Mechanism::Motion
+            | Mechanism::Clocks
+            | Mechanism::Limits
+            | Mechanism::Disks => {
                 self.change(&change);
                 let probe = self.probe(true);
                 self.healed(place, probe);
@@ -291,13 +294,13 @@ fn signed(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
 }
 
-/// Whether a simulated cluster can suffer it: it has no groups, no descriptors and no gates, and nothing in it beats.
+/// Whether a simulated cluster can suffer it: it has no groups, no descriptors and no gates, its links are good or cut, and nothing in it beats.
 pub(super) fn is_simulated(injection: &Injection) -> bool {
     injection.fault.pulse().is_none()
         && injection.when.is_none()
         && match injection.fault.mechanism() {
             Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::System => true,
-            Mechanism::Limits | Mechanism::Disks => false,
+            Mechanism::Links | Mechanism::Limits | Mechanism::Disks => false,
         }
 }
 

@@ -31,6 +31,8 @@ fn plan(system: SystemPlan, bind: Bind, kind: Kind, retry: Retry, faults: &[&str
         bind,
         timing: Timing::of(10_000, 1_000),
         faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
+        network: None,
+        pcap: false,
     })
     .expect("every kind finds a place")
 }

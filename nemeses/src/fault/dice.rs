@@ -54,6 +54,13 @@ impl<'a> Dice<'a> {
         order
     }
 
+    /// Anything in a drawn order.
+    pub(super) fn shuffled<T>(&mut self, items: impl IntoIterator<Item = T>) -> Vec<T> {
+        let mut items: Vec<T> = items.into_iter().collect();
+        items.shuffle(&mut self.rng);
+        items
+    }
+
     /// Any key in use.
     pub(super) fn key_pick(&mut self) -> u32 {
         self.rng.random_range(0..1 << 16)

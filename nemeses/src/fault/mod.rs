@@ -12,6 +12,7 @@ mod dice;
 pub mod disk;
 mod family;
 pub mod limits;
+pub mod links;
 pub mod member;
 pub mod partition;
 pub mod process;
@@ -27,6 +28,10 @@ use self::disk::{Eio, Enospc, Fsync, LyingFsync, Power, SlowDisk, Torn};
 use self::family::Family;
 pub use self::family::{Asks, Scene};
 use self::limits::{Cpu, Fd, Memory};
+use self::links::{
+    BlackHole, ClientCut, Corrupt, CorruptPastChecksum, Delay, Duplicate, Flapping, LinkFault, Loss, Narrow, Reordering, Reset,
+    SlowReceiver, Swizzle,
+};
 use self::member::{Membership, Transfer};
 use self::partition::Partition;
 use self::process::{Kill, Pause, RestartStorm, Stutter};
@@ -56,6 +61,8 @@ pub struct FaultInfo {
 pub enum Mechanism {
     /// [`State::cuts`]: proved by datagrams over every pair of nodes.
     Cuts,
+    /// [`State::links`]: proved by what links do to datagrams and connections of ours.
+    Links,
     /// [`State::down`]: proved by the end of the node's processes, and by their return.
     Life,
     /// [`State::paused`]: proved by the states of the node's threads.
@@ -90,6 +97,19 @@ pub const FAULTS: &[FaultInfo] = &[
     disk::ENOSPC,
     disk::SLOW_DISK,
     disk::LYING_FSYNC,
+    links::DELAY,
+    links::LOSS,
+    links::DUPLICATE,
+    links::REORDER,
+    links::CORRUPT,
+    links::CORRUPT_PAST_CHECKSUM,
+    links::RATE,
+    links::RESET,
+    links::MTU,
+    links::SLOW_RECEIVER,
+    links::FLAPPING,
+    links::SWIZZLE,
+    links::CLIENT_CUT,
 ];
 
 /// One fault, as a plan has it.
@@ -132,6 +152,44 @@ pub enum Fault {
     SlowDisk(SlowDisk),
     /// Let a node's fsyncs succeed without doing anything.
     LyingFsync(LyingFsync),
+    /// Make links slow.
+    Delay(LinkFault<Delay>),
+    /// Lose packets.
+    Loss(LinkFault<Loss>),
+    /// Deliver packets twice.
+    Duplicate(LinkFault<Duplicate>),
+    /// Let packets overtake others.
+    #[serde(rename = "reorder")]
+    Reordering(LinkFault<Reordering>),
+    /// Damage packets on the wire.
+    Corrupt(LinkFault<Corrupt>),
+    /// Damage payloads so that no checksum sees it.
+    CorruptPastChecksum(LinkFault<CorruptPastChecksum>),
+    /// Make links narrow.
+    #[serde(rename = "rate")]
+    Narrow(LinkFault<Narrow>),
+    /// Reset connections.
+    Reset(LinkFault<Reset>),
+    /// Swallow large packets.
+    #[serde(rename = "mtu")]
+    BlackHole(LinkFault<BlackHole>),
+    /// Hold what a node gets and deliver it in gulps.
+    SlowReceiver(LinkFault<SlowReceiver>),
+    /// Cut links and heal them by turns.
+    Flapping(LinkFault<Flapping>),
+    /// Cut links one by one and heal them in another order.
+    Swizzle(Swizzle),
+    /// Cut the clients from a node.
+    ClientCut(LinkFault<ClientCut>),
+}
+
+impl FaultInfo {
+    /// Why `all` does not mean this kind, if so: no store claims to survive it.
+    #[must_use]
+    pub fn only_by_name(&self) -> Option<&'static str> {
+        (self.name == links::CORRUPT_PAST_CHECKSUM.name)
+            .then_some("a store need not survive what passes every checksum of the network; ask for it by its name")
+    }
 }
 
 /// The beat of a fault that comes and goes while it is in force, in milliseconds.
@@ -188,6 +246,19 @@ impl Fault {
             Fault::Enospc(fault) => fault,
             Fault::SlowDisk(fault) => fault,
             Fault::LyingFsync(fault) => fault,
+            Fault::Delay(fault) => fault,
+            Fault::Loss(fault) => fault,
+            Fault::Duplicate(fault) => fault,
+            Fault::Reordering(fault) => fault,
+            Fault::Corrupt(fault) => fault,
+            Fault::CorruptPastChecksum(fault) => fault,
+            Fault::Narrow(fault) => fault,
+            Fault::Reset(fault) => fault,
+            Fault::BlackHole(fault) => fault,
+            Fault::SlowReceiver(fault) => fault,
+            Fault::Flapping(fault) => fault,
+            Fault::Swizzle(fault) => fault,
+            Fault::ClientCut(fault) => fault,
         }
     }
 

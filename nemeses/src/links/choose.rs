@@ -26,7 +26,7 @@ pub struct Detected {
 /// If no network namespace can be made.
 pub fn detect(folders: &[PathBuf]) -> Result<Vec<Detected>> {
     let mut found = Vec::new();
-    for back_end in BackEnd::ALL {
+    for back_end in BackEnd::OF_ROUTER {
         let namespace = netns::new_namespace()?;
         found.push(Detected {
             back_end,
@@ -42,6 +42,7 @@ pub(super) fn open_here(back_end: BackEnd, folders: &[PathBuf], n_nodes: u8) -> 
         BackEnd::IptablesLegacy | BackEnd::IptablesNft => Box::new(iptables::Iptables::open(back_end, folders)?),
         BackEnd::Nftables => Box::new(nftables::Nftables::open()?),
         BackEnd::PolicyRules => Box::new(policy_rules::PolicyRules::open()?),
+        BackEnd::Switch => return Err(Error::Unusable("the switch is no back end of a router".into())),
     };
     match try_out(opened.as_mut(), n_nodes) {
         Ok(()) => Ok(opened),

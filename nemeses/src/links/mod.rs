@@ -38,7 +38,7 @@ pub type AddressCuts = BTreeSet<(Ipv4Addr, Ipv4Addr)>;
 /// The cuts that stand in the kernel, with the packets dropped since they were applied; `None` where the back end does not count.
 pub type Standing = BTreeMap<(Ipv4Addr, Ipv4Addr), Option<u64>>;
 
-/// A way to cut links. The order is that of preference.
+/// A way to make links bad. The order is that of preference; the switch is another network altogether ([`crate::Network`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackEnd {
@@ -50,11 +50,13 @@ pub enum BackEnd {
     Nftables,
     /// Policy routing rules by netlink, no program, no netfilter.
     PolicyRules,
+    /// The network in user space ([`crate::switch`]), which is no router's.
+    Switch,
 }
 
 impl BackEnd {
-    /// All, best first.
-    pub const ALL: [BackEnd; 4] = [
+    /// Those of the kernel's router, best first.
+    pub const OF_ROUTER: [BackEnd; 4] = [
         BackEnd::IptablesLegacy,
         BackEnd::IptablesNft,
         BackEnd::Nftables,
@@ -69,6 +71,7 @@ impl BackEnd {
             BackEnd::IptablesNft => "iptables-nft",
             BackEnd::Nftables => "nftables",
             BackEnd::PolicyRules => "policy-rules",
+            BackEnd::Switch => "switch",
         }
     }
 }
@@ -79,7 +82,7 @@ impl fmt::Display for BackEnd {
     }
 }
 
-/// What one change of the cuts took.
+/// What one change of the links took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Applied {
@@ -87,8 +90,21 @@ pub struct Applied {
     pub back_end: BackEnd,
     /// How many directed pairs are cut now.
     pub n_cuts: usize,
-    /// From the command to its return, in the router's thread.
+    /// How many others are bad in another way.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_bad: usize,
+    /// Connections that the change reset.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_reset: u32,
+    /// The seed of what is left to chance on the links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// From the command to its return, in the thread that makes the change.
     pub duration_us: u64,
+}
+
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One way to cut links, opened in the router's namespace by the thread that uses it.

@@ -46,7 +46,7 @@ impl Links {
     /// If none works; the text has the reason of each.
     pub fn open_for(n_nodes: u8, router: impl AsFd, choice: Option<BackEnd>, folders: &[PathBuf]) -> Result<Links> {
         let mut refused = Vec::new();
-        let candidates = choice.map_or(BackEnd::ALL.to_vec(), |choice| vec![choice]);
+        let candidates = choice.map_or(BackEnd::OF_ROUTER.to_vec(), |choice| vec![choice]);
         for back_end in candidates {
             match Links::start(router.as_fd(), back_end, folders, n_nodes) {
                 Ok(mut links) => {
@@ -149,6 +149,9 @@ fn serve(name: BackEnd, mut links: Box<dyn LinkBackEnd>, inbox: &Receiver<Comman
                 let outcome = links.apply(&cuts).map(|()| Applied {
                     back_end: name,
                     n_cuts: cuts.len(),
+                    n_bad: 0,
+                    n_reset: 0,
+                    seed: None,
                     duration_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
                 });
                 drop(reply.send(outcome));

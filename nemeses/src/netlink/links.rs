@@ -77,6 +77,18 @@ impl Netlink {
         Ok(())
     }
 
+    /// Sets how many packets may wait in front of a link's device.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn set_queue_length(&mut self, index: u32, n_packets: u32) -> Result<()> {
+        let request = Message::new(libc::RTM_NEWLINK, 0)
+            .fixed(&link(index, 0, 0))
+            .u32(libc::IFLA_TXQLEN, n_packets);
+        self.request(&format!("give link {index} a queue of {n_packets} packets"), request)?;
+        Ok(())
+    }
+
     /// Gives a link an address with a prefix of `prefix_bits` bits.
     ///
     /// # Errors

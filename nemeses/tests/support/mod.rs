@@ -16,6 +16,7 @@ use std::process::Command;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use squall_nemeses::netlink::Netlink;
+use squall_nemeses::switch::{End, Switch};
 use squall_nemeses::{Target, netns};
 
 const MARK: &str = "SQUALL_NEMESES_INSIDE";
@@ -41,6 +42,15 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
             }
         }
         Err(error) => skip(test, &format!("namespaces cannot be made: {error}")),
+    }
+}
+
+/// The process that started the test: what `body` leaves for it outside the namespaces can bear its number.
+pub(crate) fn outer_pid(test: &str) -> u32 {
+    if std::env::var_os(MARK).is_some_and(|inside| inside == test) {
+        std::os::unix::process::parent_id()
+    } else {
+        std::process::id()
     }
 }
 
@@ -75,15 +85,41 @@ pub(crate) fn in_namespaces(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(enter) }
 }
 
-/// A routed star: one router, and nodes `n1`, `n2` … at 10.9.0.1, 10.9.0.2 ….
+/// A routed star: one router, and nodes `n1`, `n2` … at 10.9.0.1, 10.9.0.2 …. Where a switch is the network the router has no links.
 pub(crate) struct Star {
     pub(crate) router: OwnedFd,
     pub(crate) targets: Vec<Target>,
 }
 
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 254);
+
 impl Star {
+    /// The same nodes, and `clients`, without any link; and a switch between them.
+    pub(crate) fn switched(n: u8, seed: u64) -> squall_nemeses::Result<(Star, Switch)> {
+        fs::create_dir_all("/run/netns").unwrap();
+        let router = netns::new_namespace().unwrap();
+        let mut targets: Vec<Target> = Vec::new();
+        let mut ends = Vec::new();
+        for number in 1..=n + 1 {
+            let id = if number > n { "clients".to_string() } else { format!("n{number}") };
+            let namespace = netns::new_namespace().unwrap();
+            netns::in_namespace(&namespace, || {
+                let mut netlink = Netlink::open().unwrap();
+                let loopback = netlink.index("lo").unwrap();
+                netlink.set_link(loopback, true).unwrap();
+            })
+            .unwrap();
+            let path = PathBuf::from(format!("/run/netns/{id}"));
+            netns::bind(&namespace, &path).unwrap();
+            let address = Ipv4Addr::new(10, 9, 0, number);
+            targets.push(target(&id, address, path));
+            ends.push(End { id, address, namespace });
+        }
+        let star = Star { router, targets };
+        Switch::open(&ends, GATEWAY, seed).map(|switch| (star, switch))
+    }
+
     pub(crate) fn new(n: u8) -> Star {
-        let gateway = Ipv4Addr::new(10, 9, 0, 254);
         let router = netns::new_namespace().unwrap();
         fs::create_dir_all("/run/netns").unwrap();
         netns::bind(&router, "/run/netns/router".as_ref()).unwrap();
@@ -95,7 +131,7 @@ impl Star {
             Netlink::open().unwrap()
         })
         .unwrap();
-        let targets = (1..=n).map(|number| add_node(&mut at_router, gateway, number)).collect();
+        let targets = (1..=n).map(|number| add_node(&mut at_router, number)).collect();
         Star { router, targets }
     }
 
@@ -124,14 +160,25 @@ impl Drop for Star {
     }
 }
 
-fn add_node(at_router: &mut Netlink, gateway: Ipv4Addr, number: u8) -> Target {
+fn target(id: &str, address: Ipv4Addr, namespace: PathBuf) -> Target {
+    Target {
+        id: id.into(),
+        address,
+        namespace,
+        interface: format!("v-{id}"),
+        init_pid: None,
+        data: PathBuf::from("/run"),
+    }
+}
+
+fn add_node(at_router: &mut Netlink, number: u8) -> Target {
     let id = format!("n{number}");
     let interface = format!("v-{id}");
     let address = Ipv4Addr::new(10, 9, 0, number);
     let namespace = netns::new_namespace().unwrap();
     at_router.add_veth(&interface, "eth0", &namespace).unwrap();
     let link = at_router.index(&interface).unwrap();
-    at_router.add_address(link, gateway, 32).unwrap();
+    at_router.add_address(link, GATEWAY, 32).unwrap();
     at_router.add_host_route(address, link).unwrap();
     netns::in_namespace(&namespace, || {
         let mut netlink = Netlink::open().unwrap();
@@ -139,17 +186,10 @@ fn add_node(at_router: &mut Netlink, gateway: Ipv4Addr, number: u8) -> Target {
         netlink.set_link(loopback, true).unwrap();
         netlink.set_link(link, true).unwrap();
         netlink.add_address(link, address, 32).unwrap();
-        netlink.add_default_route(gateway, link).unwrap();
+        netlink.add_default_route(GATEWAY, link).unwrap();
     })
     .unwrap();
     let path = PathBuf::from(format!("/run/netns/{id}"));
     netns::bind(&namespace, &path).unwrap();
-    Target {
-        id,
-        address,
-        namespace: path,
-        interface,
-        init_pid: None,
-        data: PathBuf::from("/run"),
-    }
+    target(&id, address, path)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use squall_nemeses::effect::Prepared;
 use squall_nemeses::{Change, Proof, State, clock, links};
 
 use super::Nemesis;
@@ -11,19 +12,18 @@ use super::Nemesis;
 pub(super) struct Applied {
     /// The change of the links, if there was one.
     pub(super) links: Option<links::Applied>,
+    /// What proves, together with the change, that links are bad in another way now.
+    pub(super) prepared: Prepared,
     /// The clocks that were set. They are proved by whoever asked for them, by what they show.
     pub(super) clocks: BTreeMap<String, clock::Set>,
-    /// What was seen of every other mechanism that changed. Links are proved by whoever asked for them, as a whole.
+    /// What was seen of every other mechanism that changed. Cuts are proved by whoever asked for them, as a whole.
     pub(super) proofs: Vec<Proof>,
 }
 
 impl Nemesis {
     /// Applies all of a change but what only the system can do; `after` is the state that it leads to.
     pub(super) async fn apply(&self, change: &Change, after: &State) -> Result<Applied> {
-        let links = match &change.cuts {
-            Some(cuts) => Some(self.apply_links(cuts.clone()).await?),
-            None => None,
-        };
+        let (links, prepared) = self.change_links(change).await?.unzip();
         let clocks = self.set_clocks(change)?;
         // Before the processes: whom the kernel is to kill must run, and who is started again needs its memory back.
         let mut proofs = self.change_limits(change).await?;
@@ -34,6 +34,11 @@ impl Nemesis {
         proofs.extend(self.cut_power(doomed).await?);
         self.expect_exits_of_restarted(change, after);
         self.limit_restarted(change, after).await?;
-        Ok(Applied { links, clocks, proofs })
+        Ok(Applied {
+            links,
+            prepared: prepared.unwrap_or_default(),
+            clocks,
+            proofs,
+        })
     }
 }

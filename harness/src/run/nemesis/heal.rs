@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
-use squall_nemeses::partition::Cuts;
 use squall_nemeses::{Mechanism, Resolved, State, World};
 use tokio::sync::MutexGuard;
 use tracing::info;
@@ -36,8 +35,10 @@ impl Nemesis {
             return Ok(());
         }
         let change = State::default().change_from(&before);
-        let mut proofs = self.apply(&change, &State::default()).await?.proofs;
-        proofs.push(self.prove_links(Cuts::new()).await?);
+        let applied = self.apply(&change, &State::default()).await?;
+        let mut proofs = applied.proofs;
+        proofs.extend(self.prove_better(&change, applied.prepared).await?);
+        proofs.push(self.prove_links(&State::default()).await?);
         proofs.extend(self.prove_clocks(before.clocks.keys(), Must::Fit).await?);
         // What the system does not do in time is the judge's matter: its nodes will not be ready.
         self.ask_system(&change, HEAL_BOUND).await;
@@ -74,9 +75,15 @@ impl Nemesis {
         let after = world.desired();
         self.show_in_force(&world);
         let change = after.change_from(&before);
-        let proofs = self.apply(&change, &after).await?.proofs;
+        let applied = self.apply(&change, &after).await?;
+        let mut proofs = applied.proofs;
+        proofs.extend(self.prove_better(&change, applied.prepared).await?);
         let mut probe = match mechanism {
-            Mechanism::Cuts => value(self.prove_links(after.cuts).await?),
+            Mechanism::Cuts => value(self.prove_links(&after).await?),
+            Mechanism::Links => proofs
+                .into_iter()
+                .reduce(worse)
+                .map_or(json!({"ok": true, "reason": "other faults ask for the same, or hide it"}), value),
             // Continued by nobody: it was killed meanwhile, or another pause still holds it.
             Mechanism::Motion => proofs
                 .into_iter()

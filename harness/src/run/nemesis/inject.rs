@@ -62,8 +62,9 @@ impl Nemesis {
                 trigger: event.map(Event::receipt),
             }),
         );
+        proofs.extend(self.prove_turned(&change, applied.prepared).await?);
         if mechanism == Mechanism::Cuts {
-            proofs.push(self.prove_links(after.cuts.clone()).await?);
+            proofs.push(self.prove_links(&after).await?);
         }
         if mechanism == Mechanism::Clocks {
             proofs.extend(self.prove_clocks(resolved.state.clocks.keys(), Must::Bite).await?);

@@ -1,6 +1,7 @@
 //! Tests of all kinds of faults together.
 
 mod draws;
+mod links;
 mod rules;
 
 fn nodes(n: usize) -> Vec<String> {

@@ -1,0 +1,164 @@
+//! Faults of links on the user-space network, end to end, as a user types them.
+
+mod common;
+
+use std::fs;
+
+use common::{Squall, exit_code, sandbox_or_skip, skip};
+use serde_json::{Value, json};
+
+fn switch_or_skip() -> Option<Squall> {
+    let squall = sandbox_or_skip()?;
+    if let Err(error) = squall_nemeses::switch::may_open() {
+        skip(&format!("there is no network `switch` here: {error}"));
+        return None;
+    }
+    Some(squall)
+}
+
+/// The stages of faults of one kind, in the latest run's history.
+fn stages(squall: &Squall, kind: &str) -> Vec<Value> {
+    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("the run left a history");
+    let lines = history
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+    let of_kind = lines.filter(|line| line["process"] == "nemesis" && line["f"] == kind);
+    of_kind.map(|line| line["value"].clone()).collect()
+}
+
+fn valid_under(squall: &Squall, system: &str, faults: &str) {
+    let run = squall.run(&[
+        "run",
+        system,
+        "--seed",
+        "7",
+        "--time",
+        "9s",
+        "--faults",
+        faults,
+        "--network",
+        "switch",
+    ]);
+    assert_eq!(exit_code(&run), 0, "{}", run.text());
+    assert!(
+        run.stdout.contains("VALID") && run.stdout.contains("network switch"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("all seen to bite, all healed"), "{}", run.stdout);
+    for kind in faults.split(',') {
+        let stages = stages(squall, kind);
+        let applied = stages.iter().find(|stage| stage["stage"] == "applied").expect("it was applied");
+        assert_eq!(applied["resolved"]["links"]["back_end"], "switch", "{applied}");
+        assert!(applied["resolved"]["links"]["seed"].is_u64(), "{applied}");
+        for (stage, wanted) in [("probed", true), ("healed", true)] {
+            let probed = stages.iter().find(|found| found["stage"] == stage).expect("it was probed");
+            assert_eq!(probed["probe"]["ok"], wanted, "{probed}");
+        }
+    }
+    let resolved = fs::read_to_string(squall.latest().join("resolved.json")).expect("the run says what it made of the plan");
+    let resolved: Value = serde_json::from_str(&resolved).expect("it is JSON");
+    assert_eq!(
+        (&resolved["network"], &resolved["partitions_by"]),
+        (&json!("switch"), &json!("switch"))
+    );
+    let checked = squall.run(&["check", "latest"]);
+    assert_eq!(exit_code(&checked), 0, "{}", checked.text());
+}
+
+#[test]
+fn a_strict_quorum_is_valid_on_slow_and_lossy_links() {
+    let Some(squall) = switch_or_skip() else { return };
+    valid_under(&squall, "quorum", "delay,loss,partition");
+    let probes = stages(&squall, "loss");
+    let probe = probes.iter().find(|stage| stage["stage"] == "probed").expect("it was probed");
+    let links = probe["probe"]["effect"]["links"].as_object().expect("each link was looked at");
+    for bound in links.values().flat_map(|bounds| bounds.as_array().expect("a list")) {
+        let what = bound["what"].as_str().expect("a name");
+        let n: u32 = what
+            .strip_prefix("lost of ")
+            .and_then(|n| n.parse().ok())
+            .expect("a count of losses");
+        assert!(n >= 1000, "{bound}");
+    }
+}
+
+#[test]
+fn raft_is_valid_while_connections_are_reset_and_links_flap() {
+    let Some(squall) = switch_or_skip() else { return };
+    valid_under(&squall, "raft", "reset,flapping,duplicate");
+}
+
+#[test]
+fn a_fault_that_was_never_to_be_seen_proves_nothing() {
+    let Some(squall) = switch_or_skip() else { return };
+    let drawn = squall.run(&["plan", "--seed", "7", "--time", "6s", "--faults", "partition,loss"]);
+    let mut plan: Value = serde_json::from_str(&drawn.stdout).expect("a plan is JSON");
+    let storm = plan["timing"]["warm_up_ms"].as_u64().expect("a number");
+    // The only links that are to lose packets are cut all the time.
+    plan["schedule"] = json!([
+        {"id": 0, "at_ms": storm, "for_ms": 3000, "fault": {"partition": {"shape": {"isolate-one": {"target": {"node": "n1"}}}}}},
+        {"id": 1, "at_ms": storm + 1500, "for_ms": 500, "fault": {"loss": {"on": {"links": ["n1>n2"]}, "quality": {"loss_ppm": 100000}}}},
+    ]);
+    let file = squall.folder().join("plan.json");
+    fs::write(&file, plan.to_string()).expect("the plan can be written");
+    let run = squall.run(&["run", "--plan", &file.display().to_string()]);
+    assert_eq!(exit_code(&run), 3, "{}", run.text());
+    assert!(
+        run.stdout.contains("VACUOUS") && run.stdout.contains("another fault cuts all of these links now"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn the_kernels_network_refuses_bad_links_by_name() {
+    let squall = Squall::new();
+    let run = squall.run(&["run", "--faults", "delay", "--network", "kernel", "--seed", "7"]);
+    assert_eq!(exit_code(&run), 254, "{}", run.text());
+    assert!(
+        run.stderr
+            .contains("`delay` cannot be done on the network `kernel`, but on `switch`"),
+        "{}",
+        run.stderr
+    );
+    let unknown = squall.run(&["run", "--network", "netem"]);
+    assert_eq!(exit_code(&unknown), 254, "{}", unknown.text());
+    assert!(
+        unknown.stderr.contains("`netem` is no network; there are kernel and switch"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
+fn all_means_links_on_the_switch_alone_and_never_a_forgery() {
+    let squall = Squall::new();
+    let requested = |network: &[&str]| -> Vec<String> {
+        let plan = squall.run(&[&["plan", "--seed", "7", "--faults", "all", "--time", "30s"], network].concat());
+        let plan: Value = serde_json::from_str(&plan.stdout).expect("a plan is JSON");
+        serde_json::from_value(plan["requested"].clone()).expect("names")
+    };
+    let (kernel, switch) = (requested(&[]), requested(&["--network", "switch"]));
+    assert!(
+        !kernel.contains(&"delay".to_owned()) && kernel.contains(&"partition".to_owned()),
+        "{kernel:?}"
+    );
+    assert!(
+        switch.contains(&"delay".to_owned()) && !switch.contains(&"corrupt-past-checksum".to_owned()),
+        "{switch:?}"
+    );
+}
+
+#[test]
+fn every_packet_of_a_run_is_written_if_asked() {
+    let Some(squall) = switch_or_skip() else { return };
+    let run = squall.run(&["run", "--seed", "7", "--time", "2s", "--faults", "none", "--pcap"]);
+    assert_eq!(exit_code(&run), 0, "{}", run.text());
+    for end in ["n1", "n5", "clients"] {
+        let bytes = fs::read(squall.latest().join(format!("pcap/{end}.pcap"))).expect("there is a file");
+        // Nanoseconds, little endian; then raw IP, and more than the header.
+        assert_eq!((&bytes[..4], bytes[20]), (&[0x4d, 0x3c, 0xb2, 0xa1][..], 101), "{end}");
+        assert!(bytes.len() > 10_000, "{end}: {} bytes", bytes.len());
+    }
+}
