@@ -56,6 +56,30 @@ fn a_file_that_is_broken_is_a_usage_error_with_its_place() {
     assert!(forced.stderr.contains("this is no operation"), "{}", forced.text());
 }
 
+#[test]
+fn what_is_judged_is_not_overwritten_and_what_edn_cannot_say_is_not_exported() {
+    let squall = Squall::new();
+    let file = squall.folder().join("history.edn");
+    fs::write(&file, STALE).unwrap();
+    let path = file.to_str().unwrap();
+    for flag in ["--proof", "--picture"] {
+        let checked = squall.run(&["check", path, flag, path]);
+        assert_eq!(exit_code(&checked), 254, "{}", checked.text());
+        assert_eq!(fs::read_to_string(&file).unwrap(), STALE);
+    }
+    let mixed = squall.folder().join("mixed.jsonl");
+    let lines = [
+        r#"{"time":1,"type":"invoke","process":0,"f":"write","key":"y","value":2}"#,
+        r#"{"time":2,"type":"ok","process":0,"f":"write","key":"y","value":2}"#,
+        r#"{"time":3,"type":"invoke","process":1,"f":"txn","value":[["r","y",null]]}"#,
+        r#"{"time":4,"type":"ok","process":1,"f":"txn","value":[["r","y",null]]}"#,
+    ];
+    fs::write(&mixed, lines.join("\n")).unwrap();
+    let exported = squall.run(&["export", mixed.to_str().unwrap()]);
+    assert_eq!((exit_code(&exported), exported.stdout.as_str()), (254, ""), "{}", exported.text());
+    assert!(exported.stderr.contains("--format sqh"), "{}", exported.text());
+}
+
 /// What the two said must be the same but for the name of the file.
 fn check_same(squall: &Squall, one: &str, other: &str) {
     let [one_said, other_said] = [one, other].map(|path| squall.run(&["check", path, "--numbers"]));

@@ -67,6 +67,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<u8> {
     if let Some(proof) = &args.verify {
         return proof::verify(proof, &input.history(), &args.history);
     }
+    let wanted = [&args.wishes.picture, &args.wishes.proof];
+    for path in wanted.into_iter().flatten() {
+        refuse_to_overwrite(path, &input.history())?;
+    }
     let done = Done::Check { numbers: args.numbers };
     judge_and_print(&input, &args.input, &args.history, &args.judging, &args.wishes, done)
 }
@@ -113,6 +117,17 @@ pub(super) fn judge_and_print(
         store_binary(folder, &history);
     }
     Ok(report.exit_code())
+}
+
+/// A history is not replaced by what was found out about it.
+fn refuse_to_overwrite(path: &Path, history: &Path) -> Result<()> {
+    match (path.canonicalize(), history.canonicalize()) {
+        (Ok(path), Ok(history)) if path == history => Err(usage(
+            format!("`{}` is the history that is judged", path.display()),
+            "name another file to write",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The model, if nobody named it.

@@ -4,13 +4,15 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use squall_checker::history::History;
 use squall_checker::history::binary::write_binary;
 use squall_checker::history::formats::EdnValue;
 use squall_checker::history::formats::export::{ExportOptions, write_edn};
+use squall_checker::history::operation::Operation;
 
 use super::check::results_error;
 use super::history_file::{self, HistoryArgs, MeaningArgs, edn_value};
-use crate::exit;
+use crate::exit::{self, usage};
 use crate::results;
 
 /// What `squall export` takes.
@@ -57,6 +59,12 @@ pub(super) fn export(args: &ExportArgs) -> Result<u8> {
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let written = match args.format {
+        Target::Edn if mixes_transactions(&history) => {
+            return Err(usage(
+                "this history has transactions beside operations on single keys, which one EDN history cannot tell apart",
+                "`--format sqh` keeps both",
+            ));
+        }
         Target::Edn => write_edn(&history, &options, &mut out),
         Target::Sqh => write_binary(&history, &mut out),
     };
@@ -65,4 +73,12 @@ pub(super) fn export(args: &ExportArgs) -> Result<u8> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(exit::VALID),
         written => written.context("cannot write the history to stdout").map(|()| exit::VALID),
     }
+}
+
+/// In EDN an operation on a key has a tuple as its value, and a transaction a list; which of them a reader takes them for, it decides for the
+/// whole history.
+fn mixes_transactions(history: &History) -> bool {
+    let is_transaction = |operation: &Operation| history.function(operation) == "txn";
+    let of_a_key = |operation: &Operation| operation.key.is_some() && !is_transaction(operation);
+    history.functions.find("txn").is_some() && history.operations.iter().any(of_a_key) && history.operations.iter().any(is_transaction)
 }
