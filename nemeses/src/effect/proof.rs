@@ -150,9 +150,6 @@ impl LinkProber {
         add(self.large(turns)?);
         add(self.pace(turns)?);
         add(self.gates(turns)?);
-        add(self.small(turns)?);
-        add(self.large(turns)?);
-        add(self.pace(turns)?);
         add(self.ports(turns)?);
         Ok(found)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use squall_nemeses::limits::{Relimited, load};
 use squall_nemeses::{Change, Proof, State};
 
@@ -41,7 +41,10 @@ impl Nemesis {
         for node in &change.restart {
             let limits = after.limits.get(node);
             if let Some(spare) = limits.and_then(|limits| limits.spare_descriptors) {
-                self.limit_descriptors(node, Some(spare)).await?;
+                let proof = self.limit_descriptors(node, Some(spare)).await?;
+                if proof.is_some_and(|proof| !proof.ok) {
+                    bail!("{node} was started again and does not have the limit of descriptors that it had");
+                }
             }
         }
         Ok(())
