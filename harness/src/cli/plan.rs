@@ -345,12 +345,15 @@ impl PlanArgs {
     /// Says which faults of a profile, or of all, a plan leaves out.
     pub(super) fn say_left_out(&self, plan: &Plan) {
         for info in self.unnamed_kinds() {
-            if let Some(why) = left_out(info, &plan.system).or_else(|| info.only_by_name().map(String::from)) {
+            if let Some(why) = left_out(info, &plan.system) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
         let kinds = self.unnamed_kinds().into_iter().filter(|info| !self.is_on_network(info));
-        let names: Vec<&str> = kinds.filter(|info| info.only_by_name().is_none()).map(|info| info.name).collect();
+        let names: Vec<&str> = kinds
+            .filter(|info| left_out(info, &plan.system).is_none())
+            .map(|info| info.name)
+            .collect();
         if !names.is_empty() {
             stdout::note(&format!(
                 "left out faults of links, for want of `--network switch`: {}",
@@ -507,12 +510,8 @@ impl PlanArgs {
 
     /// Which faults, when and how.
     fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
-        let wanted = |info: &&FaultInfo| info.only_by_name().is_none() && self.is_on_network(info);
-        let possible = self
-            .unnamed_kinds()
-            .into_iter()
-            .filter(wanted)
-            .filter(|info| left_out(info, system).is_none());
+        let wanted = |info: &&FaultInfo| self.is_on_network(info) && left_out(info, system).is_none();
+        let possible = self.unnamed_kinds().into_iter().filter(wanted);
         let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
         let unnamed = |kinds| Recipe {
             all: false,

@@ -100,14 +100,6 @@ pub(super) const LYING_FSYNC: FaultInfo = FaultInfo {
     draw: |dice| Fault::LyingFsync(LyingFsync { order: dice.order() }),
 };
 
-impl FaultInfo {
-    /// Whether no honest system claims to survive it, so that it is injected only where it is asked for by its name.
-    #[must_use]
-    pub fn is_beyond_promises(&self) -> bool {
-        self.name == LYING_FSYNC.name
-    }
-}
-
 /// Whose power is cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -486,16 +478,6 @@ mod tests {
         let lie = LyingFsync { order: nodes() };
         let now = resolved(&lie, &State::default()).unwrap().state;
         assert_eq!(resolved(&lie, &now).unwrap_err().to_string(), "all of them lie already");
-    }
-
-    #[test]
-    fn only_a_lie_is_beyond_what_systems_promise() {
-        let beyond: Vec<&str> = crate::FAULTS
-            .iter()
-            .filter(|info| info.is_beyond_promises())
-            .map(|info| info.name)
-            .collect();
-        assert_eq!(beyond, ["lying-fsync"]);
     }
 
     #[test]

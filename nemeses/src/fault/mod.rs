@@ -184,11 +184,11 @@ pub enum Fault {
 }
 
 impl FaultInfo {
-    /// Why `all` does not mean this kind, if so: no store claims to survive it.
+    /// Whether no honest system claims to survive it, so that it is injected only where it is asked for by its name: a disk that lies about
+    /// fsync, a network whose damage passes every checksum.
     #[must_use]
-    pub fn only_by_name(&self) -> Option<&'static str> {
-        (self.name == links::CORRUPT_PAST_CHECKSUM.name)
-            .then_some("a store need not survive what passes every checksum of the network; ask for it by its name")
+    pub fn is_beyond_promises(&self) -> bool {
+        [disk::LYING_FSYNC.name, links::CORRUPT_PAST_CHECKSUM.name].contains(&self.name)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::nodes;
 use crate::fault::partition::{Partition, Shape};
 use crate::fault::process::{Kill, Pause};
-use crate::fault::{Asks, Fault, Pulse};
+use crate::fault::{Asks, FAULTS, Fault, Pulse};
 use crate::partition;
 use crate::target::{KeyRoles, Roles, TargetChoice};
 use crate::world::State;
@@ -27,6 +27,12 @@ fn pause_any() -> Fault {
     Fault::Pause(Pause {
         target: TargetChoice::Any { order: nodes(3) },
     })
+}
+
+#[test]
+fn only_what_nobody_can_notice_is_beyond_what_systems_promise() {
+    let beyond = FAULTS.iter().filter(|info| info.is_beyond_promises()).map(|info| info.name);
+    assert_eq!(beyond.collect::<Vec<_>>(), ["lying-fsync", "corrupt-past-checksum"]);
 }
 
 #[test]
