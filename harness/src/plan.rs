@@ -3,6 +3,11 @@
 //! Nothing of this machine stands in it. What the machine or the system cannot do is left out afterwards, in `resolved.json`, so that
 //! the same seed means the same storm everywhere. All chance is drawn here; at run time only roles are resolved.
 
+mod kinds;
+#[cfg(test)]
+mod tests;
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
@@ -13,6 +18,7 @@ use squall_nemeses::disk::Rules;
 use squall_nemeses::{Fault, FaultInfo, Mechanism, NetworkKind};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
+pub use self::kinds::{fault_info, impossible, left_out};
 use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
@@ -255,49 +261,6 @@ impl Plan {
         self.schedule.retain(|injection| !kinds.contains_key(injection.fault.kind()));
     }
 
-    /// The plan as it is stored and printed: the same bytes for the same plan.
-    pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a plan has string keys and finite numbers");
-        text.push('\n');
-        text
-    }
-
-    /// The plan as a person edits it.
-    pub fn to_toml(&self) -> String {
-        toml::to_string_pretty(self).expect("a plan has string keys and numbers of 63 bits")
-    }
-
-    /// Reads a plan in TOML.
-    ///
-    /// # Errors
-    /// As [`Plan::from_json`].
-    pub fn from_toml(text: &str) -> Result<Plan, String> {
-        // Its words show the line and a caret below the very place.
-        let plan: Plan = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
-        plan.validate().map_err(|error| placed(text, &error, Form::Toml))?;
-        Ok(plan)
-    }
-
-    /// The JSON schema of a plan, draft 2020-12.
-    pub fn schema() -> String {
-        let schema = schemars::schema_for!(Plan);
-        serde_json::to_string_pretty(&schema).expect("a schema has string keys") + "\n"
-    }
-
-    /// Reads a plan in JSON.
-    ///
-    /// # Errors
-    /// Names line, column and the offending word; or the rule that the values break.
-    pub fn from_json(text: &str) -> Result<Plan, String> {
-        let plan: Plan = serde_json::from_str(text).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            let what = error.to_string();
-            format!("{place}: {}", what.split(" at line ").next().unwrap_or(&what))
-        })?;
-        plan.validate().map_err(|error| placed(text, &error, Form::Json))?;
-        Ok(plan)
-    }
-
     /// Whether clocks are moved, so that nodes are started with clocks that can be.
     pub fn moves_clocks(&self) -> bool {
         self.schedule
@@ -386,56 +349,6 @@ impl Plan {
     }
 }
 
-/// How a plan is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    Toml,
-}
-
-/// The error, with its place if it can be found.
-fn placed(text: &str, error: &str, form: Form) -> String {
-    match place_of(text, error, form) {
-        Some((line, column)) => format!("line {line}, column {column}: {error}"),
-        None => error.to_owned(),
-    }
-}
-
-/// Where in a plan's text the thing stands that an error is about: an injection's number, the first of the words in backticks that the text
-/// has, or the setting behind a flag.
-fn place_of(text: &str, error: &str, form: Form) -> Option<(usize, usize)> {
-    let key = |name: &str| match form {
-        Form::Json => format!("\"{name}\""),
-        // At the beginning of a line.
-        Form::Toml => format!("\n{name} ="),
-    };
-    let quoted = error
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .flat_map(|word| [format!("\"{word}\""), key(word)]);
-    let flags = error
-        .split_whitespace()
-        .filter_map(|word| word.strip_prefix("--"))
-        .map(|flag| key(&flag.trim_end_matches([':', ',']).replace('-', "_")));
-    let injections = error
-        .strip_prefix("injection ")
-        .and_then(|rest| rest.split(':').next())
-        .map(|id| match form {
-            Form::Json => format!("\"id\": {id},"),
-            Form::Toml => format!("\nid = {id}\n"),
-        });
-    let at = injections.into_iter().chain(quoted).chain(flags).find_map(|needle| {
-        let at = text.find(&needle)?;
-        Some(at + usize::from(needle.starts_with('\n')))
-    })?;
-    let before = &text[..at];
-    Some((
-        before.matches('\n').count() + 1,
-        before.chars().rev().take_while(|char| *char != '\n').count() + 1,
-    ))
-}
-
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 impl WorkloadPlan {
@@ -502,199 +415,4 @@ pub fn monotonic_offsets_s(nodes: &[String], seed: u64) -> BTreeMap<String, u64>
         .iter()
         .map(|node| (node.clone(), offsets.random_range(3_600..365 * 24 * 3_600)))
         .collect()
-}
-
-/// Looks a fault kind up.
-///
-/// # Errors
-/// Names the kinds there are.
-pub fn fault_info(name: &str) -> Result<&'static FaultInfo, String> {
-    squall_nemeses::FAULTS.iter().find(|info| info.name == name).ok_or_else(|| {
-        let known: Vec<&str> = squall_nemeses::FAULTS.iter().map(|info| info.name).collect();
-        format!("there is no fault `{name}`; there are {}", known.join(", "))
-    })
-}
-
-/// Why a fault is not injected unless it is named: the system cannot take it, or does not claim to survive it.
-pub fn left_out(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
-    let disclaimed = || {
-        let why = system.disclaims(info.mechanism)?;
-        let name = system.name();
-        Some(format!(
-            "{name} does not claim to survive it with these settings: {why}; name it to have it all the same"
-        ))
-    };
-    let lie = || {
-        let why = "no system claims to survive it; name it to have it all the same";
-        info.is_beyond_promises().then(|| why.to_owned())
-    };
-    impossible(info, system).or_else(disclaimed).or_else(lie)
-}
-
-/// Why a fault cannot be done to a system, if so.
-pub fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
-    let capabilities = system.capabilities();
-    let missing: Vec<String> = info
-        .needs
-        .iter()
-        .filter(|need| !capabilities.contains(need))
-        .map(ToString::to_string)
-        .collect();
-    if !missing.is_empty() {
-        return Some(format!("{} cannot {}", system.name(), missing.join(", ")));
-    }
-    if info.mechanism == Mechanism::Clocks
-        && let Err(why) = squall_nemeses::clock::supported()
-    {
-        return Some(why.to_string());
-    }
-    let nodes = system.nodes();
-    (nodes < info.nodes_min).then(|| format!("it takes at least {} nodes, and the cluster has {nodes}", info.nodes_min))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::systems::quorum::{Settings, Versions};
-
-    fn plan() -> Plan {
-        let system = SystemPlan::Quorum(Settings {
-            nodes: 5,
-            n: 3,
-            r: 2,
-            w: 2,
-            write_back: true,
-            versions: Versions::Quorum,
-            extras: Default::default(),
-            clock_offset_ms: Default::default(),
-            bug: None,
-        });
-        Plan::draw(Options {
-            seed: 7,
-            system,
-            workload: WorkloadPlan::Register(workloads::Options {
-                seed: 7,
-                ..Default::default()
-            }),
-            bind: Bind::Node,
-            timing: Timing::of(15_000, 1_000),
-            faults: Recipe::from(["partition", "kill", "pause"].map(String::from).to_vec()),
-            network: None,
-            pcap: false,
-        })
-        .expect("every kind finds a place")
-    }
-
-    fn drawn(seed: u64, plan: &Plan) -> Vec<Injection> {
-        schedule::draw(seed, &plan.system, &plan.timing, &Recipe::from(plan.requested.clone())).expect("every kind finds a place")
-    }
-
-    #[test]
-    fn what_was_drawn_can_be_read_again() {
-        let drawn = plan();
-        assert_eq!(Plan::from_json(&drawn.to_json()), Ok(drawn));
-    }
-
-    #[test]
-    fn a_plan_in_toml_is_the_same_plan() {
-        let drawn = plan();
-        assert_eq!(Plan::from_toml(&drawn.to_toml()), Ok(drawn));
-    }
-
-    #[test]
-    fn a_wrong_word_in_toml_is_shown_where_it_stands() {
-        let text = plan().to_toml();
-        let typo = Plan::from_toml(&text.replacen("for_ms", "for_mss", 1)).expect_err("a typo");
-        let line = text.lines().position(|line| line.starts_with("for_ms")).expect("a length") + 1;
-        assert!(
-            typo.contains(&format!("at line {line}, column 1")) && typo.contains("for_mss"),
-            "{typo}"
-        );
-        let wrong = Plan::from_toml(&text.replacen("r = 2", "r = 9", 1)).expect_err("a wrong value");
-        let line = text.lines().position(|line| line == "r = 2").expect("a setting") + 1;
-        assert!(wrong.starts_with(&format!("line {line}, column 1: --r 9")), "{wrong}");
-    }
-
-    #[test]
-    fn the_schema_knows_every_kind_of_fault_and_refuses_other_words() {
-        let schema: serde_json::Value = serde_json::from_str(&Plan::schema()).expect("JSON");
-        let kinds = schema["$defs"]["Fault"]["oneOf"].as_array().expect("one of the kinds");
-        let named: BTreeSet<&str> = kinds.iter().filter_map(|kind| kind["required"][0].as_str()).collect();
-        assert_eq!(named, squall_nemeses::FAULTS.iter().map(|info| info.name).collect());
-        assert!(kinds.iter().all(|kind| kind["additionalProperties"] == false));
-        assert_eq!(schema["additionalProperties"], false);
-        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
-    }
-
-    #[test]
-    fn every_requested_kind_is_in_the_schedule_and_ends_with_the_storm() {
-        for seed in 0..200 {
-            let mut options = plan();
-            options.schedule = drawn(seed, &options);
-            assert_eq!(options.validate(), Ok(()), "seed {seed}");
-            for kind in &options.requested {
-                assert!(
-                    options.schedule.iter().any(|injection| injection.fault.kind() == kind),
-                    "seed {seed}: {kind}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_network_is_the_kernels_unless_something_needs_the_switch() {
-        let mut plan = plan();
-        assert_eq!(plan.network_kind(), NetworkKind::Kernel);
-        plan.pcap = true;
-        assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
-        plan.network = Some(NetworkKind::Kernel);
-        assert_eq!(
-            plan.validate().unwrap_err(),
-            "`pcap`: only the network `switch` writes packets to files"
-        );
-        plan.pcap = false;
-        plan.requested = vec!["delay".into()];
-        plan.schedule = drawn(7, &plan);
-        assert_eq!(
-            plan.validate().unwrap_err(),
-            "injection 0: `delay` cannot be done on the network `kernel`, but on `switch`"
-        );
-        plan.network = None;
-        assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_its_place() {
-        let text = plan().to_json();
-        let wrong = [
-            (text.replacen("\"partition\"", "\"partitoin\"", 1), "partitoin"),
-            (text.replacen("\"r\": 2", "\"r\": 9", 1), "--r 9"),
-            (text.replacen("\"at_ms\": ", "\"at_ms\": 9", 1), "injection 0"),
-            (text.replacen("\"squall_plan\": 1", "\"squall_plan\": 8", 1), "squall_plan"),
-        ];
-        for (text, word) in wrong {
-            let error = Plan::from_json(&text).expect_err("it is wrong");
-            assert!(
-                error.starts_with("line ") && error.contains("column ") && error.contains(word),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_draw_in_one_place_moves_nothing_elsewhere() {
-        let (all, fewer) = (plan(), {
-            let mut plan = plan();
-            plan.requested.truncate(1);
-            plan.schedule = drawn(plan.seed, &plan);
-            plan
-        });
-        let times = |plan: &Plan| {
-            plan.schedule
-                .iter()
-                .map(|injection| (injection.at_ms, injection.for_ms))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(times(&all), times(&fewer), "kinds do not move times");
-    }
 }

@@ -1,23 +1,26 @@
 //! The options that decide a plan, and `squall plan`, which prints it.
 
+mod faults;
+mod values;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use squall_nemeses::NetworkKind;
 use squall_nemeses::disk::Rules;
-use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind};
 use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
+pub(super) use self::values::parse_time_ms;
+use self::values::{Percents, Times, parse_network, parse_offset, parse_percents, parse_times_ms};
 use crate::exit::{self, usage};
-use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan, fault_info, impossible, left_out};
+use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan};
 use crate::report::stdout;
 use crate::schedule::outage::without_majority_ms;
-use crate::schedule::profiles::{self, Profile};
-use crate::schedule::{Aim, Lasts, Recipe};
+use crate::schedule::profiles;
 use crate::systems::quorum_extras::Extras;
 use crate::systems::{SYSTEMS, SystemPlan, etcd, quorum, raft};
 
@@ -342,46 +345,6 @@ pub(super) fn draw_seed() -> Result<u64> {
 }
 
 impl PlanArgs {
-    /// Says which faults of a profile, or of all, a plan leaves out.
-    pub(super) fn say_left_out(&self, plan: &Plan) {
-        for info in self.unnamed_kinds() {
-            if let Some(why) = left_out(info, &plan.system) {
-                stdout::note(&format!("left out fault {}: {why}", info.name));
-            }
-        }
-        let kinds = self.unnamed_kinds().into_iter().filter(|info| !self.is_on_network(info));
-        let names: Vec<&str> = kinds
-            .filter(|info| left_out(info, &plan.system).is_none())
-            .map(|info| info.name)
-            .collect();
-        if !names.is_empty() {
-            stdout::note(&format!(
-                "left out faults of links, for want of `--network switch`: {}",
-                names.join(", ")
-            ));
-        }
-    }
-
-    /// The kinds that are asked for, but not by their names.
-    fn unnamed_kinds(&self) -> Vec<&'static FaultInfo> {
-        let of_profile = |profile: &Profile| profile.kinds.iter().filter_map(|kind| fault_info(kind).ok()).collect();
-        match self.faults.as_str() {
-            "all" | "swarm" => squall_nemeses::FAULTS.iter().collect(),
-            name => Profile::named(name).map(of_profile).unwrap_or_default(),
-        }
-    }
-
-    /// Whether a kind can be done on the network asked for: who asks for nothing in particular gets no other than the kernel's.
-    fn is_on_network(&self, info: &FaultInfo) -> bool {
-        let in_particular = !matches!(self.faults.as_str(), "all" | "swarm");
-        info.mechanism != Mechanism::Links || self.network == Some(NetworkKind::Switch) || in_particular
-    }
-
-    /// Whether a kind of fault is asked for by its name.
-    pub(super) fn is_named(&self, kind: &str) -> bool {
-        self.faults.split(',').any(|name| name.trim() == kind)
-    }
-
     /// The plan for a seed.
     ///
     /// # Errors
@@ -505,148 +468,6 @@ impl PlanArgs {
                 "see `squall run --help`, \"System\"",
             )),
             None => Ok(()),
-        }
-    }
-
-    /// Which faults, when and how.
-    fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
-        let wanted = |info: &&FaultInfo| self.is_on_network(info) && left_out(info, system).is_none();
-        let possible = self.unnamed_kinds().into_iter().filter(wanted);
-        let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
-        let unnamed = |kinds| Recipe {
-            all: false,
-            ..Recipe::from(kinds)
-        };
-        let mut recipe = match (self.faults.as_str(), Profile::named(&self.faults)) {
-            ("none", _) => Recipe::from(Vec::new()),
-            ("all", _) => unnamed(possible),
-            ("swarm", _) => unnamed(profiles::swarm(seed, &possible)),
-            (name, Some(profile)) => {
-                let leads = system.capabilities().contains(&Capability::Leader);
-                if profile.aim == Aim::Leader && !leads {
-                    return Err(usage(format!("--faults {name}: {} cannot name its leader", system.name()), ""));
-                }
-                if possible.is_empty() {
-                    return Err(usage(format!("--faults {name}: {} can take none of its faults", system.name()), ""));
-                }
-                profile.recipe(possible)
-            }
-            (list, None) => Recipe::from(named_kinds(list, system)?),
-        };
-        if let Some(Times(every_ms)) = &self.fault_every {
-            recipe.every_ms = Some(every_ms.clone());
-        }
-        if let Some(Times(for_ms)) = &self.fault_for {
-            recipe.lasts = Lasts::Between(for_ms.clone());
-        }
-        if let Some(Percents(intensity)) = &self.fault_intensity {
-            recipe.intensity = intensity.clone();
-        }
-        Ok(recipe)
-    }
-}
-
-/// The kinds of a list that a person typed.
-fn named_kinds(list: &str, system: &SystemPlan) -> Result<Vec<String>> {
-    let mut kinds: Vec<String> = Vec::new();
-    for name in list.split(',').map(str::trim) {
-        let info =
-            fault_info(name).map_err(|error| usage(format!("--faults: {error}"), "profiles, `all`, `none` and `swarm` stand alone"))?;
-        if let Some(why) = impossible(info, system) {
-            return Err(usage(format!("--faults {name}: {why}"), ""));
-        }
-        if !kinds.iter().any(|kind| kind == name) {
-            kinds.push(name.to_owned());
-        }
-    }
-    Ok(kinds)
-}
-
-/// Lengths of time, in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Times(RangeInclusive<u64>);
-
-/// Parts of a hundred.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Percents(RangeInclusive<u32>);
-
-fn parse_times_ms(text: &str) -> Result<Times, String> {
-    parse_range(text, parse_time_ms).map(Times)
-}
-
-fn parse_percents(text: &str) -> Result<Percents, String> {
-    let percent = |text: &str| match text.parse() {
-        Ok(percent @ 0..=100) => Ok(percent),
-        _ => Err(format!("`{text}` is no whole number from 0 to 100")),
-    };
-    parse_range(text, percent).map(Percents)
-}
-
-/// Reads `A..B`, or `A` for both.
-fn parse_range<T: PartialOrd + Copy>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<RangeInclusive<T>, String> {
-    let (least, most) = text.split_once("..").unwrap_or((text, text));
-    let (least, most) = (parse(least)?, parse(most)?);
-    if least > most {
-        return Err("write the smaller one first".into());
-    }
-    Ok(least..=most)
-}
-
-fn parse_network(text: &str) -> Result<NetworkKind, String> {
-    text.parse()
-}
-
-/// Reads `15s`, `2m`, `500ms`, `1h`; a bare number is seconds.
-pub(super) fn parse_time_ms(text: &str) -> Result<u64, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(format!("`{unit}` is no unit of time; write 500ms, 15s, 2m or 1h")),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| String::from("write a whole number and a unit: 500ms, 15s, 2m or 1h"))?;
-    number
-        .checked_mul(factor)
-        .filter(|ms| (1..=86_400_000).contains(ms))
-        .ok_or_else(|| String::from("between 1ms and 24h"))
-}
-
-fn parse_offset(text: &str) -> Result<(String, i64), String> {
-    let (node, offset) = text.split_once('=').ok_or("write it as NODE=MS: n2=500")?;
-    let offset = offset.parse().map_err(|_| format!("`{offset}` is no number of milliseconds"))?;
-    Ok((node.to_owned(), offset))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_ranges_and_refuses_the_rest() {
-        assert_eq!(parse_times_ms("500ms..2s"), Ok(Times(500..=2_000)));
-        assert_eq!(parse_times_ms("2s"), Ok(Times(2_000..=2_000)));
-        assert_eq!(parse_percents("20..80"), Ok(Percents(20..=80)));
-        for wrong in ["3s..1s", "..", "1s..", "..1s", "1s...2s", "1s..2s..3s"] {
-            assert!(parse_times_ms(wrong).is_err(), "{wrong}");
-        }
-        for wrong in ["101", "80..20", "-1", "x"] {
-            assert!(parse_percents(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn reads_times_with_units_and_refuses_the_rest() {
-        assert_eq!(parse_time_ms("15s"), Ok(15_000));
-        assert_eq!(parse_time_ms("15"), Ok(15_000));
-        assert_eq!(parse_time_ms("250ms"), Ok(250));
-        assert_eq!(parse_time_ms("2m"), Ok(120_000));
-        for wrong in ["", "s", "15x", "-1s", "0s", "25h", "99999999999999999999s", "18446744073709551615h"] {
-            assert!(parse_time_ms(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,0 +1,108 @@
+//! Which faults the options ask for: kinds by name, profiles, all or some of them.
+
+use anyhow::Result;
+use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind};
+
+use super::PlanArgs;
+use super::values::{Percents, Times};
+use crate::exit::usage;
+use crate::plan::{Plan, fault_info, impossible, left_out};
+use crate::report::stdout;
+use crate::schedule::profiles::{self, Profile};
+use crate::schedule::{Aim, Lasts, Recipe};
+use crate::systems::SystemPlan;
+
+impl PlanArgs {
+    /// Says which faults of a profile, or of all, a plan leaves out.
+    pub(in crate::cli) fn say_left_out(&self, plan: &Plan) {
+        for info in self.unnamed_kinds() {
+            if let Some(why) = left_out(info, &plan.system) {
+                stdout::note(&format!("left out fault {}: {why}", info.name));
+            }
+        }
+        let kinds = self.unnamed_kinds().into_iter().filter(|info| !self.is_on_network(info));
+        let names: Vec<&str> = kinds
+            .filter(|info| left_out(info, &plan.system).is_none())
+            .map(|info| info.name)
+            .collect();
+        if !names.is_empty() {
+            stdout::note(&format!(
+                "left out faults of links, for want of `--network switch`: {}",
+                names.join(", ")
+            ));
+        }
+    }
+
+    /// The kinds that are asked for, but not by their names.
+    fn unnamed_kinds(&self) -> Vec<&'static FaultInfo> {
+        let of_profile = |profile: &Profile| profile.kinds.iter().filter_map(|kind| fault_info(kind).ok()).collect();
+        match self.faults.as_str() {
+            "all" | "swarm" => squall_nemeses::FAULTS.iter().collect(),
+            name => Profile::named(name).map(of_profile).unwrap_or_default(),
+        }
+    }
+
+    /// Whether a kind can be done on the network asked for: who asks for nothing in particular gets no other than the kernel's.
+    fn is_on_network(&self, info: &FaultInfo) -> bool {
+        let in_particular = !matches!(self.faults.as_str(), "all" | "swarm");
+        info.mechanism != Mechanism::Links || self.network == Some(NetworkKind::Switch) || in_particular
+    }
+
+    /// Whether a kind of fault is asked for by its name.
+    pub(in crate::cli) fn is_named(&self, kind: &str) -> bool {
+        self.faults.split(',').any(|name| name.trim() == kind)
+    }
+
+    /// Which faults, when and how.
+    pub(super) fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
+        let wanted = |info: &&FaultInfo| self.is_on_network(info) && left_out(info, system).is_none();
+        let possible = self.unnamed_kinds().into_iter().filter(wanted);
+        let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
+        let unnamed = |kinds| Recipe {
+            all: false,
+            ..Recipe::from(kinds)
+        };
+        let mut recipe = match (self.faults.as_str(), Profile::named(&self.faults)) {
+            ("none", _) => Recipe::from(Vec::new()),
+            ("all", _) => unnamed(possible),
+            ("swarm", _) => unnamed(profiles::swarm(seed, &possible)),
+            (name, Some(profile)) => {
+                let leads = system.capabilities().contains(&Capability::Leader);
+                if profile.aim == Aim::Leader && !leads {
+                    return Err(usage(format!("--faults {name}: {} cannot name its leader", system.name()), ""));
+                }
+                if possible.is_empty() {
+                    return Err(usage(format!("--faults {name}: {} can take none of its faults", system.name()), ""));
+                }
+                profile.recipe(possible)
+            }
+            (list, None) => Recipe::from(named_kinds(list, system)?),
+        };
+        if let Some(Times(every_ms)) = &self.fault_every {
+            recipe.every_ms = Some(every_ms.clone());
+        }
+        if let Some(Times(for_ms)) = &self.fault_for {
+            recipe.lasts = Lasts::Between(for_ms.clone());
+        }
+        if let Some(Percents(intensity)) = &self.fault_intensity {
+            recipe.intensity = intensity.clone();
+        }
+        Ok(recipe)
+    }
+}
+
+/// The kinds of a list that a person typed.
+fn named_kinds(list: &str, system: &SystemPlan) -> Result<Vec<String>> {
+    let mut kinds: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        let info =
+            fault_info(name).map_err(|error| usage(format!("--faults: {error}"), "profiles, `all`, `none` and `swarm` stand alone"))?;
+        if let Some(why) = impossible(info, system) {
+            return Err(usage(format!("--faults {name}: {why}"), ""));
+        }
+        if !kinds.iter().any(|kind| kind == name) {
+            kinds.push(name.to_owned());
+        }
+    }
+    Ok(kinds)
+}

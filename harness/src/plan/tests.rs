@@ -1,0 +1,145 @@
+//! Plans as data: the same twice, read as written, and refused with the place of what is wrong.
+
+use super::*;
+use crate::systems::quorum::{Settings, Versions};
+
+fn plan() -> Plan {
+    let system = SystemPlan::Quorum(Settings {
+        nodes: 5,
+        n: 3,
+        r: 2,
+        w: 2,
+        write_back: true,
+        versions: Versions::Quorum,
+        extras: Default::default(),
+        clock_offset_ms: Default::default(),
+        bug: None,
+    });
+    Plan::draw(Options {
+        seed: 7,
+        system,
+        workload: WorkloadPlan::Register(workloads::Options {
+            seed: 7,
+            ..Default::default()
+        }),
+        bind: Bind::Node,
+        timing: Timing::of(15_000, 1_000),
+        faults: Recipe::from(["partition", "kill", "pause"].map(String::from).to_vec()),
+        network: None,
+        pcap: false,
+    })
+    .expect("every kind finds a place")
+}
+
+fn drawn(seed: u64, plan: &Plan) -> Vec<Injection> {
+    schedule::draw(seed, &plan.system, &plan.timing, &Recipe::from(plan.requested.clone())).expect("every kind finds a place")
+}
+
+#[test]
+fn what_was_drawn_can_be_read_again() {
+    let drawn = plan();
+    assert_eq!(Plan::from_json(&drawn.to_json()), Ok(drawn));
+}
+
+#[test]
+fn a_plan_in_toml_is_the_same_plan() {
+    let drawn = plan();
+    assert_eq!(Plan::from_toml(&drawn.to_toml()), Ok(drawn));
+}
+
+#[test]
+fn a_wrong_word_in_toml_is_shown_where_it_stands() {
+    let text = plan().to_toml();
+    let typo = Plan::from_toml(&text.replacen("for_ms", "for_mss", 1)).expect_err("a typo");
+    let line = text.lines().position(|line| line.starts_with("for_ms")).expect("a length") + 1;
+    assert!(
+        typo.contains(&format!("at line {line}, column 1")) && typo.contains("for_mss"),
+        "{typo}"
+    );
+    let wrong = Plan::from_toml(&text.replacen("r = 2", "r = 9", 1)).expect_err("a wrong value");
+    let line = text.lines().position(|line| line == "r = 2").expect("a setting") + 1;
+    assert!(wrong.starts_with(&format!("line {line}, column 1: --r 9")), "{wrong}");
+}
+
+#[test]
+fn the_schema_knows_every_kind_of_fault_and_refuses_other_words() {
+    let schema: serde_json::Value = serde_json::from_str(&Plan::schema()).expect("JSON");
+    let kinds = schema["$defs"]["Fault"]["oneOf"].as_array().expect("one of the kinds");
+    let named: BTreeSet<&str> = kinds.iter().filter_map(|kind| kind["required"][0].as_str()).collect();
+    assert_eq!(named, squall_nemeses::FAULTS.iter().map(|info| info.name).collect());
+    assert!(kinds.iter().all(|kind| kind["additionalProperties"] == false));
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[test]
+fn every_requested_kind_is_in_the_schedule_and_ends_with_the_storm() {
+    for seed in 0..200 {
+        let mut options = plan();
+        options.schedule = drawn(seed, &options);
+        assert_eq!(options.validate(), Ok(()), "seed {seed}");
+        for kind in &options.requested {
+            assert!(
+                options.schedule.iter().any(|injection| injection.fault.kind() == kind),
+                "seed {seed}: {kind}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_network_is_the_kernels_unless_something_needs_the_switch() {
+    let mut plan = plan();
+    assert_eq!(plan.network_kind(), NetworkKind::Kernel);
+    plan.pcap = true;
+    assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
+    plan.network = Some(NetworkKind::Kernel);
+    assert_eq!(
+        plan.validate().unwrap_err(),
+        "`pcap`: only the network `switch` writes packets to files"
+    );
+    plan.pcap = false;
+    plan.requested = vec!["delay".into()];
+    plan.schedule = drawn(7, &plan);
+    assert_eq!(
+        plan.validate().unwrap_err(),
+        "injection 0: `delay` cannot be done on the network `kernel`, but on `switch`"
+    );
+    plan.network = None;
+    assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_place() {
+    let text = plan().to_json();
+    let wrong = [
+        (text.replacen("\"partition\"", "\"partitoin\"", 1), "partitoin"),
+        (text.replacen("\"r\": 2", "\"r\": 9", 1), "--r 9"),
+        (text.replacen("\"at_ms\": ", "\"at_ms\": 9", 1), "injection 0"),
+        (text.replacen("\"squall_plan\": 1", "\"squall_plan\": 8", 1), "squall_plan"),
+    ];
+    for (text, word) in wrong {
+        let error = Plan::from_json(&text).expect_err("it is wrong");
+        assert!(
+            error.starts_with("line ") && error.contains("column ") && error.contains(word),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_draw_in_one_place_moves_nothing_elsewhere() {
+    let (all, fewer) = (plan(), {
+        let mut plan = plan();
+        plan.requested.truncate(1);
+        plan.schedule = drawn(plan.seed, &plan);
+        plan
+    });
+    let times = |plan: &Plan| {
+        plan.schedule
+            .iter()
+            .map(|injection| (injection.at_ms, injection.for_ms))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(times(&all), times(&fewer), "kinds do not move times");
+}

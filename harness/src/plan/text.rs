@@ -1,0 +1,98 @@
+//! A plan as text: JSON, TOML, its schema, and where in a text something is wrong.
+
+use super::Plan;
+
+impl Plan {
+    /// The plan as it is stored and printed: the same bytes for the same plan.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a plan has string keys and finite numbers");
+        text.push('\n');
+        text
+    }
+
+    /// The plan as a person edits it.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a plan has string keys and numbers of 63 bits")
+    }
+
+    /// Reads a plan in TOML.
+    ///
+    /// # Errors
+    /// As [`Plan::from_json`].
+    pub fn from_toml(text: &str) -> Result<Plan, String> {
+        // Its words show the line and a caret below the very place.
+        let plan: Plan = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        plan.validate().map_err(|error| placed(text, &error, Form::Toml))?;
+        Ok(plan)
+    }
+
+    /// The JSON schema of a plan, draft 2020-12.
+    pub fn schema() -> String {
+        let schema = schemars::schema_for!(Plan);
+        serde_json::to_string_pretty(&schema).expect("a schema has string keys") + "\n"
+    }
+
+    /// Reads a plan in JSON.
+    ///
+    /// # Errors
+    /// Names line, column and the offending word; or the rule that the values break.
+    pub fn from_json(text: &str) -> Result<Plan, String> {
+        let plan: Plan = serde_json::from_str(text).map_err(|error| {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            let what = error.to_string();
+            format!("{place}: {}", what.split(" at line ").next().unwrap_or(&what))
+        })?;
+        plan.validate().map_err(|error| placed(text, &error, Form::Json))?;
+        Ok(plan)
+    }
+}
+
+/// How a plan is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Toml,
+}
+
+/// The error, with its place if it can be found.
+fn placed(text: &str, error: &str, form: Form) -> String {
+    match place_of(text, error, form) {
+        Some((line, column)) => format!("line {line}, column {column}: {error}"),
+        None => error.to_owned(),
+    }
+}
+
+/// Where in a plan's text the thing stands that an error is about: an injection's number, the first of the words in backticks that the text
+/// has, or the setting behind a flag.
+fn place_of(text: &str, error: &str, form: Form) -> Option<(usize, usize)> {
+    let key = |name: &str| match form {
+        Form::Json => format!("\"{name}\""),
+        // At the beginning of a line.
+        Form::Toml => format!("\n{name} ="),
+    };
+    let quoted = error
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|word| [format!("\"{word}\""), key(word)]);
+    let flags = error
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("--"))
+        .map(|flag| key(&flag.trim_end_matches([':', ',']).replace('-', "_")));
+    let injections = error
+        .strip_prefix("injection ")
+        .and_then(|rest| rest.split(':').next())
+        .map(|id| match form {
+            Form::Json => format!("\"id\": {id},"),
+            Form::Toml => format!("\nid = {id}\n"),
+        });
+    let at = injections.into_iter().chain(quoted).chain(flags).find_map(|needle| {
+        let at = text.find(&needle)?;
+        Some(at + usize::from(needle.starts_with('\n')))
+    })?;
+    let before = &text[..at];
+    Some((
+        before.matches('\n').count() + 1,
+        before.chars().rev().take_while(|char| *char != '\n').count() + 1,
+    ))
+}

@@ -1,0 +1,76 @@
+//! What faults of disks come to, and what a plan may not say of them.
+
+use super::*;
+use crate::target::Roles;
+
+fn nodes() -> Vec<String> {
+    ["n1", "n2", "n3"].map(String::from).to_vec()
+}
+
+fn any() -> TargetChoice {
+    TargetChoice::Any { order: nodes() }
+}
+
+fn resolved(fault: &dyn Family, now: &State) -> Result<Resolved, Skipped> {
+    let (nodes, roles) = (nodes(), Roles::default());
+    fault.resolve(&Scene {
+        nodes: &nodes,
+        now,
+        roles: &roles,
+    })
+}
+
+#[test]
+fn a_cut_of_power_takes_one_a_majority_or_all_down_each_torn_in_its_own_way() {
+    let well = State::default();
+    let down = |hits: Hits| resolved(&Torn { hits, seed: 7 }, &well).unwrap().state;
+    assert_eq!(down(Hits::One(any())).down.len(), 1);
+    assert_eq!(down(Hits::Majority { order: nodes() }).down.len(), 2);
+    let all = down(Hits::All);
+    assert_eq!(all.down.len(), 3);
+    let cuts: Vec<Option<Cut>> = all.disks.values().map(|trouble| trouble.power).collect();
+    assert_eq!(cuts, [7, 8, 9].map(|seed| Some(Cut::Torn(seed))));
+    let nobody = resolved(&Power { hits: Hits::All }, &all).unwrap_err();
+    assert_eq!(nobody.to_string(), "all of them are down already");
+}
+
+#[test]
+fn a_disk_fails_in_one_way_at_a_time_but_may_be_slow_beside() {
+    let slow = SlowDisk {
+        target: any(),
+        delay_ms: 5,
+    };
+    let full = Enospc { target: any() };
+    let now = resolved(&slow, &State::default()).unwrap().state;
+    assert_eq!(resolved(&full, &now).unwrap().node.as_deref(), Some("n1"));
+    let now = resolved(&full, &State::default()).unwrap().state;
+    assert_eq!(resolved(&Fsync { target: any() }, &now).unwrap().node.as_deref(), Some("n2"));
+    assert_eq!(resolved(&slow, &now).unwrap().node.as_deref(), Some("n1"));
+}
+
+#[test]
+fn disks_that_lie_are_not_told_to_lie() {
+    let lie = LyingFsync { order: nodes() };
+    let now = resolved(&lie, &State::default()).unwrap().state;
+    assert_eq!(resolved(&lie, &now).unwrap_err().to_string(), "all of them lie already");
+}
+
+#[test]
+fn names_the_word_that_is_wrong() {
+    let check = |fault: &dyn Family, expected: &str| assert_eq!(fault.validate(&nodes()).unwrap_err(), expected);
+    let order = vec!["n1".to_owned()];
+    check(
+        &Power {
+            hits: Hits::Majority { order },
+        },
+        "`order` names 1 of 3 nodes",
+    );
+    check(&LyingFsync { order: vec![] }, "`order` names no node");
+    let nothing = Eio {
+        target: any(),
+        operations: BTreeSet::new(),
+    };
+    check(&nothing, "`operations` names none");
+    let target = TargetChoice::Node("n1".into());
+    check(&SlowDisk { target, delay_ms: 0 }, "`delay_ms` is 0; it goes from 1 to 60000");
+}
