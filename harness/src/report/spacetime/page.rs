@@ -8,7 +8,7 @@ use super::arrange::{Arranged, Fate, lane_name};
 use super::draw::at;
 use super::labels::is_end;
 use crate::report::markup::{Element, element};
-use crate::report::page::{frame, sentence};
+use crate::report::page::{crumb, frame, invalid, legend, sentence, table};
 use crate::report::witness::words::long;
 use crate::report::words::{plural, shortened};
 
@@ -25,51 +25,31 @@ pub(super) fn page(header: Option<&Header>, finding: &RuleFinding, arranged: &Ar
     });
     let main = element("main")
         .with_all(header.map(crumb))
-        .with(
-            element("h1")
-                .with(element("span").text("✕ INVALID"))
-                .with(element("b").text(&format!("{}: {message}", finding.rule))),
-        )
+        .with(invalid(&format!("{}: {message}", finding.rule)))
         .with_all(why)
         .with(
             element("section")
                 .with(element("div").class("panel").with(picture))
-                .with(legend(arranged))
+                .with(signs(arranged))
                 .with(note(arranged)),
         )
         .with(
             element("section")
                 .with(element("h2").text("The events that break the rule"))
-                .with(table(arranged, |event| event.breaks)),
+                .with(events(arranged, |event| event.breaks)),
         )
         .with(
             element("details")
                 .with(element("summary").text(&format!("All {} drawn", plural(arranged.points.len() as u64, "event"))))
-                .with(table(arranged, |_| true)),
+                .with(events(arranged, |_| true)),
         );
     frame(&format!("{} is broken", long(&finding.rule)), main)
 }
 
-/// What was run.
-fn crumb(header: &Header) -> Element {
-    let facts = [
-        long(&header.run),
-        long(&header.system),
-        long(&header.workload),
-        format!("seed {}", header.seed),
-    ];
-    let facts = facts
-        .into_iter()
-        .filter(|fact| !fact.is_empty())
-        .map(|fact| element("span").text(&fact));
-    element("p").class("crumb").with(element("b").text("squall")).with_all(facts)
-}
-
-/// Only the signs that the picture has.
-fn legend(arranged: &Arranged<'_>) -> Element {
+fn signs(arranged: &Arranged<'_>) -> Element {
     let events = &arranged.around.events;
     let has = |fate: Fate| arranged.arrows.iter().any(|arrow| arrow.fate == fate);
-    let signs = [
+    legend(&[
         (events.iter().any(|event| event.breaks), "✕ large red diamond: breaks the rule"),
         (events.iter().any(|event| !is_end(&event.kind)), "◇ a step of the node"),
         (has(Fate::Received), "→ a message, from its sending to its receipt"),
@@ -84,12 +64,7 @@ fn legend(arranged: &Arranged<'_>) -> Element {
             "shaded: from the first to the last event that breaks the rule",
         ),
         (true, "7 t3: index 7 of term 3"),
-    ];
-    let items = signs
-        .into_iter()
-        .filter(|(is_there, _)| *is_there)
-        .map(|(_, text)| element("li").text(text));
-    element("ul").class("legend").with_all(items)
+    ])
 }
 
 fn note(arranged: &Arranged<'_>) -> Element {
@@ -105,9 +80,7 @@ fn note(arranged: &Arranged<'_>) -> Element {
     element("p").class("note").text(&text)
 }
 
-fn table(arranged: &Arranged<'_>, is_in: impl Fn(&NeighbourEvent) -> bool) -> Element {
-    let titles = ["time", "node", "event", "line of its trace", "Lamport stamp"];
-    let head = element("tr").with_all(titles.map(|title| element("th").set("scope", "col").text(title)));
+fn events(arranged: &Arranged<'_>, is_in: impl Fn(&NeighbourEvent) -> bool) -> Element {
     let rows = arranged.around.events.iter().filter(|event| is_in(event)).map(|event| {
         let text = shortened(&event.text, LINE_CHARS_MAX);
         let cells = [
@@ -117,11 +90,7 @@ fn table(arranged: &Arranged<'_>, is_in: impl Fn(&NeighbourEvent) -> bool) -> El
             event.line.to_string(),
             event.lamport.to_string(),
         ];
-        let row = element("tr").with_all(cells.map(|cell| element("td").text(&cell)));
-        if event.breaks { row.class("wrong") } else { row }
+        (cells, event.breaks)
     });
-    let table = element("table")
-        .with(element("thead").with(head))
-        .with(element("tbody").with_all(rows));
-    element("div").class("panel").with(table)
+    table(["time", "node", "event", "line of its trace", "Lamport stamp"], rows)
 }

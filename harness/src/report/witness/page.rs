@@ -8,31 +8,27 @@ use super::layout::Layout;
 use super::scene::{Part, Scene, Shown};
 use super::words::{digits, long, moment};
 use crate::report::markup::{Element, element};
-use crate::report::page::{frame, sentence};
+use crate::report::page::{crumb, frame, invalid, legend, sentence, table};
 use crate::report::words::{count, plural};
 
 /// The whole page.
 pub(super) fn page(history: &History, witness: &Witness, scene: &Scene<'_>, layout: &Layout, picture: Element) -> String {
     let title = format!("{} is not linearizable", key_name(witness));
     let main = element("main")
-        .with_all(crumb(history))
-        .with(
-            element("h1")
-                .with(element("span").text("✕ INVALID"))
-                .with(element("b").text(&title)),
-        )
+        .with_all(run(history))
+        .with(invalid(&title))
         .with(element("p").class("why").text(&sentence(&witness.sentence)))
         .with_all(witness.because.iter().map(|fact| element("p").class("why").text(&sentence(fact))))
         .with(
             element("section")
                 .with(element("div").class("panel").with(picture))
-                .with(legend(scene))
+                .with(signs(scene))
                 .with_all(notes(layout)),
         )
         .with(
             element("section")
                 .with(element("h2").text(&operations_title(witness)))
-                .with(table(history, scene)),
+                .with(operations(history, scene)),
         );
     frame(&title, main)
 }
@@ -45,30 +41,17 @@ fn key_name(witness: &Witness) -> String {
 }
 
 /// What was run, if the history says so.
-fn crumb(history: &History) -> Option<Element> {
-    let header = history.header.as_ref()?;
-    let facts = [
-        long(&header.run),
-        long(&header.system),
-        long(&header.workload),
-        format!("seed {}", header.seed),
-    ];
-    let facts = facts
-        .into_iter()
-        .filter(|fact| !fact.is_empty())
-        .map(|fact| element("span").text(&fact));
+fn run(history: &History) -> Option<Element> {
     let operations = element("span").text(&plural(history.operations.len() as u64, "operation"));
-    let name = element("b").text("squall");
-    Some(element("p").class("crumb").with(name).with_all(facts).with(operations))
+    Some(crumb(history.header.as_ref()?).with(operations))
 }
 
-/// Only the signs that the picture has.
-fn legend(scene: &Scene<'_>) -> Element {
+fn signs(scene: &Scene<'_>) -> Element {
     let has = |part: Part| scene.shown.iter().any(|shown| shown.part == part);
     let open = scene.shown.iter().any(|shown| shown.operation.outcome == Outcome::Unknown);
     let refused = scene.shown.iter().any(|shown| shown.operation.outcome == Outcome::Fail);
     let zone = scene.conflict.as_ref().is_some_and(|conflict| conflict.zone_ns.is_some());
-    let signs = [
+    legend(&[
         (!scene.order.is_empty(), "● where an operation takes effect"),
         (has(Part::Impossible), "✕ no place left for this one"),
         (zone, "shaded: the gap that forbids any order"),
@@ -77,12 +60,7 @@ fn legend(scene: &Scene<'_>) -> Element {
         (open, "dashed ▸ outcome unknown: may act at any later time"),
         (refused, "dotted ■ refused: certainly did not happen"),
         (!scene.faults.is_empty(), "tinted: a fault in force"),
-    ];
-    let items = signs
-        .into_iter()
-        .filter(|(is_there, _)| *is_there)
-        .map(|(_, text)| element("li").text(text));
-    element("ul").class("legend").with_all(items)
+    ])
 }
 
 fn notes(layout: &Layout) -> Vec<Element> {
@@ -104,7 +82,7 @@ fn operations_title(witness: &Witness) -> String {
     }
 }
 
-fn table(history: &History, scene: &Scene<'_>) -> Element {
+fn operations(history: &History, scene: &Scene<'_>) -> Element {
     let proof: Vec<&Shown<'_>> = scene.shown.iter().filter(|shown| shown.part != Part::Context).collect();
     let times_ns: Vec<u64> = proof
         .iter()
@@ -112,16 +90,6 @@ fn table(history: &History, scene: &Scene<'_>) -> Element {
         .flatten()
         .collect();
     let digits = digits(&times_ns);
-    let titles = [
-        "invoked",
-        "returned",
-        "process",
-        "node",
-        "operation",
-        "value",
-        "lines of the history",
-    ];
-    let head = element("tr").with_all(titles.map(|title| element("th").set("scope", "col").text(title)));
     let rows = proof.into_iter().map(|shown| {
         let operation = shown.operation;
         let returned = operation
@@ -144,11 +112,16 @@ fn table(history: &History, scene: &Scene<'_>) -> Element {
             shown.full.as_deref().map_or_else(|| "-".to_owned(), long),
             lines,
         ];
-        let row = element("tr").with_all(cells.map(|cell| element("td").text(&cell)));
-        if shown.part == Part::Impossible { row.class("wrong") } else { row }
+        (cells, shown.part == Part::Impossible)
     });
-    let table = element("table")
-        .with(element("thead").with(head))
-        .with(element("tbody").with_all(rows));
-    element("div").class("panel").with(table)
+    let titles = [
+        "invoked",
+        "returned",
+        "process",
+        "node",
+        "operation",
+        "value",
+        "lines of the history",
+    ];
+    table(titles, rows)
 }
