@@ -81,7 +81,7 @@ fn visit_zoo(runs: u32) {
 
 fn plan(system: &SystemPlan, bind: Bind, faults: &[&str], seed: u64) -> Plan {
     let workload = WorkloadPlan::Register(Load {
-        rate: 100,
+        rate: 130,
         seed,
         ..Default::default()
     });

@@ -19,7 +19,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::pending::Pending;
 use super::problem::Problem;
-use super::space::Space;
+use super::space::{Space, table_bytes};
 use crate::linearizability::budget::{Ended, Meter};
 use crate::model::Model;
 
@@ -186,11 +186,11 @@ impl<M: Model> Search<'_, M> {
     }
 
     fn bytes(&self) -> u64 {
-        // A set grows by doubling and holds the old table meanwhile: what it would take next is counted before it is taken.
-        let full = self.seen.len() + self.candidates.len() >= self.seen.capacity();
-        let entries = self.seen.capacity() * if full { 3 } else { 1 };
+        // What the candidates may add before the next look.
+        let more = self.candidates.len() + 1;
+        let seen = table_bytes::<u128>(self.seen.len() + more, self.seen.capacity());
         let frames = self.frames.capacity() * size_of::<Frame>();
-        (entries * 18 + frames + self.best.order.capacity() * 4) as u64 + self.space.bytes() + self.pending.bytes()
+        (seen + frames + self.best.order.capacity() * 4) as u64 + self.space.bytes(more) + self.pending.bytes()
     }
 }
 

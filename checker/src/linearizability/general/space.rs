@@ -57,15 +57,55 @@ impl<'a, M: Model> Space<'a, M> {
         let number = u32::try_from(self.states.len()).ok().filter(|&number| number != NOT_ALLOWED);
         let number = number.expect("a search has fewer than 2^32 - 1 states");
         let state = Rc::new(state);
-        // Two pointers, a number and the counts beside the state itself.
-        self.state_bytes += self.model.state_bytes(&state) + 40;
+        self.state_bytes += self.model.state_bytes(&state) + STATE_OVERHEAD;
         self.states.push(state.clone());
         self.numbers.insert(state, number);
         number
     }
 
-    /// Roughly how much memory it takes.
-    pub(super) fn bytes(&self) -> u64 {
-        (self.state_bytes + self.steps.capacity() * 14) as u64
+    /// Roughly how much memory it takes, and will take with so many more entries of each kind.
+    pub(super) fn bytes(&self, more: usize) -> u64 {
+        let numbers = table_bytes::<(Rc<M::State>, u32)>(self.numbers.len() + more, self.numbers.capacity());
+        let steps = table_bytes::<((u32, u32), u32)>(self.steps.len() + more, self.steps.capacity());
+        let states = grown(self.states.len() + more, self.states.capacity()) * size_of::<Rc<M::State>>();
+        (self.state_bytes + numbers + steps + states) as u64
+    }
+}
+
+/// Beside a state: the two counts of its [`Rc`], and what the allocator takes for itself.
+const STATE_OVERHEAD: usize = 32;
+
+/// Bytes of a hash table with room for `capacity` entries that is to hold `len`. Seven of eight buckets may be filled, and each has a byte of its own.
+pub(super) fn table_bytes<T>(len: usize, capacity: usize) -> usize {
+    grown(len, capacity) * 8 / 7 * (size_of::<T>() + 1)
+}
+
+/// For how many entries there is room while `len` of them are put into a table or vector with room for `capacity`: it grows by doubling, and holds
+/// the old ones meanwhile. So what it takes next is counted before it is taken.
+fn grown(len: usize, capacity: usize) -> usize {
+    if len > capacity { 3 * capacity } else { capacity }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_about_to_grow_counts_as_old_and_new() {
+        let mut set: HashSet<u64> = HashSet::new();
+        for entry in 0..100_000 {
+            let (before, will_be) = (set.capacity(), table_bytes::<u64>(set.len() + 1, set.capacity()));
+            set.insert(entry);
+            let taken = table_bytes::<u64>(0, before)
+                + if set.capacity() > before {
+                    table_bytes::<u64>(0, set.capacity())
+                } else {
+                    0
+                };
+            // The first table is made of nothing, and small.
+            assert!(will_be * 9 / 8 + 256 >= taken, "{taken} bytes of {will_be} at {entry}");
+        }
     }
 }
