@@ -61,6 +61,52 @@ fn a_leader_is_killed_between_its_append_and_its_fsync() {
     assert!(life.iter().any(|line| line["kind"] == "fsync"), "others were");
 }
 
+/// What was applied at an fsync of the leader that its disk held, by a fault of each kind, one run for all of them.
+fn strike_at_fsyncs(squall: &Squall, system: &str) -> Vec<Value> {
+    let at_an_fsync = |id: u64, at_ms: u64, fault: Value| {
+        json!({
+            "id": id, "at_ms": at_ms, "for_ms": 700, "when": {"before-fsync": {"nth": 3, "on": "leader"}}, "fault": fault,
+        })
+    };
+    let schedule = [
+        at_an_fsync(0, 1_500, json!({"kill": {"target": "source"}})),
+        at_an_fsync(1, 3_000, json!({"pause": {"target": "source"}})),
+        at_an_fsync(2, 4_500, json!({"power": {"hits": {"one": "source"}}})),
+    ];
+    let stages = run_with(squall, system, &schedule);
+    (0..3)
+        .map(|id| {
+            assert_eq!(stage(&stages, id, "probed")["probe"]["ok"], true, "{stages:?}");
+            assert_eq!(stage(&stages, id, "healed")["probe"]["ok"], true, "{stages:?}");
+            let applied = stage(&stages, id, "applied");
+            let trigger = &applied["resolved"]["trigger"];
+            assert_eq!(trigger["event"], "before-fsync number 3 on the leader");
+            assert!(trigger["held"] == true && trigger["latency_us"].as_u64() > Some(0), "{applied}");
+            assert_eq!(trigger["node"], applied["resolved"]["resolved"]["node"], "{applied}");
+            applied
+        })
+        .collect()
+}
+
+#[test]
+fn the_disk_of_any_program_holds_the_fsync_at_which_a_fault_strikes() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        return skip(&format!("no disk of ours can be mounted: {error}"));
+    }
+    let applied = strike_at_fsyncs(&squall, "raft");
+    let node = applied[0]["resolved"]["resolved"]["node"].as_str().expect("a node");
+    let life = life(&squall, node, 1);
+    let append = life.iter().rfind(|line| line["kind"] == "append").expect("it appended");
+    let synced = |line: &&Value| line["kind"] == "fsync" && line["upto"].as_u64() >= append["index"].as_u64();
+    assert_eq!(life.iter().find(synced), None, "the node never saw its last fsync return");
+    if have("etcd") {
+        strike_at_fsyncs(&squall, "etcd");
+    } else {
+        skip("there is no etcd here");
+    }
+}
+
 #[test]
 fn a_new_leader_is_killed_before_anybody_hears_of_it() {
     let Some(squall) = sandbox_or_skip() else { return };

@@ -208,8 +208,16 @@ fn an_event_that_cannot_come_is_said_at_plan_time() {
     check(
         &etcd,
         r#"{"append":{}}"#,
-        "`append`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
+        "`append`: etcd writes no trace that tells of it; `before-fsync` and `operations` can be waited for with every system",
     );
     check(&etcd, r#"{"leader-elected":{}}"#, "");
+    check(&etcd, r#"{"before-fsync":{"nth":9,"on":"leader"}}"#, "");
+    check(&raft(3), r#"{"before-fsync":{"nth":0}}"#, "`nth` is 0; the first is 1");
+    let quorum: SystemPlan = serde_json::from_value(serde_json::json!({"quorum": {
+        "nodes": 3, "n": 3, "r": 2, "w": 2, "write_back": true, "versions": "quorum",
+    }}))
+    .expect("a system");
+    check(&quorum, r#"{"before-fsync":{}}"#, "");
+    check(&quorum, r#"{"before-fsync":{"on":"leader"}}"#, "`leader`: quorum has no leader");
     check(&etcd, r#"{"operations":{"completed":500}}"#, "");
 }

@@ -125,6 +125,12 @@ impl Disk {
         self.0.gate.hold(nth);
     }
 
+    /// Has `asker` say of every fsync of the node's that would pass whether it is to be held; if so it is, and all after it, until [`Disk::release`].
+    /// It is asked on the disk's own thread, so it must neither wait nor use the disk.
+    pub fn ask_before_fsync(&self, asker: impl Fn() -> bool + Send + Sync + 'static) {
+        self.0.gate.ask(Arc::new(asker));
+    }
+
     /// Whether an fsync is held; waits up to `bound` for one.
     pub fn wait_held(&self, bound: Duration) -> bool {
         self.0.gate.wait_held(bound)

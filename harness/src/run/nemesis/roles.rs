@@ -45,7 +45,7 @@ impl Nemesis {
         }
     }
 
-    async fn ask_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
+    pub(super) async fn ask_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
         let key = asks.key_pick.and_then(|pick| self.activity.pick(pick));
         let mut questions = JoinSet::new();
         for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {
