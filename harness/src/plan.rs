@@ -326,6 +326,14 @@ impl Plan {
             if let Some(why) = impossible(injection.fault.info(), &self.system) {
                 return Err(format!("injection {id}: {}: {why}", injection.fault.kind()));
             }
+            let capabilities = self.system.capabilities();
+            let untold = injection.fault.asks().needs().into_iter().find(|need| !capabilities.contains(need));
+            if let Some(need) = untold {
+                let (kind, system) = (injection.fault.kind(), self.system.name());
+                return Err(format!(
+                    "injection {id}: {kind}: {system} cannot {need}, and its target depends on it"
+                ));
+            }
             injection
                 .fault
                 .validate(&nodes)

@@ -130,6 +130,24 @@ fn a_new_leader_is_killed_before_anybody_hears_of_it() {
 }
 
 #[test]
+fn the_node_with_the_newest_log_is_found_and_a_candidate_only_while_there_is_one() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let order = json!(["n3", "n2", "n1"]);
+    let cut_off = |id: u64| json!({"id": id, "at_ms": 1_500, "for_ms": 3_000, "fault": {"partition": {"shape": {"isolate-one": {"target": {"node": "n1"}}}}}});
+    let schedule = [
+        cut_off(0),
+        json!({"id": 1, "at_ms": 2_800, "for_ms": 500, "fault": {"pause": {"target": "candidate"}}}),
+        json!({"id": 2, "at_ms": 3_400, "for_ms": 500, "fault": {"kill": {"target": {"newest": {"order": order}}}}}),
+        json!({"id": 3, "at_ms": 6_500, "for_ms": 400, "fault": {"pause": {"target": "candidate"}}}),
+    ];
+    let stages = run_with(&squall, "raft", &schedule);
+    let hit = |id: u64| stage(&stages, id, "applied")["resolved"]["resolved"]["node"].clone();
+    assert_eq!(hit(1), "n1", "who is cut off asks to be elected");
+    assert_ne!(hit(2), "n1", "whose log is behind");
+    assert_eq!(stage(&stages, 3, "skipped")["reason"], "no node asks to be the leader");
+}
+
+#[test]
 fn a_new_leader_of_somebody_elses_program_is_looked_for() {
     let Some(squall) = sandbox_or_skip() else { return };
     if !have("etcd") {

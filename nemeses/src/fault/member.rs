@@ -60,10 +60,7 @@ impl Family for Transfer {
 
     /// Whoever leads is not handed what it has.
     fn asks(&self) -> Asks {
-        Asks {
-            leader: true,
-            key_pick: None,
-        }
+        Asks::LEADER
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {

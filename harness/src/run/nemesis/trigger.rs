@@ -17,12 +17,6 @@ const COUNT_LOOK: Duration = Duration::from_millis(1);
 /// Between two questions who leads: short against an election, long against an answer.
 const LEADER_LOOK: Duration = Duration::from_millis(20);
 
-/// The question who leads.
-const WHO_LEADS: Asks = Asks {
-    leader: true,
-    key_pick: None,
-};
-
 /// The event came.
 pub(super) struct Event {
     what: String,
@@ -75,7 +69,7 @@ impl Nemesis {
     /// Keeps known who leads, of programs that do not tell by themselves.
     async fn tell_who_leads(&self) -> Infallible {
         loop {
-            let leader = self.ask_roles(WHO_LEADS, &BTreeSet::new()).await.leader;
+            let leader = self.ask_roles(Asks::LEADER, &BTreeSet::new()).await.leader;
             self.watch.set_leaders(leader.into_iter().collect());
             sleep(LEADER_LOOK).await;
         }
@@ -117,7 +111,7 @@ impl Nemesis {
         let mut since = Instant::now();
         while Instant::now() < deadline {
             let began = Instant::now();
-            let leader = self.find_roles(WHO_LEADS, &BTreeSet::new()).await.leader;
+            let leader = self.find_roles(Asks::LEADER, &BTreeSet::new()).await.leader;
             if let Some(leader) = leader {
                 let is_new = known.as_ref().is_some_and(|known| *known != leader);
                 n_elected += u64::from(is_new && when.fits(&leader, true, Seen::Leads));
