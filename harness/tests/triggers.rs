@@ -148,6 +148,26 @@ fn the_node_with_the_newest_log_is_found_and_a_candidate_only_while_there_is_one
 }
 
 #[test]
+fn a_cluster_shrinks_and_grows_back() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let order = ["n2", "n1", "n3"];
+    let schedule = [
+        json!({"id": 0, "at_ms": 1_500, "for_ms": 1_200, "fault": {"shrink": {"order": order, "to": 1}}}),
+        json!({"id": 1, "at_ms": 2_000, "for_ms": 300, "fault": {"shrink": {"order": order, "to": 2}}}),
+        json!({"id": 2, "at_ms": 4_500, "for_ms": 1_200, "fault": {"shrink": {"order": order, "to": 2}}}),
+    ];
+    let stages = run_with(&squall, "raft", &schedule);
+    for (id, gone) in [(0, json!(["n1", "n3"])), (2, json!(["n3"]))] {
+        assert_eq!(stage(&stages, id, "applied")["resolved"]["resolved"]["state"]["removed"], gone);
+        assert_eq!(stage(&stages, id, "probed")["probe"]["ok"], true, "{stages:?}");
+        let proof = &stage(&stages, id, "healed")["probe"]["proof"];
+        assert_eq!(proof["ok"], true, "they were taken in again: {stages:?}");
+    }
+    let reason = stage(&stages, 1, "skipped")["reason"].clone();
+    assert!(reason.as_str().is_some_and(|reason| reason.contains("no member now")), "{reason}");
+}
+
+#[test]
 fn a_new_leader_of_somebody_elses_program_is_looked_for() {
     let Some(squall) = sandbox_or_skip() else { return };
     if !have("etcd") {

@@ -34,7 +34,7 @@ use self::links::{
     BlackHole, ClientCut, Corrupt, CorruptPastChecksum, Delay, Duplicate, Flapping, LinkFault, Loss, Narrow, Reordering, Reset,
     SlowReceiver, Swizzle,
 };
-use self::member::{Membership, Transfer};
+use self::member::{Membership, Shrink, Transfer};
 use self::partition::Partition;
 use self::process::{Kill, Pause, RestartStorm, Stutter};
 use crate::capability::Capability;
@@ -117,6 +117,7 @@ pub const FAULTS: &[FaultInfo] = &[
     disk::resources::DISK_RATE,
     disk::damage::BIT_ROT,
     disk::damage::MISDIRECTED_WRITE,
+    member::SHRINK,
 ];
 
 /// One fault, as a plan has it.
@@ -198,6 +199,8 @@ pub enum Fault {
     BitRot(BitRot),
     /// Let writes of a node land elsewhere on its disk.
     MisdirectedWrite(MisdirectedWrite),
+    /// Take several nodes out of the members at once.
+    Shrink(Shrink),
 }
 
 impl FaultInfo {
@@ -287,6 +290,7 @@ impl Fault {
             Fault::DiskRate(fault) => fault,
             Fault::BitRot(fault) => fault,
             Fault::MisdirectedWrite(fault) => fault,
+            Fault::Shrink(fault) => fault,
         }
     }
 

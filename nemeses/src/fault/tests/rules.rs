@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::nodes;
 use crate::capability::Capability;
+use crate::fault::member::Shrink;
 use crate::fault::partition::{Partition, Shape};
 use crate::fault::process::{Kill, Pause};
 use crate::fault::{Asks, FAULTS, Fault, Pulse};
@@ -305,4 +306,42 @@ fn the_newest_log_is_that_of_the_highest_term_and_then_of_the_highest_index() {
     };
     let only = [("n2", (3, 1)), ("n1", (2, 9)), ("n3", (2, 9))];
     assert_eq!(hit(&only, &down), "no node can be hit: the first, n3, is not the newest");
+}
+
+#[test]
+fn a_cluster_shrinks_to_nodes_that_run_and_never_twice_at_once() {
+    let shrink = |order: &[&str], to| {
+        Fault::Shrink(Shrink {
+            order: order.iter().map(|node| (*node).to_owned()).collect(),
+            to,
+        })
+    };
+    let fault = shrink(&["n4", "n2", "n5", "n1", "n3"], 2);
+    let gone = |now: &State| {
+        fault
+            .resolve(&nodes(5), now, &Roles::default())
+            .map(|resolved| resolved.state.removed)
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(gone(&State::default()).unwrap(), names(&["n1", "n3", "n5"]));
+    let away = State {
+        down: names(&["n4"]),
+        paused: names(&["n2"]),
+        ..State::default()
+    };
+    assert_eq!(gone(&away).unwrap(), names(&["n2", "n3", "n4"]), "n5 and n1 stay");
+    let only_one_runs = State {
+        down: names(&["n1", "n2", "n3", "n4"]),
+        ..State::default()
+    };
+    assert_eq!(gone(&only_one_runs).unwrap_err().to_string(), "2 are to stay, and 1 run");
+    let shrunk = State {
+        removed: names(&["n3"]),
+        ..State::default()
+    };
+    assert!(gone(&shrunk).unwrap_err().to_string().starts_with("n3 is no member now"));
+    let refused = |fault: Fault| fault.validate(&nodes(3)).unwrap_err();
+    assert_eq!(refused(shrink(&["n1", "n2", "n3"], 3)), "`to` is 3; it goes from 1 to 2");
+    assert_eq!(refused(shrink(&["n1", "n2", "n3"], 0)), "`to` is 0; it goes from 1 to 2");
+    assert_eq!(refused(shrink(&["n1", "n2"], 1)), "`order` names 2 of 3 nodes");
 }
