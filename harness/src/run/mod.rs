@@ -146,7 +146,8 @@ async fn record(
         true => Some(Clocks::create(&node_names(plan.system.nodes()), plan.seed).context("make clocks that can be moved")?),
         false => None,
     };
-    let gate = plan.needs_gates().then_some(gate::GATE);
+    // Where no disk holds an fsync, our nodes are kept at what comes right before.
+    let gate = (plan.needs_gates() || (plan.holds_fsyncs() && disks.is_none())).then_some(gate::GATE);
     let cluster = Cluster::new(system, &star, &folder, (&groups, disks, gate), clocks, pen.clone(), clock.clone())?;
     let events = Arc::new(Watch::default());
     if gate.is_some() {

@@ -82,6 +82,14 @@ impl When {
         matches!(self, When::BeforeFsync(_))
     }
 
+    /// What is next to it where no disk can hold an fsync: our own nodes, kept at their traces, have appended by then and synced nothing.
+    pub fn without_disks(&self) -> Option<When> {
+        match self {
+            When::BeforeFsync(nth) => Some(When::Append(nth.clone())),
+            _ => None,
+        }
+    }
+
     /// Which of the events of its kind it waits for, if of a kind.
     fn which(&self) -> Option<&Nth> {
         match self {

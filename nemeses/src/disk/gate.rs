@@ -191,7 +191,9 @@ mod tests {
         gate.ask(Arc::new(move || n_asked.fetch_add(1, Ordering::SeqCst) == 1));
         let sync = || {
             let done = Arc::clone(&done);
-            gate.pass(Box::new(move || drop(done.fetch_add(1, Ordering::SeqCst))));
+            gate.pass(Box::new(move || {
+                done.fetch_add(1, Ordering::SeqCst);
+            }));
             gate.wait_held(Duration::ZERO)
         };
         assert_eq!([sync(), sync(), sync()], [false, true, true]);
@@ -210,7 +212,9 @@ mod tests {
         let (gate, done) = (Gate::default(), Arc::new(AtomicU64::new(0)));
         gate.ask(Arc::new(|| true));
         let counted = Arc::clone(&done);
-        gate.pass(Box::new(move || drop(counted.fetch_add(1, Ordering::SeqCst))));
+        gate.pass(Box::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }));
         gate.abandon();
         assert_eq!((gate.release(), done.load(Ordering::SeqCst)), (0, 0));
     }

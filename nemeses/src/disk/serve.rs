@@ -312,7 +312,8 @@ impl Shared {
             return Some(misdirects.seed);
         }
         let place = self.writes.fetch_add(1, Ordering::AcqRel);
-        (place % u64::from(misdirects.every.get()) == 0).then(|| misdirects.seed.wrapping_add(place))
+        let is_due = place.is_multiple_of(u64::from(misdirects.every.get()));
+        is_due.then(|| misdirects.seed.wrapping_add(place))
     }
 
     /// Does a write in another place than it should; `false` if there is none.

@@ -52,7 +52,11 @@ impl Nemesis {
         let event = match when {
             When::Operations { completed } => self.count_operations(*completed, deadline).await,
             When::BeforeFsync(_) if self.nodes.iter().any(|node| self.cluster.disk(node).is_none()) => {
-                return Err("no disk of ours can hold here; `squall doctor` says why");
+                let instead = when.without_disks().filter(|_| traces);
+                let instead = instead.ok_or("no disk of ours can hold here; `squall doctor` says why")?;
+                let event = self.be_told(&instead, deadline).await;
+                let what = format!("{instead}, for want of a disk that holds fsyncs");
+                return event.map(|event| Event { what, ..event }).ok_or("did not come");
             }
             When::BeforeFsync(_) if when.is_traced() && !traces => tokio::select! {
                 event = self.be_told(when, deadline) => event,
