@@ -240,7 +240,8 @@ impl Cluster {
             node.to_owned(),
             Running {
                 init_pid,
-                exit_expected: false,
+                // What is damaged for good may rightly be refused, at every start.
+                exit_expected: self.is_damaged(node),
                 watcher,
             },
         );
@@ -257,8 +258,13 @@ impl Cluster {
     /// Says that nothing may end a node's process any more.
     pub fn expect_no_exit(&self, node: &str) {
         if let Some(running) = self.running().get_mut(node) {
-            running.exit_expected = false;
+            running.exit_expected = self.is_damaged(node);
         }
+    }
+
+    /// Whether its disk was damaged for good.
+    fn is_damaged(&self, node: &str) -> bool {
+        self.disk(node).is_some_and(Disk::is_damaged)
     }
 
     /// Waits until a node's process is gone and its end recorded.
@@ -303,6 +309,9 @@ impl Cluster {
     pub async fn wait_ready(&self, node: &str, at: &str, bound: Duration) -> Option<NodeStatus> {
         let began = Instant::now();
         let asked = self.ask_ready(node, bound).await;
+        if asked.is_err() && self.is_damaged(node) && !self.is_running(node) {
+            return None; // it refused what a fault did to its disk, as it may
+        }
         let reason = asked.as_ref().err().cloned();
         self.pen.finding(Finding::Ready {
             node: node.to_owned(),

@@ -218,10 +218,16 @@ impl Plan {
         })
     }
 
-    /// Whether a fault of disks is asked for or scheduled.
+    /// Whether a fault of disks is asked for or scheduled, or an event that only a disk of ours can hold.
     pub fn needs_disks(&self) -> bool {
         let of_disks = |kind: &str| fault_info(kind).is_ok_and(|info| info.mechanism == Mechanism::Disks);
-        self.kinds().into_iter().any(of_disks)
+        self.holds_fsyncs() || self.kinds().into_iter().any(of_disks)
+    }
+
+    /// Whether a fault waits for an fsync.
+    pub fn holds_fsyncs(&self) -> bool {
+        let mut whens = self.schedule.iter().filter_map(|injection| injection.when.as_ref());
+        whens.any(When::is_of_disks)
     }
 
     /// The network that the run has.
@@ -319,6 +325,14 @@ impl Plan {
             let id = injection.id;
             if let Some(why) = impossible(injection.fault.info(), &self.system) {
                 return Err(format!("injection {id}: {}: {why}", injection.fault.kind()));
+            }
+            let capabilities = self.system.capabilities();
+            let untold = injection.fault.asks().needs().into_iter().find(|need| !capabilities.contains(need));
+            if let Some(need) = untold {
+                let (kind, system) = (injection.fault.kind(), self.system.name());
+                return Err(format!(
+                    "injection {id}: {kind}: {system} cannot {need}, and its target depends on it"
+                ));
             }
             injection
                 .fault

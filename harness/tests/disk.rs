@@ -104,6 +104,83 @@ fn a_disk_that_lies_about_fsync_is_found_out() {
 }
 
 #[test]
+fn a_disk_without_room_or_rights_or_speed_is_proved_and_survived() {
+    let Some(squall) = disks_or_skip() else { return };
+    let faults = "disk-full,read-only,disk-rate";
+    let run = squall.run(&["run", "raft", "--time", "12s", "--faults", faults, "--seed", "6"]);
+    assert_eq!(exit_code(&run), 0, "{}", run.text());
+    let refused = |kind: &str, number: i32| {
+        let why = std::io::Error::from_raw_os_error(number).to_string();
+        let why = why.split(" (").next().expect("a reason").to_owned();
+        for text in said(&squall, kind, "probed") {
+            for operation in ["overwrite", "append", "create"] {
+                assert!(text.contains(&format!("{operation} fails ({why}")), "{kind}: {text}");
+            }
+            assert!(text.contains("read works"), "{kind}: {text}");
+        }
+    };
+    refused("disk-full", libc::ENOSPC);
+    refused("read-only", libc::EROFS);
+    assert!(
+        said(&squall, "disk-rate", "probed")
+            .iter()
+            .all(|text| text.contains("a write of") && text.contains(" took "))
+    );
+    for kind in faults.split(',') {
+        assert!(said(&squall, kind, "healed").iter().all(|text| !text.contains("fails")), "{kind}");
+    }
+}
+
+/// Runs raft with this one fault of n2's disk, and returns the ends of n2's processes by themselves.
+fn damage(squall: &Squall, fault: &Value) -> Vec<Value> {
+    let plan = squall.run(&["plan", "raft", "--faults", "none", "--seed", "8", "--time", "9s"]);
+    let mut plan: Value = serde_json::from_str(&plan.stdout).expect("a plan");
+    // A snapshot would replace the damaged log by a new one.
+    plan["system"]["raft"]["snapshot_every"] = 1_000_000.into();
+    let kind = fault.as_object().and_then(|fault| fault.keys().next()).expect("a kind");
+    plan["requested"] = serde_json::json!([kind]);
+    plan["schedule"] = serde_json::json!([{"id": 0, "at_ms": 2_000, "for_ms": 1_500, "fault": fault}]);
+    let path = squall.folder().join("plan.json");
+    fs::write(&path, plan.to_string()).expect("a plan");
+    let run = squall.run(&["run", "--plan", &path.display().to_string()]);
+    assert_eq!(exit_code(&run), 0, "{}", run.text());
+    assert!(run.stdout.contains("outside the declared fault model"), "{}", run.text());
+    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
+    let events = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let exits = events.filter(|event| event["f"] == "exit" && event["value"]["node"] == "n2");
+    exits
+        .map(|event| event["value"].clone())
+        .filter(|exit| exit["status"].as_str().is_some_and(|status| status.contains("exit status")))
+        .collect()
+}
+
+#[test]
+fn a_rotten_log_is_refused_and_never_served() {
+    let Some(squall) = disks_or_skip() else { return };
+    let target = serde_json::json!({"node": "n2"});
+    let rot = serde_json::json!({"bit-rot": {"target": target, "flips": 40, "seed": 1, "file": "wal"}});
+    let exits = damage(&squall, &rot);
+    assert!(!exits.is_empty() && exits.iter().all(|exit| exit["expected"] == true), "{exits:?}");
+    let log = fs::read_to_string(squall.latest().join("nodes/n2/log.txt")).unwrap_or_default();
+    assert!(log.contains("is damaged at byte"), "{log}");
+    let text = said(&squall, "bit-rot", "probed").remove(0);
+    assert_eq!(text, "a read saw 1 flipped bit of the probe's; 40 bits of the node's flipped");
+}
+
+#[test]
+fn a_log_whose_writes_went_elsewhere_is_refused() {
+    let Some(squall) = disks_or_skip() else { return };
+    let target = serde_json::json!({"node": "n2"});
+    let exits = damage(
+        &squall,
+        &serde_json::json!({"misdirected-write": {"target": target, "every": 5, "seed": 2}}),
+    );
+    assert!(!exits.is_empty() && exits.iter().all(|exit| exit["expected"] == true), "{exits:?}");
+    let text = said(&squall, "misdirected-write", "probed").remove(0);
+    assert!(text.ends_with("a write lands elsewhere"), "{text}");
+}
+
+#[test]
 fn nothing_is_left_of_disks_when_the_controller_is_killed() {
     let Some(squall) = disks_or_skip() else { return };
     let mut run = squall.spawn(&["run", "quorum", "--time", "30s", "--faults", "torn,slow-disk", "--seed", "5"]);

@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{exit_code, sandbox_or_skip};
+use common::{exit_code, sandbox_or_skip, skip};
 use serde_json::Value;
 
 /// One for each way to be found: by the clients, by the trace rules on votes, terms, logs, durability, snapshots and sessions.
@@ -43,6 +43,32 @@ fn finds_eight_planted_bugs_and_reports_no_control() {
         kept.flatten().any(|entry| entry.path().join("zoo.txt").is_file()),
         "the score is kept"
     );
+}
+
+#[test]
+fn finds_bugs_of_the_log_by_what_a_disk_without_power_has_left() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        return skip(&format!("no disk of ours can be mounted: {error}"));
+    }
+    let visit = squall.run(&[
+        "zoo",
+        "--bugs",
+        "R37,R38,Q21",
+        "--until-found",
+        "--runs",
+        RUNS_MAX,
+        "--expect",
+        "3",
+        "--budget",
+        "1h",
+        "--seed",
+        "7",
+        "--json",
+    ]);
+    assert_eq!(exit_code(&visit), 0, "{}", visit.text());
+    let score: Value = serde_json::from_str(&visit.stdout).expect("the score is JSON");
+    assert_eq!((&score["found"], &score["false_alarms"]), (&3.into(), &0.into()), "{score}");
 }
 
 #[test]

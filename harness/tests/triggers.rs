@@ -61,6 +61,52 @@ fn a_leader_is_killed_between_its_append_and_its_fsync() {
     assert!(life.iter().any(|line| line["kind"] == "fsync"), "others were");
 }
 
+/// What was applied at an fsync of the leader that its disk held, by a fault of each kind, one run for all of them.
+fn strike_at_fsyncs(squall: &Squall, system: &str) -> Vec<Value> {
+    let at_an_fsync = |id: u64, at_ms: u64, fault: Value| {
+        json!({
+            "id": id, "at_ms": at_ms, "for_ms": 700, "when": {"before-fsync": {"nth": 3, "on": "leader"}}, "fault": fault,
+        })
+    };
+    let schedule = [
+        at_an_fsync(0, 1_500, json!({"kill": {"target": "source"}})),
+        at_an_fsync(1, 3_000, json!({"pause": {"target": "source"}})),
+        at_an_fsync(2, 4_500, json!({"power": {"hits": {"one": "source"}}})),
+    ];
+    let stages = run_with(squall, system, &schedule);
+    (0..3)
+        .map(|id| {
+            assert_eq!(stage(&stages, id, "probed")["probe"]["ok"], true, "{stages:?}");
+            assert_eq!(stage(&stages, id, "healed")["probe"]["ok"], true, "{stages:?}");
+            let applied = stage(&stages, id, "applied");
+            let trigger = &applied["resolved"]["trigger"];
+            assert_eq!(trigger["event"], "before-fsync number 3 on the leader");
+            assert!(trigger["held"] == true && trigger["latency_us"].as_u64() > Some(0), "{applied}");
+            assert_eq!(trigger["node"], applied["resolved"]["resolved"]["node"], "{applied}");
+            applied
+        })
+        .collect()
+}
+
+#[test]
+fn the_disk_of_any_program_holds_the_fsync_at_which_a_fault_strikes() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        return skip(&format!("no disk of ours can be mounted: {error}"));
+    }
+    let applied = strike_at_fsyncs(&squall, "raft");
+    let node = applied[0]["resolved"]["resolved"]["node"].as_str().expect("a node");
+    let life = life(&squall, node, 1);
+    let append = life.iter().rfind(|line| line["kind"] == "append").expect("it appended");
+    let synced = |line: &&Value| line["kind"] == "fsync" && line["upto"].as_u64() >= append["index"].as_u64();
+    assert_eq!(life.iter().find(synced), None, "the node never saw its last fsync return");
+    if have("etcd") {
+        strike_at_fsyncs(&squall, "etcd");
+    } else {
+        skip("there is no etcd here");
+    }
+}
+
 #[test]
 fn a_new_leader_is_killed_before_anybody_hears_of_it() {
     let Some(squall) = sandbox_or_skip() else { return };
@@ -81,6 +127,44 @@ fn a_new_leader_is_killed_before_anybody_hears_of_it() {
         .iter()
         .find(|line| line["kind"] == "receive" || line["kind"] == "fsync");
     assert_eq!(heard_after, None, "it took no further turn");
+}
+
+#[test]
+fn the_node_with_the_newest_log_is_found_and_a_candidate_only_while_there_is_one() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let order = json!(["n3", "n2", "n1"]);
+    let cut_off = |id: u64| json!({"id": id, "at_ms": 1_500, "for_ms": 3_000, "fault": {"partition": {"shape": {"isolate-one": {"target": {"node": "n1"}}}}}});
+    let schedule = [
+        cut_off(0),
+        json!({"id": 1, "at_ms": 2_800, "for_ms": 500, "fault": {"pause": {"target": "candidate"}}}),
+        json!({"id": 2, "at_ms": 3_400, "for_ms": 500, "fault": {"kill": {"target": {"newest": {"order": order}}}}}),
+        json!({"id": 3, "at_ms": 6_500, "for_ms": 400, "fault": {"pause": {"target": "candidate"}}}),
+    ];
+    let stages = run_with(&squall, "raft", &schedule);
+    let hit = |id: u64| stage(&stages, id, "applied")["resolved"]["resolved"]["node"].clone();
+    assert_eq!(hit(1), "n1", "who is cut off asks to be elected");
+    assert_ne!(hit(2), "n1", "whose log is behind");
+    assert_eq!(stage(&stages, 3, "skipped")["reason"], "no node asks to be the leader");
+}
+
+#[test]
+fn a_cluster_shrinks_and_grows_back() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let order = ["n2", "n1", "n3"];
+    let schedule = [
+        json!({"id": 0, "at_ms": 1_500, "for_ms": 1_200, "fault": {"shrink": {"order": order, "to": 1}}}),
+        json!({"id": 1, "at_ms": 2_000, "for_ms": 300, "fault": {"shrink": {"order": order, "to": 2}}}),
+        json!({"id": 2, "at_ms": 4_500, "for_ms": 1_200, "fault": {"shrink": {"order": order, "to": 2}}}),
+    ];
+    let stages = run_with(&squall, "raft", &schedule);
+    for (id, gone) in [(0, json!(["n1", "n3"])), (2, json!(["n3"]))] {
+        assert_eq!(stage(&stages, id, "applied")["resolved"]["resolved"]["state"]["removed"], gone);
+        assert_eq!(stage(&stages, id, "probed")["probe"]["ok"], true, "{stages:?}");
+        let proof = &stage(&stages, id, "healed")["probe"]["proof"];
+        assert_eq!(proof["ok"], true, "they were taken in again: {stages:?}");
+    }
+    let reason = stage(&stages, 1, "skipped")["reason"].clone();
+    assert!(reason.as_str().is_some_and(|reason| reason.contains("no member now")), "{reason}");
 }
 
 #[test]

@@ -17,6 +17,10 @@ pub enum Capability {
     Restart,
     /// It can say which node takes itself for the leader.
     Leader,
+    /// It can say which nodes ask to be the leader.
+    Candidates,
+    /// Its nodes can say how far their logs go.
+    Logs,
     /// It can say which nodes hold a key.
     Replicas,
     /// Its leadership can be handed over.
@@ -32,6 +36,8 @@ impl fmt::Display for Capability {
             Capability::Pause => "pause",
             Capability::Restart => "restart",
             Capability::Leader => "name its leader",
+            Capability::Candidates => "name its candidates",
+            Capability::Logs => "say whose log is newest",
             Capability::Replicas => "name replicas",
             Capability::Transfer => "hand its leadership over",
             Capability::Membership => "change its members",

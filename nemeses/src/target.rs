@@ -3,6 +3,7 @@
 //! A plan cannot know who leads in its eleventh second. So it says "the leader", or gives an order in which to look for a node that is up;
 //! the choice is settled at run time from what the harness observed, without any chance, and stored.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -55,6 +56,14 @@ pub enum TargetChoice {
         /// All nodes.
         order: Vec<String>,
     },
+    /// A node that asks to be the leader: between an election's timeout and its end.
+    Candidate,
+    /// The first in a drawn order of those whose log is the newest: the highest term of a last entry and, of those, the highest index (Ongaro 2014,
+    /// section 3.6.1). A node that does not answer is none of them.
+    Newest {
+        /// All nodes.
+        order: Vec<String>,
+    },
     /// The node on which the event happened that the fault waited for.
     Source,
     /// The coordinator of a key in use.
@@ -73,6 +82,12 @@ pub struct Roles {
     /// The node that takes itself for the leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
+    /// A node that asks to be the leader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<String>,
+    /// Where the log of each node ends that says so: the term and the index of its last entry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub logs: BTreeMap<String, (u64, u64)>,
     /// The node on which the event happened that the fault waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -120,6 +135,17 @@ impl TargetChoice {
                 }
                 None => Err(Skipped("no node takes itself for the leader".into())),
             },
+            TargetChoice::Candidate => match &roles.candidate {
+                Some(candidate) => fit(candidate, "candidate"),
+                None => Err(Skipped("no node asks to be the leader".into())),
+            },
+            TargetChoice::Newest { order } => match roles.logs.values().max() {
+                Some(newest) => {
+                    let is_older = |node: &str| (roles.logs.get(node) != Some(newest)).then_some("not the newest");
+                    first_fit(order, |node| is_older(node).or_else(|| unfit(node)))
+                }
+                None => Err(Skipped("no node says how far its log goes".into())),
+            },
             TargetChoice::Source => match &roles.source {
                 Some(source) => fit(source, "source"),
                 None => Err(Skipped("it waited for no event of a node".into())),
@@ -135,8 +161,11 @@ impl TargetChoice {
     pub(crate) fn names(&self) -> &[String] {
         match self {
             TargetChoice::Node(node) => std::slice::from_ref(node),
-            TargetChoice::Any { order } | TargetChoice::Follower { order } | TargetChoice::Coordinator { order, .. } => order,
-            TargetChoice::Leader | TargetChoice::Source => &[],
+            TargetChoice::Any { order }
+            | TargetChoice::Follower { order }
+            | TargetChoice::Newest { order }
+            | TargetChoice::Coordinator { order, .. } => order,
+            TargetChoice::Leader | TargetChoice::Candidate | TargetChoice::Source => &[],
         }
     }
 }

@@ -148,6 +148,12 @@ bugs! {
         faults ["membership", "partition"], settings [];
     R36, Raft, "a leader commits what only its own log holds", breaks "acknowledged means durable on a majority", source "microsoft/CCF#5674",
         faults ["partition"], settings [];
+    R37, Raft, "the log is written and never synced", breaks "acknowledged means durable on a majority", source "NATS JetStream 2.12.1 (Jepsen 2025)",
+        faults ["power"], settings [];
+    R38, Raft, "an fsync that failed is tried again and then believed", breaks "acknowledged means durable on a majority", source "PostgreSQL's fsyncgate (2018); Rebello et al., USENIX ATC 2020",
+        faults ["fsync", "power"], settings [];
+    R39, Raft, "a compacted log takes the old one's name, and the folder is not synced", breaks "acknowledged means durable on a majority", source "Pillai et al., OSDI 2014, the class of renames that do not last",
+        faults ["power"], settings ["--snapshot-every", "50"];
     Q01, Quorum, "a coordinator's own replica counts twice", breaks "acknowledged means durable on W replicas", source "databendlabs/openraft#1802, in a store with quorums",
         faults ["partition"], settings [];
     Q04, Quorum, "a get does not wait for its write-back", breaks "no get returns older than one before", source "palantir/cassandra#422; scylladb/scylladb#28125, as proposed",
@@ -172,6 +178,8 @@ bugs! {
         faults ["kill"], settings ["--deletes", "30"];
     Q20, Quorum, "a put that some replicas took is called failed", breaks "failed means it never happens", source "scylladb/scylladb#7258",
         faults ["partition", "pause"], settings ["--w", "3"];
+    Q21, Quorum, "the log is written and never synced", breaks "acknowledged means durable on W replicas", source "NATS JetStream 2.12.1 (Jepsen 2025), in a store with quorums",
+        faults ["power"], settings [];
 }
 
 /// The control C1: a change that takes away a check which another one repeats. Whoever reports it reports a false alarm.

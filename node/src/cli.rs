@@ -197,7 +197,7 @@ fn members(args: &NodeArgs) -> Result<(Members, NodeIndex), String> {
     Ok((members, me))
 }
 
-fn driver_config(args: &NodeArgs, members: Members, me: NodeIndex, layout: u32) -> DriverConfig {
+fn driver_config(args: &NodeArgs, members: Members, me: NodeIndex, layout: u32, planted: Planted) -> DriverConfig {
     let addresses: BTreeMap<_, _> = args
         .peers
         .iter()
@@ -213,6 +213,7 @@ fn driver_config(args: &NodeArgs, members: Members, me: NodeIndex, layout: u32) 
         seed: args.seed,
         layout,
         members,
+        planted,
     }
 }
 
@@ -242,7 +243,7 @@ fn quorum_config(args: &QuorumArgs) -> Result<(QuorumConfig, DriverConfig), Stri
         planted: args.node.planted(bugs::Store::Quorum)?,
     };
     config.check()?;
-    let driver_config = driver_config(&args.node, members, me, config.layout());
+    let driver_config = driver_config(&args.node, members, me, config.layout(), config.planted);
     Ok((config, driver_config))
 }
 
@@ -270,7 +271,7 @@ fn raft_config(args: &RaftArgs) -> Result<(RaftConfig, DriverConfig), String> {
         nodes: nodes.clone(),
     };
     config.check()?;
-    let driver_config = driver_config(&args.node, nodes, me, config.layout());
+    let driver_config = driver_config(&args.node, nodes, me, config.layout(), config.planted);
     Ok((config, driver_config))
 }
 

@@ -34,11 +34,19 @@ pub fn create_directory(directory: &Path) -> io::Result<()> {
 /// # Errors
 /// What any of the four steps failed with.
 pub fn replace_file(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    rename_over(directory, name, content)?;
+    sync_directory(directory)
+}
+
+/// The first three of the four steps: a crash may still take the old file back, and all that is written to the new one.
+///
+/// # Errors
+/// What any of the steps failed with.
+pub(crate) fn rename_over(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let temporary = directory.join(format!("{name}.new"));
     let mut file = File::create(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
     drop(file);
-    fs::rename(&temporary, directory.join(name))?;
-    sync_directory(directory)
+    fs::rename(&temporary, directory.join(name))
 }

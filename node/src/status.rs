@@ -56,6 +56,9 @@ pub struct Standing {
     pub applied: u64,
     /// The last entry of the log.
     pub last: u64,
+    /// Its term; 0 if there is none.
+    #[serde(default)]
+    pub last_term: u64,
     /// The last entry of the newest snapshot.
     pub snapshot: u64,
     /// Members that vote in the newest configuration.

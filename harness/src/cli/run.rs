@@ -123,7 +123,8 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) ->
     std::fs::write(folder.plan(), plan.to_json()).with_context(|| format!("write {}", folder.plan().display()))?;
     let keeper = Keeper::start(plan, &folder.name())?;
     let mut provided = keeper.as_ref().map(|keeper| keeper.provided().clone()).unwrap_or_default();
-    provided.left_out.extend(without_disks(plan));
+    provided.no_disks = plan.needs_disks().then(disks::refusal).flatten();
+    provided.left_out.extend(without_disks(plan, provided.no_disks.as_deref()));
     for (kind, why) in &provided.left_out {
         if is_named(kind) {
             // Nothing was recorded, so nothing is to be found.
@@ -170,16 +171,13 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) ->
 }
 
 /// The kinds of faults that need a disk of ours, where none can be mounted.
-fn without_disks(plan: &Plan) -> BTreeMap<String, String> {
-    if !plan.needs_disks() {
-        return BTreeMap::new();
-    }
-    let Some(why) = disks::refusal() else { return BTreeMap::new() };
+fn without_disks(plan: &Plan, refusal: Option<&str>) -> BTreeMap<String, String> {
+    let Some(why) = refusal else { return BTreeMap::new() };
     let need_disks = |kind: &&str| fault_info(kind).is_ok_and(|info| info.mechanism == Mechanism::Disks);
     plan.kinds()
         .into_iter()
         .filter(need_disks)
-        .map(|kind| (kind.to_owned(), why.clone()))
+        .map(|kind| (kind.to_owned(), why.to_owned()))
         .collect()
 }
 

@@ -25,7 +25,7 @@ use crate::schedule::when::{Seen, When};
 pub(crate) const GATE: &str = "gate";
 
 /// How long a node is kept at most: a fault that takes longer than this to be injected has the node back.
-const HOLD_BOUND: Duration = Duration::from_secs(5);
+pub(super) const HOLD_BOUND: Duration = Duration::from_secs(5);
 /// Lines of one turn that are taken in: a turn has 64 messages at most, with some entries each.
 const BATCH_BYTES_MAX: u32 = 64 << 20;
 
@@ -49,7 +49,7 @@ impl State {
         match seen {
             Seen::Leads => drop(self.leaders.insert(node.to_owned())),
             Seen::Follows => drop(self.leaders.remove(node)),
-            Seen::Appends => {}
+            Seen::Appends | Seen::Syncs => {}
         }
     }
 }
@@ -93,8 +93,13 @@ impl Watch {
         told
     }
 
+    /// Takes it from who asked the nodes that these lead: for systems whose traces do not tell.
+    pub(super) fn set_leaders(&self, leaders: BTreeSet<String>) {
+        self.lock().leaders = leaders;
+    }
+
     /// Whether anybody waits for an event.
-    fn is_awaited(&self) -> bool {
+    pub(super) fn is_awaited(&self) -> bool {
         let mut state = self.lock();
         state.waiting.retain(|waiting| !waiting.tell.is_closed());
         !state.waiting.is_empty()
@@ -106,7 +111,7 @@ impl Watch {
     }
 
     /// A node tells of what happened; whoever waited for it gets the node to keep until the returned value is told or dropped.
-    fn saw(&self, node: &str, seen: Seen) -> Option<oneshot::Receiver<()>> {
+    pub(super) fn saw(&self, node: &str, seen: Seen) -> Option<oneshot::Receiver<()>> {
         let mut state = self.lock();
         state.note(node, seen);
         let is_leader = state.leaders.contains(node);

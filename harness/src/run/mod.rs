@@ -12,6 +12,7 @@ mod figures;
 mod final_reads;
 pub mod freeze;
 mod gate;
+mod held_fsync;
 mod lifeline;
 pub(crate) mod members;
 pub(crate) mod nemesis;
@@ -82,7 +83,10 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
     let network = Arc::new(Network::open(&star, &folder, &plan, &provided)?);
-    let disks = open_disks(&plan, &folder)?;
+    let disks = match provided.no_disks {
+        None => open_disks(&plan, &folder)?,
+        Some(_) => None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -142,12 +146,20 @@ async fn record(
         true => Some(Clocks::create(&node_names(plan.system.nodes()), plan.seed).context("make clocks that can be moved")?),
         false => None,
     };
-    let gate = plan.needs_gates().then_some(gate::GATE);
+    // Where no disk holds an fsync, our nodes are kept at what comes right before.
+    let gate = (plan.needs_gates() || (plan.holds_fsyncs() && disks.is_none())).then_some(gate::GATE);
     let cluster = Cluster::new(system, &star, &folder, (&groups, disks, gate), clocks, pen.clone(), clock.clone())?;
     let events = Arc::new(Watch::default());
     if gate.is_some() {
         for member in cluster.members() {
             gate::open(&member.id, cluster.folder(&member.id), &events)?;
+        }
+    }
+    if plan.holds_fsyncs() {
+        for member in cluster.members() {
+            if let Some(disk) = cluster.disk(&member.id) {
+                held_fsync::watch(&member.id, disk, &events);
+            }
         }
     }
     watch_for(cluster.failure(), switch.clone(), Stop::HarnessError);

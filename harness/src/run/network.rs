@@ -102,7 +102,7 @@ impl Network {
                 .iter()
                 .map(|(controller, folder)| (*controller, folder.version))
                 .collect(),
-            disks: plan.needs_disks().then_some(plan.disk_rules),
+            disks: (plan.needs_disks() && provided.no_disks.is_none()).then_some(plan.disk_rules),
             left_out: &provided.left_out,
         };
         let text = serde_json::to_string_pretty(&resolved).expect("string keys only") + "\n";

@@ -32,6 +32,9 @@ pub struct Provided {
     pub groups: Groups,
     /// Kinds of faults that this machine cannot do, and why: the schedule is played without them.
     pub left_out: BTreeMap<String, String>,
+    /// Why no node can have a disk of ours, if one is needed and cannot be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_disks: Option<String>,
 }
 
 impl Provided {
@@ -88,7 +91,11 @@ impl Keeper {
         Ok(Some(Keeper {
             child,
             lifeline,
-            provided: Provided { groups, left_out },
+            provided: Provided {
+                groups,
+                left_out,
+                no_disks: None,
+            },
         }))
     }
 

@@ -189,6 +189,29 @@ fn a_fault_that_the_system_cannot_take_is_said_at_plan_time() {
 }
 
 #[test]
+fn a_role_that_the_system_cannot_name_is_said_at_plan_time() {
+    let check = |system: serde_json::Value, target: serde_json::Value, expected: &str| {
+        let mut plan = plan(1, 3, Recipe::from(kinds(&["kill"])));
+        plan.system = serde_json::from_value(system).expect("a system");
+        plan.schedule[0].fault = serde_json::from_value(serde_json::json!({"kill": {"target": target}})).expect("a fault");
+        assert_eq!(plan.validate().err().as_deref().unwrap_or(""), expected);
+    };
+    let order = serde_json::json!({"newest": {"order": ["n1", "n2", "n3"]}});
+    let raft = || serde_json::to_value(raft(3)).expect("a system");
+    let etcd = || serde_json::json!({"etcd": {"nodes": 3, "serializable": false}});
+    check(raft(), "candidate".into(), "");
+    check(raft(), order.clone(), "");
+    check(etcd(), order, "");
+    check(
+        etcd(),
+        "candidate".into(),
+        "injection 0: kill: etcd cannot name its candidates, and its target depends on it",
+    );
+    let stranger = serde_json::json!({"newest": {"order": ["n1", "n9"]}});
+    check(etcd(), stranger, "injection 0: there is no node `n9`; there are n1, n2, n3");
+}
+
+#[test]
 fn an_event_that_cannot_come_is_said_at_plan_time() {
     let check = |system: &SystemPlan, when: &str, expected: &str| {
         let when: when::When = serde_json::from_str(when).expect("an event");
@@ -208,8 +231,16 @@ fn an_event_that_cannot_come_is_said_at_plan_time() {
     check(
         &etcd,
         r#"{"append":{}}"#,
-        "`append`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
+        "`append`: etcd writes no trace that tells of it; `before-fsync` and `operations` can be waited for with every system",
     );
     check(&etcd, r#"{"leader-elected":{}}"#, "");
+    check(&etcd, r#"{"before-fsync":{"nth":9,"on":"leader"}}"#, "");
+    check(&raft(3), r#"{"before-fsync":{"nth":0}}"#, "`nth` is 0; the first is 1");
+    let quorum: SystemPlan = serde_json::from_value(serde_json::json!({"quorum": {
+        "nodes": 3, "n": 3, "r": 2, "w": 2, "write_back": true, "versions": "quorum",
+    }}))
+    .expect("a system");
+    check(&quorum, r#"{"before-fsync":{}}"#, "");
+    check(&quorum, r#"{"before-fsync":{"on":"leader"}}"#, "`leader`: quorum has no leader");
     check(&etcd, r#"{"operations":{"completed":500}}"#, "");
 }

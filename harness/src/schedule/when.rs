@@ -18,6 +18,9 @@ pub enum When {
     LeaderElected(Nth),
     /// A node has taken an entry into its log, or a version for a value, and has not made it durable: nothing was synced, nobody was told.
     Append(Nth),
+    /// A node asks its disk for an fsync, and the disk holds it back: what it wrote is not durable, and it knows that nothing is. The node's data
+    /// folder is a disk of ours then, so this can be waited for with every program. A write with `O_DSYNC` is no fsync.
+    BeforeFsync(Nth),
     /// So many operations of clients have come to an end since the load began.
     Operations {
         /// How many.
@@ -60,18 +63,45 @@ pub enum Seen {
     Follows,
     /// It has appended.
     Appends,
+    /// It asks for an fsync.
+    Syncs,
 }
 
 impl When {
-    /// Whether the nodes' traces tell of it.
+    /// Whether the nodes' traces tell of it, or of who leads when it comes.
     pub fn is_traced(&self) -> bool {
-        !matches!(self, When::Operations { .. })
+        match self {
+            When::LeaderElected(_) | When::Append(_) => true,
+            When::BeforeFsync(nth) => nth.on == Some(On::Leader),
+            When::Operations { .. } => false,
+        }
+    }
+
+    /// Whether the nodes' disks tell of it.
+    pub fn is_of_disks(&self) -> bool {
+        matches!(self, When::BeforeFsync(_))
+    }
+
+    /// What is next to it where no disk can hold an fsync: our own nodes, kept at their traces, have appended by then and synced nothing.
+    pub fn without_disks(&self) -> Option<When> {
+        match self {
+            When::BeforeFsync(nth) => Some(When::Append(nth.clone())),
+            _ => None,
+        }
+    }
+
+    /// Which of the events of its kind it waits for, if of a kind.
+    fn which(&self) -> Option<&Nth> {
+        match self {
+            When::LeaderElected(nth) | When::Append(nth) | When::BeforeFsync(nth) => Some(nth),
+            When::Operations { .. } => None,
+        }
     }
 
     /// Whether an event of a node is one of those that are waited for.
     pub fn fits(&self, node: &str, is_leader: bool, seen: Seen) -> bool {
         let nth = match (self, seen) {
-            (When::LeaderElected(nth), Seen::Leads) | (When::Append(nth), Seen::Appends) => nth,
+            (When::LeaderElected(nth), Seen::Leads) | (When::Append(nth), Seen::Appends) | (When::BeforeFsync(nth), Seen::Syncs) => nth,
             _ => return false,
         };
         match &nth.on {
@@ -83,10 +113,7 @@ impl When {
 
     /// The how manyth of those that fit.
     pub fn nth(&self) -> u64 {
-        match self {
-            When::LeaderElected(nth) | When::Append(nth) => nth.nth,
-            When::Operations { .. } => 1,
-        }
+        self.which().map_or(1, |nth| nth.nth)
     }
 
     /// Checks what a person wrote.
@@ -94,9 +121,7 @@ impl When {
     /// # Errors
     /// Names the word at fault, or what the system cannot tell.
     pub fn validate(&self, system: &SystemPlan, nodes: &[String]) -> Result<(), String> {
-        let (When::LeaderElected(nth) | When::Append(nth)) = self else {
-            return Ok(());
-        };
+        let Some(nth) = self.which() else { return Ok(()) };
         if nth.nth == 0 {
             return Err("`nth` is 0; the first is 1".into());
         }
@@ -107,9 +132,11 @@ impl When {
         }
         match (self, system) {
             (When::LeaderElected(_), SystemPlan::Quorum(_)) => Err("`leader-elected`: quorum has no leader".into()),
-            (When::Append(Nth { on: Some(On::Leader), .. }), SystemPlan::Quorum(_)) => Err("`leader`: quorum has no leader".into()),
+            (When::Append(nth) | When::BeforeFsync(nth), SystemPlan::Quorum(_)) if nth.on == Some(On::Leader) => {
+                Err("`leader`: quorum has no leader".into())
+            }
             (When::Append(_), SystemPlan::Etcd(_)) => Err(String::from(
-                "`append`: etcd writes no trace that tells of it; `operations` can be waited for with every system",
+                "`append`: etcd writes no trace that tells of it; `before-fsync` and `operations` can be waited for with every system",
             )),
             _ => Ok(()),
         }
@@ -120,6 +147,7 @@ impl When {
         match self {
             When::LeaderElected(_) => "leader-elected",
             When::Append(_) => "append",
+            When::BeforeFsync(_) => "before-fsync",
             When::Operations { .. } => "operations",
         }
     }
@@ -128,12 +156,11 @@ impl When {
 /// For a report: `append, the 5th on the leader`.
 impl fmt::Display for When {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (When::LeaderElected(nth) | When::Append(nth)) = self else {
-            let When::Operations { completed } = self else { return Ok(()) };
+        if let When::Operations { completed } = self {
             return write!(formatter, "{completed} operations completed");
-        };
-        write!(formatter, "{} number {}", self.name(), nth.nth)?;
-        match &nth.on {
+        }
+        write!(formatter, "{} number {}", self.name(), self.nth())?;
+        match self.which().and_then(|nth| nth.on.as_ref()) {
             None => Ok(()),
             Some(On::Node(node)) => write!(formatter, " on {node}"),
             Some(On::Leader) => write!(formatter, " on the leader"),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use squall_checker::history::mark::{FaultStage, Finding, Stage};
 use squall_nemeses::clock::Course;
 use squall_nemeses::{Asks, Change, Fault, KeyRoles, Mechanism, Proof, Receipt, Resolved, Roles, State, World};
+use squall_node::core::Core;
 use squall_node::members::NodeIndex;
 
 use super::members::Purpose;
@@ -205,8 +206,19 @@ impl<S: Store> Play<'_, S> {
                 replicas: self.store.replicas(key)?,
             })
         });
+        let name = |at: NodeIndex| self.store.members().name(at).to_string();
+        let standing = |at: NodeIndex| Some((name(at), Core::standing(self.cluster.core(at)?)?));
+        let runs = |at: &NodeIndex| !self.cluster.is_paused(*at);
+        let standings: Vec<_> = self.cluster.nodes().filter(runs).filter_map(standing).collect();
+        let campaigns = |role: &str| matches!(role, "candidate" | "pre-candidate");
+        let candidate = standings.iter().find(|(_, standing)| campaigns(&standing.role));
+        let logs = standings
+            .iter()
+            .map(|(name, standing)| (name.clone(), (standing.last_term, standing.last)));
         Roles {
-            leader: leader.map(|at| self.store.members().name(at).to_string()),
+            leader: leader.map(name),
+            candidate: candidate.filter(|_| asks.candidate).map(|(name, _)| name.clone()),
+            logs: logs.filter(|_| asks.logs).collect(),
             source: None,
             key,
         }

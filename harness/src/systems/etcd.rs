@@ -22,7 +22,7 @@ use squall_nemeses::Capability;
 use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::http::{self, Connection, HttpError, Response};
-use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo, WallClock, find_program};
+use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, Position, System, SystemInfo, WallClock, find_program};
 use crate::sandbox::place::NodeCommand;
 
 /// Where clients ask, and where faults between clients and nodes strike.
@@ -67,7 +67,13 @@ pub struct Settings {
 
 impl Settings {
     pub(super) fn capabilities(&self) -> Vec<Capability> {
-        vec![Capability::Kill, Capability::Pause, Capability::Restart, Capability::Leader]
+        vec![
+            Capability::Kill,
+            Capability::Pause,
+            Capability::Restart,
+            Capability::Leader,
+            Capability::Logs,
+        ]
     }
 
     pub(super) fn validate(&self) -> Result<(), String> {
@@ -168,6 +174,18 @@ impl System for Etcd {
             address: endpoint(member.address),
             serializable,
             connection: None,
+        })
+    }
+
+    /// What it calls its index is that of the last entry it knows to be committed; how far its log goes beyond that no member says.
+    fn position<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Position>> {
+        Box::pin(async move {
+            let figures = standing(member).await?.figures;
+            let figure = |name: &str| figures.get(name).copied();
+            Ok(Position {
+                campaigns: false,
+                log_end: figure("raft_term").zip(figure("raft_index")),
+            })
         })
     }
 

@@ -85,6 +85,15 @@ pub struct Standing {
     pub voters: Vec<String>,
 }
 
+/// Where a member stands among the others that may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Whether it asks to be the leader; `false` if it does not tell.
+    pub campaigns: bool,
+    /// The term and the index of the last entry that it tells of.
+    pub log_end: Option<(u64, u64)>,
+}
+
 /// What a system did about a request of the nemesis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
@@ -123,6 +132,11 @@ pub trait System: Send + Sync {
     /// Whether this member takes itself for the leader, if the system has one.
     fn is_leader<'a>(&'a self, _member: &'a Member) -> Ask<'a, Result<Option<bool>>> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// Whether this member asks to lead and how far its log goes, as far as it tells.
+    fn position<'a>(&'a self, _member: &'a Member) -> Ask<'a, Result<Position>> {
+        Box::pin(async { Ok(Position::default()) })
     }
 
     /// What the member's wall clock shows, if it tells.

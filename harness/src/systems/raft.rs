@@ -14,7 +14,7 @@ use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operati
 
 use super::quorum::{node_status, wall_clock_in};
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
-use super::{ASK_TIMEOUT, Ask, Asked, Member, NodeFiles, NodeStatus, Standing, System, SystemInfo, WallClock};
+use super::{ASK_TIMEOUT, Ask, Asked, Member, NodeFiles, NodeStatus, Position, Standing, System, SystemInfo, WallClock};
 use crate::sandbox::place::NodeCommand;
 
 /// The port every node listens on; each has an address of its own.
@@ -87,6 +87,8 @@ impl Settings {
             Capability::Pause,
             Capability::Restart,
             Capability::Leader,
+            Capability::Candidates,
+            Capability::Logs,
             Capability::Transfer,
             Capability::Membership,
         ]
@@ -192,6 +194,10 @@ impl System for Raft {
         })
     }
 
+    fn position<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Position>> {
+        Box::pin(async move { Ok(position_in(&status_of(member).await?)) })
+    }
+
     fn standing<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<Standing>>> {
         Box::pin(async move {
             let fields = serde_json::Value::Object(status_of(member).await?);
@@ -214,6 +220,16 @@ impl System for Raft {
 
     fn traces(&self) -> bool {
         true
+    }
+}
+
+/// A candidate of the election before the election is one, too.
+fn position_in(fields: &serde_json::Map<String, serde_json::Value>) -> Position {
+    let number = |name| fields.get(name).and_then(serde_json::Value::as_u64);
+    let role = fields.get("role").and_then(serde_json::Value::as_str);
+    Position {
+        campaigns: matches!(role, Some("candidate" | "pre-candidate")),
+        log_end: number("last_term").zip(number("last")),
     }
 }
 

@@ -7,12 +7,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// What is left to do of an operation.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// Says of an fsync that is about to begin whether it is to be held.
+pub(super) type Asker = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Holds fsyncs.
 #[derive(Default)]
@@ -25,6 +28,8 @@ pub(super) struct Gate {
 struct State {
     /// How many more syncs pass before one is held; `None` while nobody holds any.
     to_pass: Option<u64>,
+    /// Asked of every sync that would pass.
+    asker: Option<Asker>,
     held: Vec<Job>,
     /// All syncs there have been.
     seen: u64,
@@ -38,6 +43,11 @@ impl Gate {
     /// Holds the `nth` sync from now (the next is the first) and every later one.
     pub(super) fn hold(&self, nth: u64) {
         self.state().to_pass = Some(nth.saturating_sub(1));
+    }
+
+    /// Has every sync from now on asked about; one that is to be held is, and every later one.
+    pub(super) fn ask(&self, asker: Asker) {
+        self.state().asker = Some(asker);
     }
 
     /// Whether a sync is held, waiting up to `bound` for one.
@@ -74,21 +84,27 @@ impl Gate {
     pub(super) fn pass(&self, job: Job) {
         let mut state = self.state();
         state.seen += 1;
-        match &mut state.to_pass {
-            Some(0) => {
-                state.held.push(job);
-                self.arrived.notify_all();
-            }
-            Some(left) => {
-                *left -= 1;
-                drop(state);
-                job();
-            }
-            None => {
-                drop(state);
-                job();
-            }
+        if state.holds_next() {
+            state.held.push(job);
+            self.arrived.notify_all();
+        } else {
+            drop(state);
+            job();
         }
+    }
+}
+
+impl State {
+    /// Whether the next sync is to be held. Once one is, all are: a disk that held the one and did another would make durable what waits.
+    fn holds_next(&mut self) -> bool {
+        if let Some(left @ 1..) = &mut self.to_pass {
+            *left -= 1;
+            return false;
+        }
+        if self.to_pass.is_none() && self.asker.as_ref().is_some_and(|asker| asker()) {
+            self.to_pass = Some(0);
+        }
+        self.to_pass.is_some()
     }
 }
 
@@ -159,5 +175,47 @@ impl PartialOrd for Due {
 impl Ord for Due {
     fn cmp(&self, other: &Due) -> std::cmp::Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn an_asked_gate_holds_the_sync_it_is_told_to_and_every_later_one_until_it_is_released() {
+        let (gate, done, asked) = (Gate::default(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let n_asked = Arc::clone(&asked);
+        gate.ask(Arc::new(move || n_asked.fetch_add(1, Ordering::SeqCst) == 1));
+        let sync = || {
+            let done = Arc::clone(&done);
+            gate.pass(Box::new(move || {
+                done.fetch_add(1, Ordering::SeqCst);
+            }));
+            gate.wait_held(Duration::ZERO)
+        };
+        assert_eq!([sync(), sync(), sync()], [false, true, true]);
+        assert_eq!(
+            (done.load(Ordering::SeqCst), asked.load(Ordering::SeqCst)),
+            (1, 2),
+            "who is held is not asked about"
+        );
+        assert_eq!((gate.release(), done.load(Ordering::SeqCst)), (2, 3));
+        assert!(!sync(), "the next one is asked about again, and passes");
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn an_abandoned_sync_is_never_done() {
+        let (gate, done) = (Gate::default(), Arc::new(AtomicU64::new(0)));
+        gate.ask(Arc::new(|| true));
+        let counted = Arc::clone(&done);
+        gate.pass(Box::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }));
+        gate.abandon();
+        assert_eq!((gate.release(), done.load(Ordering::SeqCst)), (0, 0));
     }
 }

@@ -6,6 +6,8 @@
 //!         trouble, gate ─────────┘        └─ unsynced   what of each file is not durable
 //! ```
 //!
+//! Damage, which is bits that flip and writes that land elsewhere, is done to durable bytes past the undo log: no power cut takes it back.
+//!
 //! **The main decision: an undo log.** Operations are done at once, and what is needed to take them back is kept until a sync makes it durable. So reads
 //! cost nothing, appends remember nothing but a length, and a power cut is the undoing of what is left, by the rules of [`Rules`].
 //!
@@ -16,6 +18,7 @@
 
 mod core;
 mod dice;
+mod forget;
 mod gate;
 mod inode;
 mod mount;
@@ -31,8 +34,9 @@ mod unsynced;
 #[cfg(test)]
 mod tests;
 
+pub use self::core::Flip;
 pub use self::core::Lost;
 pub use mount::{mount, open_device, share, unmount};
 pub use rules::{Cut, Rules};
 pub use serve::{Caching, Disk, Served};
-pub use trouble::{Operation, SyncTrouble, Trouble};
+pub use trouble::{Misdirects, Operation, Rot, SyncTrouble, Trouble};

@@ -4,7 +4,8 @@
 //! trouble in the meantime.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
+use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Disk, Lost, Operation, SyncTrouble, Trouble};
+use super::{Disk, Flip, Lost, Operation, Rot, SyncTrouble, Trouble};
 use crate::error::{Error, Result};
 
 /// Name of the probe file at the top of a node's data folder.
@@ -23,6 +24,8 @@ const RECORD: usize = 512;
 const VOLATILE_AT: u64 = 4_096;
 /// Where bytes go of which a sync is asked whether it is honest.
 const SYNCED_AT: u64 = 512;
+/// The longest that a file of probes is looked at, in bytes: each probe appends a record.
+const PROBE_BYTES_MAX: usize = 1 << 20;
 /// Attempts to see a disk that is not slow: another process may hold this one up.
 const ATTEMPTS: u32 = 20;
 
@@ -39,6 +42,9 @@ pub struct DiskReport {
     /// What a power cut took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
+    /// The bits that were flipped, of the node's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flips: Vec<Flip>,
     /// How long the cut or the operations took, in microseconds.
     pub took_us: u64,
 }
@@ -92,10 +98,12 @@ impl Probe {
         let mut said = Vec::new();
         let mut ok = true;
         // A disk that is slow and nothing else is timed and nothing else: every further operation would hold up the next fault.
-        let is_only_slow = trouble.delay_us > 0 && trouble.is_only_slow();
+        let is_only_slow = trouble.is_only_slow();
         for check in checks(trouble).into_iter().filter(|_| !is_only_slow) {
             let seen = number(self.operate(check.operation));
-            ok &= seen == check.expected;
+            // A node that removes something gives a packed disk room again.
+            let has_room = || check.expected == Some(libc::ENOSPC) && self.disk.room() > Some(0);
+            ok &= seen == check.expected || (seen.is_none() && has_room());
             said.push(format!("{} {}", check.operation.name(), outcome(seen)));
         }
         if !is_only_slow && syncs_can_be_judged(trouble) {
@@ -110,19 +118,108 @@ impl Probe {
                 .into(),
             );
         }
-        if trouble.delay_us > 0 && !trouble.broken.contains(&Operation::Write) {
-            let took = self.time_of_a_write()?;
-            ok &= took >= Duration::from_micros(trouble.delay_us);
-            said.push(format!("a write took {} us", took.as_micros()));
-        } else if before.delay_us > 0 && trouble.delay_us == 0 {
-            let mut fastest = Duration::MAX;
-            for _ in 0..ATTEMPTS {
-                fastest = fastest.min(self.time_of_a_write()?);
-            }
-            ok &= fastest < Duration::from_micros(before.delay_us);
-            said.push(format!("the fastest write took {} us", fastest.as_micros()));
+        ok &= self.prove_speed(trouble, before, &mut said)?;
+        if trouble.misdirects != before.misdirects && trouble.lets_write() {
+            let landed = self.where_a_write_lands()?;
+            ok &= landed
+                == if trouble.misdirects.is_some() {
+                    Landed::Elsewhere
+                } else {
+                    Landed::There
+                };
+            said.push(format!("a write lands {}", landed.name()));
         }
         Ok(self.report(ok, &said.join(", "), began))
+    }
+
+    /// What is slow is as slow as it should be; what is slow no more is faster than it was.
+    fn prove_speed(&self, trouble: &Trouble, before: &Trouble, said: &mut Vec<String>) -> Result<bool> {
+        if !trouble.lets_write() {
+            return Ok(true);
+        }
+        let slower = if trouble.least_time(1) > Duration::ZERO { trouble } else { before };
+        let bytes = slower.bytes_per_s.map_or(RECORD, timed_bytes);
+        let least = slower.least_time(bytes as u64);
+        if slower == trouble && least > Duration::ZERO {
+            let took = self.time_of_a_write(bytes)?;
+            said.push(format!("a write{} took {} us", of_bytes(bytes), took.as_micros()));
+            return Ok(took >= least);
+        }
+        if least == Duration::ZERO {
+            return Ok(true);
+        }
+        let mut fastest = Duration::MAX;
+        for _ in 0..ATTEMPTS {
+            fastest = fastest.min(self.time_of_a_write(bytes)?);
+        }
+        said.push(format!("the fastest write{} took {} us", of_bytes(bytes), fastest.as_micros()));
+        Ok(fastest < least)
+    }
+
+    /// Lets the disk rot as it should, and a bit of the probe's own file with it, which a reader then has to see. The file must have been made, see
+    /// [`Probe::prepare`].
+    ///
+    /// # Errors
+    /// If the probe cannot be done at all.
+    pub fn rot(&self, rot: &Rot) -> Result<DiskReport> {
+        let began = Instant::now();
+        let own = Rot {
+            seed: rot.seed,
+            flips: 1,
+            file: Some(FILE.into()),
+        };
+        let read = || -> Result<Vec<u8>> {
+            // Through the kernel's cache, as nodes read.
+            let bytes = self.file_to_read().and_then(|mut file| {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            bytes.map_err(Error::system(format!("read a probe on the disk of {}", self.node)))
+        };
+        let before = read()?;
+        self.disk.rot(&own)?;
+        let flipped: u32 = read()?.iter().zip(&before).map(|(now, before)| (now ^ before).count_ones()).sum();
+        let flips = self.disk.rot(rot)?;
+        let ok = flipped == 1 && !flips.is_empty();
+        let said = match flips.is_empty() {
+            true => "there is nothing durable whose bits could be flipped".to_owned(),
+            false => format!(
+                "a read saw {flipped} flipped bit of the probe's; {} bits of the node's flipped",
+                flips.len()
+            ),
+        };
+        Ok(DiskReport {
+            flips,
+            ..self.report(ok, &said, began)
+        })
+    }
+
+    /// Where a write lands that should replace the first of all records.
+    fn where_a_write_lands(&self) -> Result<Landed> {
+        let new = record(!self.stamp);
+        let write = || -> io::Result<(Vec<u8>, Vec<u8>)> {
+            let before = self.records()?;
+            self.file()?.write_all_at(&new, 0)?;
+            Ok((before, self.records()?))
+        };
+        let written = write().map_err(Error::system(format!("write a probe on the disk of {}", self.node)));
+        let (before, after) = written?;
+        let is_elsewhere = || after.chunks(RECORD).skip(1).any(|record| record == new);
+        Ok(match () {
+            () if stands(&after, 0, &new) => Landed::There,
+            () if before.get(..RECORD) == after.get(..RECORD) && is_elsewhere() => Landed::Elsewhere,
+            () => Landed::Nowhere,
+        })
+    }
+
+    /// All of the probe's file, past the kernel's cache, which holds what was to be written until it forgets.
+    fn records(&self) -> io::Result<Vec<u8>> {
+        let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(self.path(FILE))?;
+        let length = usize::try_from(direct.metadata()?.len()).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length.min(PROBE_BYTES_MAX)];
+        let count = direct.read_at(&mut bytes, 0)?;
+        bytes.truncate(count);
+        Ok(bytes)
     }
 
     /// Makes the probe file, durably, while the disk is well.
@@ -172,7 +269,12 @@ impl Probe {
                 let file = self.file()?;
                 file.write_all_at(&self.record(), file.metadata()?.len())
             }
-            Tried::Sync => self.file()?.sync_all(),
+            Tried::Sync => self.file_to_read()?.sync_all(),
+            Tried::Create => {
+                let path = self.path(&format!("{FILE}.new"));
+                OpenOptions::new().write(true).create_new(true).open(&path)?;
+                fs::remove_file(path)
+            }
             Tried::Rename => {
                 let (from, to) = (self.path(FILE), self.path(&format!("{FILE}.renamed")));
                 fs::rename(&from, &to)?;
@@ -199,11 +301,12 @@ impl Probe {
             .is_some_and(|durable| stands(&durable, SYNCED_AT, &bytes)))
     }
 
-    fn time_of_a_write(&self) -> Result<Duration> {
+    fn time_of_a_write(&self, bytes: usize) -> Result<Duration> {
         let timed = || -> io::Result<Duration> {
             let file = self.file()?;
+            let bytes = self.record().repeat(bytes.div_ceil(RECORD));
             let began = Instant::now();
-            file.write_all_at(&self.record(), 0)?;
+            file.write_all_at(&bytes, 0)?;
             Ok(began.elapsed())
         };
         timed().map_err(Error::system(format!("write a probe on the disk of {}", self.node)))
@@ -213,6 +316,10 @@ impl Probe {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         options.open(self.path(FILE))
+    }
+
+    fn file_to_read(&self) -> io::Result<File> {
+        File::open(self.path(FILE))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -229,6 +336,7 @@ impl Probe {
             node: self.node.clone(),
             said: said.to_owned(),
             lost: None,
+            flips: Vec::new(),
             took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
         }
     }
@@ -258,6 +366,7 @@ impl Left {
             node: self.node,
             said,
             lost: Some(lost),
+            flips: Vec::new(),
             took_us,
         })
     }
@@ -283,6 +392,39 @@ enum Tried {
     Grow,
     Sync,
     Rename,
+    Create,
+}
+
+/// Where a write of the probe landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Landed {
+    There,
+    Elsewhere,
+    Nowhere,
+}
+
+impl Landed {
+    fn name(self) -> &'static str {
+        match self {
+            Landed::There => "where it should",
+            Landed::Elsewhere => "elsewhere",
+            Landed::Nowhere => "nowhere",
+        }
+    }
+}
+
+/// So many bytes that they take a twentieth of a second, within bounds.
+fn timed_bytes(rate: NonZeroU64) -> usize {
+    let bytes = (rate.get() / 20).clamp(RECORD as u64, 256 << 10);
+    usize::try_from(bytes).expect("at most 256 KiB").next_multiple_of(RECORD)
+}
+
+/// How a write is called: one of a single record by nothing.
+fn of_bytes(bytes: usize) -> String {
+    match bytes {
+        RECORD => String::new(),
+        _ => format!(" of {bytes} bytes"),
+    }
 }
 
 /// One thing tried, with the error number it has to end in.
@@ -299,14 +441,16 @@ impl Tried {
             Tried::Grow => "append",
             Tried::Sync => "fsync",
             Tried::Rename => "rename",
+            Tried::Create => "create",
         }
     }
 }
 
 /// What has to come of each operation where this is wrong with the disk, in the order in which they are tried.
 fn checks(trouble: &Trouble) -> Vec<Check> {
-    let broken = |operation: Operation| trouble.broken.contains(&operation).then_some(libc::EIO);
-    let write = broken(Operation::Write);
+    let broken = |operation: Operation| trouble.error(operation, false);
+    let packed = trouble.packed.then_some(libc::ENOSPC);
+    let write = broken(Operation::Write).or(packed);
     // An fsync that fails does so once for what was written before it.
     let first_sync = broken(Operation::Sync).or((trouble.sync == Some(SyncTrouble::Fails) && write.is_none()).then_some(libc::EIO));
     let no_room = trouble.full.then_some(libc::ENOSPC);
@@ -318,12 +462,14 @@ fn checks(trouble: &Trouble) -> Vec<Check> {
         check(Tried::Sync, broken(Operation::Sync)),
         check(Tried::Grow, write.or(no_room)),
         check(Tried::Rename, broken(Operation::Names)),
+        check(Tried::Create, broken(Operation::Names).or(no_room).or(packed)),
     ]
 }
 
 /// Whether a sync that succeeds can be had, and so be told from a lie.
 fn syncs_can_be_judged(trouble: &Trouble) -> bool {
-    trouble.sync != Some(SyncTrouble::Fails) && !trouble.broken.contains(&Operation::Sync) && !trouble.broken.contains(&Operation::Write)
+    let syncs = trouble.sync != Some(SyncTrouble::Fails) && !trouble.broken.contains(&Operation::Sync);
+    syncs && trouble.lets_write() && trouble.misdirects.is_none()
 }
 
 fn number(done: io::Result<()>) -> Option<i32> {

@@ -13,7 +13,7 @@ use fuser::{
     Request, TimeOrNow, WriteFlags,
 };
 
-use super::core::{Core, errno};
+use super::core::{Astray, BLOCK, Core, errno};
 use super::inode::{Inode, Kind, now};
 use super::serve::{Caching, Shared};
 use super::trouble::{Operation, Trouble};
@@ -54,8 +54,7 @@ impl Requests {
     fn on_disk<T: 'static>(
         &self,
         asked_by: &Request,
-        operation: Operation,
-        grows: bool,
+        asked: Asked,
         work: impl FnOnce(&mut Core) -> io::Result<T> + Send + 'static,
         answer: impl FnOnce(io::Result<T>) + Send + 'static,
     ) {
@@ -63,11 +62,12 @@ impl Requests {
             return answer(self.shared.core_of(self.age).and_then(|mut core| work(&mut core)));
         };
         let (shared, age) = (Arc::clone(&self.shared), self.age);
-        let failure = trouble.error(operation, grows);
+        let no_room = || (trouble.packed && asked.needs > self.shared.room()).then_some(libc::ENOSPC);
+        let failure = trouble.error(asked.operation, asked.grows).or_else(no_room);
         if failure.is_some() {
             self.shared.count_failure(is_of_node(asked_by));
         }
-        self.later(&trouble, move || {
+        self.later(&trouble, asked.moves, move || {
             answer(match failure {
                 Some(number) => Err(errno(number)),
                 None => shared.core_of(age).and_then(|mut core| work(&mut core)),
@@ -75,8 +75,8 @@ impl Requests {
         });
     }
 
-    fn later(&self, trouble: &Trouble, job: impl FnOnce() + Send + 'static) {
-        self.shared.schedule(Some(trouble), Box::new(job));
+    fn later(&self, trouble: &Trouble, moves: u64, job: impl FnOnce() + Send + 'static) {
+        self.shared.schedule(Some(trouble), moves, Box::new(job));
     }
 
     fn sync(&self, asked_by: &Request, ino: INodeNo, only_data: bool, reply: ReplyEmpty) {
@@ -92,7 +92,7 @@ impl Requests {
             }
         };
         let trouble = self.shared.trouble();
-        self.shared.schedule(trouble.as_ref(), Box::new(pass));
+        self.shared.schedule(trouble.as_ref(), 0, Box::new(pass));
     }
 
     /// Names a new inode and answers with it.
@@ -102,7 +102,7 @@ impl Requests {
             let ino = core.create(parent.0, &name, kind, mode)?;
             attributes(core, ino)
         };
-        self.on_disk(asked_by, Operation::Names, true, work, |made| answer_entry(reply, made));
+        self.on_disk(asked_by, Asked::new_name(), work, |made| answer_entry(reply, made));
     }
 
     fn quick<T>(&self, work: impl FnOnce(&mut Core) -> io::Result<T>) -> io::Result<T> {
@@ -170,7 +170,7 @@ impl Filesystem for Requests {
             attributes(core, ino.0)
         };
         let operation = if size.is_some() { Operation::Write } else { Operation::Names };
-        self.on_disk(request, operation, false, work, |set| answer_attributes(reply, set));
+        self.on_disk(request, Asked::of(operation), work, |set| answer_attributes(reply, set));
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
@@ -204,13 +204,13 @@ impl Filesystem for Requests {
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         let work = move |core: &mut Core| core.remove(parent.0, &name, false);
-        self.on_disk(request, Operation::Names, false, work, |removed| answer_empty(reply, removed));
+        self.on_disk(request, Asked::of(Operation::Names), work, |removed| answer_empty(reply, removed));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         let work = move |core: &mut Core| core.remove(parent.0, &name, true);
-        self.on_disk(request, Operation::Names, false, work, |removed| answer_empty(reply, removed));
+        self.on_disk(request, Asked::of(Operation::Names), work, |removed| answer_empty(reply, removed));
     }
 
     fn rename(&self, request: &Request, from: INodeNo, name: &OsStr, to: INodeNo, new_name: &OsStr, flags: RenameFlags, reply: ReplyEmpty) {
@@ -224,7 +224,7 @@ impl Filesystem for Requests {
                 _ => Err(errno(libc::EINVAL)),
             }
         };
-        self.on_disk(request, Operation::Names, false, work, |renamed| answer_empty(reply, renamed));
+        self.on_disk(request, Asked::of(Operation::Names), work, |renamed| answer_empty(reply, renamed));
     }
 
     fn link(&self, request: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
@@ -233,10 +233,15 @@ impl Filesystem for Requests {
             core.link(ino.0, parent.0, &name)?;
             attributes(core, ino.0)
         };
-        self.on_disk(request, Operation::Names, true, work, |linked| answer_entry(reply, linked));
+        self.on_disk(request, Asked::new_name(), work, |linked| answer_entry(reply, linked));
     }
 
-    fn open(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let is_to_write = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
+        if is_to_write && self.shared.trouble().is_some_and(|trouble| trouble.read_only) {
+            self.shared.count_failure(is_of_node(request));
+            return reply.error(Errno::EROFS);
+        }
         match self.quick(|core| core.open_inode(ino.0)) {
             Ok(()) => reply.opened(FileHandle(ino.0), FopenFlags::FOPEN_KEEP_CACHE),
             Err(error) => reply.error(error.into()),
@@ -250,7 +255,7 @@ impl Filesystem for Requests {
             core.open_inode(ino)?;
             attributes(core, ino)
         };
-        self.on_disk(request, Operation::Names, true, work, |made| match made {
+        self.on_disk(request, Asked::new_name(), work, |made| match made {
             Ok(made) => reply.created(&BELIEVED, &made, Generation(0), FileHandle(made.ino.0), FopenFlags::empty()),
             Err(error) => reply.error(error.into()),
         });
@@ -273,7 +278,7 @@ impl Filesystem for Requests {
             bytes.truncate(count);
             Ok(bytes)
         };
-        self.on_disk(request, Operation::Read, false, work, |read| match read {
+        self.on_disk(request, Asked::to_read(u64::from(size)), work, |read| match read {
             Ok(bytes) => reply.data(&bytes),
             Err(error) => reply.error(error.into()),
         });
@@ -310,15 +315,27 @@ impl Filesystem for Requests {
         };
         let end = offset + data.len() as u64;
         let grows = trouble.full && self.quick(|core| Ok(core.inode(ino.0)?.length < end)).unwrap_or(true);
-        let data = data.to_vec();
-        self.on_disk(request, Operation::Write, grows, move |core| write(core, &data), answer);
+        let (data, of_node) = (data.to_vec(), is_of_node(request));
+        let astray = self.shared.goes_astray(&trouble, of_node);
+        let shared = Arc::clone(&self.shared);
+        let work = move |core: &mut Core| {
+            let bytes = data.as_slice();
+            match astray {
+                Some(seed) if shared.misdirect(core, &Astray { ino: ino.0, offset, bytes }, seed, of_node)? => write(core, &[]),
+                _ => write(core, bytes),
+            }
+        };
+        self.on_disk(request, Asked::to_write(u64::from(count), grows), work, answer);
     }
 
     fn fallocate(&self, request: &Request, ino: INodeNo, _handle: FileHandle, offset: u64, length: u64, mode: i32, reply: ReplyEmpty) {
         let work = move |core: &mut Core| core.allocate(ino.0, offset, length, mode);
-        self.on_disk(request, Operation::Write, mode & libc::FALLOC_FL_PUNCH_HOLE == 0, work, |done| {
-            answer_empty(reply, done)
-        });
+        let grows = mode & libc::FALLOC_FL_PUNCH_HOLE == 0;
+        let asked = Asked {
+            moves: 0,
+            ..Asked::to_write(if grows { length } else { 0 }, grows)
+        };
+        self.on_disk(request, asked, work, |done| answer_empty(reply, done));
     }
 
     fn release(
@@ -375,7 +392,14 @@ impl Filesystem for Requests {
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        let is_full = self.shared.trouble().is_some_and(|trouble| trouble.full);
+        let trouble = self.shared.trouble().unwrap_or_default();
+        if trouble.packed {
+            let (all, free) = (self.shared.limit() / BLOCK, self.shared.room() / BLOCK);
+            let files = self.quick(|core| core.room()).map_or((0, 0), |room| (room.f_files, room.f_ffree));
+            let block = u32::try_from(BLOCK).expect("4096");
+            return reply.statfs(all, free, free, files.0, files.1, block, 255, block);
+        }
+        let is_full = trouble.full;
         match self.quick(|core| core.room()) {
             Ok(room) => {
                 let (free, available) = if is_full { (0, 0) } else { (room.f_bfree, room.f_bavail) };
@@ -391,6 +415,54 @@ impl Filesystem for Requests {
                 );
             }
             Err(error) => reply.error(error.into()),
+        }
+    }
+}
+
+/// An operation, as far as what is wrong with the disk matters to it.
+#[derive(Clone, Copy)]
+struct Asked {
+    operation: Operation,
+    /// Whether it makes something longer, or new.
+    grows: bool,
+    /// How much room it must find on a disk that is packed, in bytes.
+    needs: u64,
+    /// How many bytes it reads or writes.
+    moves: u64,
+}
+
+impl Asked {
+    fn of(operation: Operation) -> Asked {
+        Asked {
+            operation,
+            grows: false,
+            needs: 0,
+            moves: 0,
+        }
+    }
+
+    fn new_name() -> Asked {
+        Asked {
+            grows: true,
+            needs: BLOCK,
+            ..Asked::of(Operation::Names)
+        }
+    }
+
+    fn to_read(moves: u64) -> Asked {
+        Asked {
+            moves,
+            ..Asked::of(Operation::Read)
+        }
+    }
+
+    /// Old bytes stay until the new ones stand, so that a write needs room even where it replaces others.
+    fn to_write(moves: u64, grows: bool) -> Asked {
+        Asked {
+            grows,
+            needs: moves.div_ceil(BLOCK) * BLOCK,
+            moves,
+            ..Asked::of(Operation::Write)
         }
     }
 }

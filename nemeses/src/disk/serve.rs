@@ -6,16 +6,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::{Config, Session, SessionACL};
 
-use super::core::{Core, Lost, errno};
+use super::core::{Astray, Core, Flip, Lost, errno};
+use super::forget::Forgets;
 use super::gate::{Gate, Job, Later};
+use super::probe::FILE as PROBE;
 use super::requests::Requests;
 use super::rules::{Cut, Rules};
 use super::store::Store;
-use super::trouble::{Operation, SyncTrouble, Trouble};
+use super::trouble::{Operation, Rot, SyncTrouble, Trouble, time_of};
 use crate::error::{Error, Result};
 
 /// Where writes wait that no sync has asked for.
@@ -47,8 +49,18 @@ pub(super) struct Shared {
     age: AtomicU64,
     /// Operations of the node that failed because of the trouble.
     failures: AtomicU64,
+    /// It was damaged for good.
+    damaged: AtomicBool,
+    /// Writes of the node that a misdirecting disk was asked for, and those that landed elsewhere.
+    writes: AtomicU64,
+    misplaced: AtomicU64,
+    /// The most it may hold, in bytes, while it is packed.
+    limit: AtomicU64,
+    /// When the operations that were asked for until now are done, on a disk with a rate.
+    busy_until: Mutex<Option<Instant>>,
     gate: Gate,
     later: Later,
+    forgets: Forgets,
 }
 
 impl Disk {
@@ -65,8 +77,14 @@ impl Disk {
                 is_well: AtomicBool::new(true),
                 age: AtomicU64::new(0),
                 failures: AtomicU64::new(0),
+                damaged: AtomicBool::new(false),
+                writes: AtomicU64::new(0),
+                misplaced: AtomicU64::new(0),
+                limit: AtomicU64::new(u64::MAX),
+                busy_until: Mutex::default(),
                 gate: Gate::default(),
                 later: Later::start()?,
+                forgets: Forgets::start()?,
             })
         };
         let shared = open().map_err(Error::system(format!("open a disk in {}", objects.display())))?;
@@ -80,7 +98,14 @@ impl Disk {
     pub fn serve(&self, device: OwnedFd, caching: Caching) -> Result<Served> {
         let requests = Requests::new(Arc::clone(&self.0), caching);
         let session = Session::from_fd(requests, device, SessionACL::All, Config::default()).map_err(Error::system("serve a disk"))?;
-        let thread = std::thread::Builder::new().name("disk".into()).spawn(move || session.run());
+        let shared = Arc::clone(&self.0);
+        shared.forgets.serve(Some(session.notifier()));
+        let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
+            let ended = session.run();
+            // Whoever keeps the device keeps the mount waiting for answers.
+            shared.forgets.serve(None);
+            ended
+        });
         Ok(Served {
             thread: thread.map_err(Error::system("start a disk's thread"))?,
         })
@@ -88,9 +113,20 @@ impl Disk {
 
     /// Makes this wrong with the disk and nothing else. Its power is cut by [`Disk::cut_power`], not here.
     pub fn set_trouble(&self, trouble: Trouble) {
-        self.0.core().lies = trouble.sync == Some(SyncTrouble::Lies);
+        let mut before = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut core = self.0.core();
+            core.lies = trouble.sync == Some(SyncTrouble::Lies);
+            if trouble.packed && !before.packed {
+                self.0.limit.store(core.used_bytes(), Ordering::Release);
+            }
+        }
+        if trouble.misdirects != before.misdirects {
+            self.0.writes.store(0, Ordering::Release);
+        }
         let is_well = trouble == Trouble::default();
-        *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *before = trouble;
+        drop(before);
         self.0.is_well.store(is_well, Ordering::Release);
     }
 
@@ -98,6 +134,39 @@ impl Disk {
     #[must_use]
     pub fn trouble(&self) -> Trouble {
         self.0.trouble().unwrap_or_default()
+    }
+
+    /// Flips bits of durable bytes, once, for good; whoever reads them from now on sees it. The probe's file is hit only if it is named. Says which
+    /// they were: fewer than wanted if there is nothing durable.
+    ///
+    /// # Errors
+    /// If the backing store fails.
+    pub fn rot(&self, rot: &Rot) -> Result<Vec<Flip>> {
+        let rotten = self.0.core().rot(rot, Path::new(PROBE));
+        let (flips, stale) = rotten.map_err(Error::system("flip bits of a disk"))?;
+        if !flips.is_empty() && rot.file.as_deref() != Some(PROBE) {
+            self.0.damaged.store(true, Ordering::Release);
+        }
+        // Not while the core is held: the kernel may be waiting for an answer from it.
+        self.0.forgets.now(&stale);
+        Ok(flips)
+    }
+
+    /// Whether it was ever damaged for good, so that a program may rightly refuse what is on it.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.0.damaged.load(Ordering::Acquire)
+    }
+
+    /// How many writes of the node's processes landed elsewhere, since this was asked last.
+    pub fn take_misplaced(&self) -> u64 {
+        self.0.misplaced.swap(0, Ordering::AcqRel)
+    }
+
+    /// How many bytes more it may hold while it is packed; `None` if it is not.
+    #[must_use]
+    pub fn room(&self) -> Option<u64> {
+        self.0.trouble().filter(|trouble| trouble.packed).map(|_| self.0.room())
     }
 
     /// Ends every mount that is served now: whatever it still asks for fails with `EIO`, what is held as well, and nothing of it is done. What is not
@@ -123,6 +192,12 @@ impl Disk {
     /// Holds the `nth` fsync from now (1 is the next) and all after it, until [`Disk::release`].
     pub fn hold_fsync(&self, nth: u64) {
         self.0.gate.hold(nth);
+    }
+
+    /// Has `asker` say of every fsync of the node's that would pass whether it is to be held; if so it is, and all after it, until [`Disk::release`].
+    /// It is asked on the disk's own thread, so it must neither wait nor use the disk.
+    pub fn ask_before_fsync(&self, asker: impl Fn() -> bool + Send + Sync + 'static) {
+        self.0.gate.ask(Arc::new(asker));
     }
 
     /// Whether an fsync is held; waits up to `bound` for one.
@@ -199,12 +274,60 @@ impl Shared {
         Some(self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// Does an operation now, or later on a slow disk.
-    pub(super) fn schedule(&self, trouble: Option<&Trouble>, job: Job) {
-        match trouble.map_or(0, |trouble| trouble.delay_us) {
-            0 => job(),
-            delay_us => self.later.after(Duration::from_micros(delay_us), job),
+    /// Does an operation on so many bytes now, or later on a slow disk.
+    pub(super) fn schedule(&self, trouble: Option<&Trouble>, bytes: u64, job: Job) {
+        match trouble.map_or(Duration::ZERO, |trouble| self.wait_of(trouble, bytes)) {
+            Duration::ZERO => job(),
+            wait => self.later.after(wait, job),
         }
+    }
+
+    /// With a rate, one operation is done after the other.
+    fn wait_of(&self, trouble: &Trouble, bytes: u64) -> Duration {
+        let delay = Duration::from_micros(trouble.delay_us);
+        let Some(rate) = trouble.bytes_per_s.filter(|_| bytes > 0) else {
+            return delay;
+        };
+        let now = Instant::now();
+        let mut busy_until = self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = busy_until.map_or(now, |until| until.max(now)) + time_of(bytes, rate);
+        *busy_until = Some(done);
+        delay + (done - now)
+    }
+
+    /// How many bytes more a packed disk may hold.
+    pub(super) fn room(&self) -> u64 {
+        self.limit().saturating_sub(self.core().used_bytes())
+    }
+
+    /// How many bytes a packed disk may hold.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Acquire)
+    }
+
+    /// The seed by which this write goes astray, if it does. Every write of a probe does.
+    pub(super) fn goes_astray(&self, trouble: &Trouble, of_node: bool) -> Option<u64> {
+        let misdirects = trouble.misdirects?;
+        if !of_node {
+            return Some(misdirects.seed);
+        }
+        let place = self.writes.fetch_add(1, Ordering::AcqRel);
+        let is_due = place.is_multiple_of(u64::from(misdirects.every.get()));
+        is_due.then(|| misdirects.seed.wrapping_add(place))
+    }
+
+    /// Does a write in another place than it should; `false` if there is none.
+    pub(super) fn misdirect(&self, core: &mut Core, write: &Astray<'_>, seed: u64, of_node: bool) -> io::Result<bool> {
+        let Some(stale) = core.misdirect(write, Path::new(PROBE), seed)? else {
+            return Ok(false);
+        };
+        if of_node {
+            self.misplaced.fetch_add(1, Ordering::AcqRel);
+            self.damaged.store(true, Ordering::Release);
+        }
+        // The kernel holds the page of this very write until it is answered.
+        self.forgets.soon(&stale);
+        Ok(true)
     }
 
     /// Syncs, if nothing is wrong with that.

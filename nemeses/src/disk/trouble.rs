@@ -1,6 +1,8 @@
 //! What is wrong with a disk: plain data, composed of all faults in force.
 
 use std::collections::BTreeSet;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,9 +51,48 @@ pub struct Trouble {
     /// No room is left: what needs more fails with `ENOSPC`.
     #[serde(skip_serializing_if = "is_false")]
     pub full: bool,
+    /// It may hold no more than it holds when this begins. A write needs room for its bytes even where it replaces others, as on a file system that
+    /// copies on write; without it fails with `ENOSPC`. What is removed or cut off gives room.
+    #[serde(skip_serializing_if = "is_false")]
+    pub packed: bool,
+    /// What would change anything fails with `EROFS`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub read_only: bool,
     /// Added to every operation, in microseconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub delay_us: u64,
+    /// It reads and writes no more than this, one operation after the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_s: Option<NonZeroU64>,
+    /// Bits of durable bytes were flipped when this began. They stay flipped when it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rot: Option<Rot>,
+    /// Writes land in other places than they should. They stay there when this ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misdirects: Option<Misdirects>,
+}
+
+/// Which bits are flipped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rot {
+    /// Decides which.
+    pub seed: u64,
+    /// How many.
+    pub flips: u32,
+    /// Of which file alone, by its path below the node's data folder; none: of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// Which writes land elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Misdirects {
+    /// Decides where they land.
+    pub seed: u64,
+    /// The first write, and after it every so manyth.
+    pub every: NonZeroU32,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -70,24 +111,53 @@ impl Compose for Trouble {
         self.sync = self.sync.max(other.sync);
         self.broken.extend(&other.broken);
         self.full |= other.full;
+        self.packed |= other.packed;
+        self.read_only |= other.read_only;
+        self.bytes_per_s = [self.bytes_per_s, other.bytes_per_s].into_iter().flatten().min();
+        // Damage of two faults is done when each begins; what is kept here only tells one from another.
+        self.rot = self.rot.clone().max(other.rot.clone());
+        self.misdirects = self.misdirects.max(other.misdirects);
         self.delay_us = self.delay_us.saturating_add(other.delay_us);
     }
+}
+
+/// How long so many bytes take at a rate.
+pub(super) fn time_of(bytes: u64, rate: NonZeroU64) -> Duration {
+    Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate)
 }
 
 impl Trouble {
     /// Whether a node that keeps its promises may end because of it.
     #[must_use]
     pub fn may_end_a_node(&self) -> bool {
-        self.sync == Some(SyncTrouble::Fails) || !self.broken.is_empty() || self.full
+        self.sync == Some(SyncTrouble::Fails) || !self.broken.is_empty() || self.full || self.packed || self.read_only || self.damages()
+    }
+
+    /// Whether it does damage that stays.
+    #[must_use]
+    pub fn damages(&self) -> bool {
+        self.rot.is_some() || self.misdirects.is_some()
+    }
+
+    /// Whether a write of few bytes succeeds, somewhere.
+    pub(super) fn lets_write(&self) -> bool {
+        self.error(Operation::Write, false).is_none() && !self.packed
+    }
+
+    /// How long an operation on so many bytes takes at least.
+    pub(super) fn least_time(&self, bytes: u64) -> Duration {
+        let of_rate = self.bytes_per_s.map_or(Duration::ZERO, |rate| time_of(bytes, rate));
+        of_rate + Duration::from_micros(self.delay_us)
     }
 
     /// Whether it is slow at most.
     pub(super) fn is_only_slow(&self) -> bool {
         let slow = Trouble {
             delay_us: self.delay_us,
+            bytes_per_s: self.bytes_per_s,
             ..Trouble::default()
         };
-        *self == slow
+        *self == slow && *self != Trouble::default()
     }
 
     /// The same but for the power, which is no matter of single operations.
@@ -103,6 +173,8 @@ impl Trouble {
     pub(super) fn error(&self, operation: Operation, grows: bool) -> Option<i32> {
         if self.broken.contains(&operation) {
             Some(libc::EIO)
+        } else if self.read_only && matches!(operation, Operation::Write | Operation::Names) {
+            Some(libc::EROFS)
         } else {
             (self.full && grows).then_some(libc::ENOSPC)
         }
@@ -151,6 +223,34 @@ mod tests {
         assert_eq!(full.error(Operation::Write, false), None);
         assert_eq!(full.error(Operation::Write, true), Some(libc::ENOSPC));
         assert_eq!(full.error(Operation::Sync, false), None);
+    }
+
+    #[test]
+    fn of_two_rates_the_slower_counts_and_a_delay_is_added() {
+        let rate = |bytes_per_s| Trouble {
+            bytes_per_s: NonZeroU64::new(bytes_per_s),
+            ..slow(5_000)
+        };
+        let mut both = rate(1_000);
+        both.and(&rate(4_000));
+        assert_eq!(both.bytes_per_s, NonZeroU64::new(1_000));
+        assert_eq!(both.least_time(500), Duration::from_millis(510));
+        assert!(both.is_only_slow() && !both.may_end_a_node() && !Trouble::default().is_only_slow());
+        both.and(&slow(0));
+        assert_eq!(both.bytes_per_s, NonZeroU64::new(1_000), "no limit is no milder one");
+    }
+
+    #[test]
+    fn a_read_only_disk_refuses_what_changes_anything_and_nothing_else() {
+        let read_only = Trouble {
+            read_only: true,
+            ..Trouble::default()
+        };
+        let refused = |operation| read_only.error(operation, false);
+        assert_eq!(
+            [Operation::Read, Operation::Write, Operation::Sync, Operation::Names].map(refused),
+            [None, Some(libc::EROFS), None, Some(libc::EROFS)]
+        );
     }
 
     #[test]

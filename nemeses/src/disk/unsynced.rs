@@ -76,6 +76,17 @@ impl Unsynced {
         }
     }
 
+    /// How much of the file is sure to stay.
+    pub(super) fn durable_length(&self) -> u64 {
+        self.durable_length.min(self.lowest_length)
+    }
+
+    /// Whether these bytes are the same now and after a power cut.
+    pub(super) fn is_clean(&self, offset: u64, count: u64) -> bool {
+        let pages = offset / PAGE..(offset + count).div_ceil(PAGE);
+        offset + count <= self.durable_length() && self.pages.range(pages).next().is_none()
+    }
+
     /// Bytes of old content that are kept.
     pub(super) fn kept_bytes(&self) -> usize {
         self.pages.values().filter_map(|page| page.old.as_ref()).map(|old| old.len()).sum()

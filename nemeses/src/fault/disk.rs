@@ -1,5 +1,7 @@
 //! A node's disk: its power, and what its operations come to.
 
+pub mod damage;
+pub mod resources;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{FaultInfo, Pulse, Resolved};
+use crate::capability::Capability;
 use crate::target::{KeyRoles, Roles, Skipped, TargetChoice};
 use crate::world::State;
 
@@ -11,8 +12,42 @@ use crate::world::State;
 pub struct Asks {
     /// Who leads.
     pub leader: bool,
+    /// Who asks to be it.
+    pub candidate: bool,
+    /// How far each node's log goes.
+    pub logs: bool,
     /// Who serves the key at this place, modulo their number, of those in use.
     pub key_pick: Option<u32>,
+}
+
+impl Asks {
+    /// Who leads, and nothing else.
+    pub const LEADER: Asks = Asks {
+        leader: true,
+        candidate: false,
+        logs: false,
+        key_pick: None,
+    };
+
+    /// Who serves a key, and nothing else.
+    #[must_use]
+    pub fn servers_of(key_pick: u32) -> Asks {
+        Asks {
+            key_pick: Some(key_pick),
+            ..Asks::default()
+        }
+    }
+
+    /// What a system must be able to say to answer. Where every node may coordinate, no system has to say who does.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Capability> {
+        let asked = [
+            (self.leader, Capability::Leader),
+            (self.candidate, Capability::Candidates),
+            (self.logs, Capability::Logs),
+        ];
+        asked.into_iter().filter_map(|(asked, needed)| asked.then_some(needed)).collect()
+    }
 }
 
 /// What a fault is resolved against.
@@ -63,14 +98,16 @@ impl TargetChoice {
     /// What must be known before the choice can be settled.
     pub(super) fn asks(&self) -> Asks {
         match self {
-            TargetChoice::Leader | TargetChoice::Follower { .. } => Asks {
-                leader: true,
-                key_pick: None,
+            TargetChoice::Leader | TargetChoice::Follower { .. } => Asks::LEADER,
+            TargetChoice::Candidate => Asks {
+                candidate: true,
+                ..Asks::default()
             },
-            TargetChoice::Coordinator { key_pick, .. } => Asks {
-                leader: false,
-                key_pick: Some(*key_pick),
+            TargetChoice::Newest { .. } => Asks {
+                logs: true,
+                ..Asks::default()
             },
+            TargetChoice::Coordinator { key_pick, .. } => Asks::servers_of(*key_pick),
             TargetChoice::Node(_) | TargetChoice::Any { .. } | TargetChoice::Source => Asks::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Asks, Family, Scene};
+use super::family::{Asks, Family, Scene, check_names};
 use super::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
 use crate::target::{Skipped, TargetChoice, unless_down_or_paused};
@@ -33,6 +33,20 @@ pub(super) const MEMBERSHIP: FaultInfo = FaultInfo {
     draw: |dice| Fault::Membership(Membership { target: dice.target() }),
 };
 
+pub(super) const SHRINK: FaultInfo = FaultInfo {
+    name: "shrink",
+    about: "shrink the cluster to fewer members, all of them taken out at once; the heal lets it grow back",
+    needs: &[Capability::Membership],
+    nodes_min: 3,
+    mechanism: Mechanism::System,
+    draw: |dice| {
+        let most = u32::try_from(dice.nodes.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        // At the hardest a majority of the cluster goes, and what is left tolerates nothing.
+        let to = dice.between(most, 1).clamp(1, most.max(1));
+        Fault::Shrink(Shrink { order: dice.order(), to })
+    },
+};
+
 /// Hands the leadership over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +63,61 @@ pub struct Membership {
     pub target: TargetChoice,
 }
 
+/// Takes several nodes out of the members at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shrink {
+    /// All nodes: those that stay come first.
+    pub order: Vec<String>,
+    /// How many stay; at least 1, and fewer than there are.
+    pub to: u32,
+}
+
+impl Family for Shrink {
+    fn info(&self) -> &'static FaultInfo {
+        &SHRINK
+    }
+
+    fn target(&self) -> Option<&TargetChoice> {
+        None
+    }
+
+    fn validate(&self, nodes: &[String]) -> Result<(), String> {
+        check_names(&self.order, nodes)?;
+        if self.order.len() != nodes.len() {
+            return Err(format!("`order` names {} of {} nodes", self.order.len(), nodes.len()));
+        }
+        match self.to as usize {
+            to if (1..nodes.len()).contains(&to) => Ok(()),
+            to => Err(format!("`to` is {to}; it goes from 1 to {}", nodes.len().saturating_sub(1))),
+        }
+    }
+
+    /// Those that stay run, so that they are a cluster: who is down or stopped changes places with one that is not.
+    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        if let Some(out) = scene.now.removed.first() {
+            return Err(Skipped(format!(
+                "{out} is no member now, and members are taken out by one fault at a time"
+            )));
+        }
+        let is_away = |node: &&String| unless_down_or_paused(scene.now)(node).is_some();
+        let (away, here): (Vec<&String>, Vec<&String>) = self.order.iter().partition(is_away);
+        let to = self.to as usize;
+        if here.len() < to {
+            return Err(Skipped(format!("{to} are to stay, and {} run", here.len())));
+        }
+        let gone = here.into_iter().skip(to).chain(away).cloned();
+        Ok(Resolved {
+            node: None,
+            key: None,
+            state: State {
+                removed: gone.collect(),
+                ..State::default()
+            },
+        })
+    }
+}
+
 impl Family for Transfer {
     fn info(&self) -> &'static FaultInfo {
         &TRANSFER
@@ -60,10 +129,7 @@ impl Family for Transfer {
 
     /// Whoever leads is not handed what it has.
     fn asks(&self) -> Asks {
-        Asks {
-            leader: true,
-            key_pick: None,
-        }
+        Asks::LEADER
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {

@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use self::clock::Clock;
 pub use self::dice::Dice;
+use self::disk::damage::{BitRot, MisdirectedWrite};
+use self::disk::resources::{DiskFull, DiskRate, ReadOnly};
 use self::disk::{Eio, Enospc, Fsync, LyingFsync, Power, SlowDisk, Torn};
 use self::family::Family;
 pub use self::family::{Asks, Scene};
@@ -32,7 +34,7 @@ use self::links::{
     BlackHole, ClientCut, Corrupt, CorruptPastChecksum, Delay, Duplicate, Flapping, LinkFault, Loss, Narrow, Reordering, Reset,
     SlowReceiver, Swizzle,
 };
-use self::member::{Membership, Transfer};
+use self::member::{Membership, Shrink, Transfer};
 use self::partition::Partition;
 use self::process::{Kill, Pause, RestartStorm, Stutter};
 use crate::capability::Capability;
@@ -110,6 +112,12 @@ pub const FAULTS: &[FaultInfo] = &[
     links::FLAPPING,
     links::SWIZZLE,
     links::CLIENT_CUT,
+    disk::resources::DISK_FULL,
+    disk::resources::READ_ONLY,
+    disk::resources::DISK_RATE,
+    disk::damage::BIT_ROT,
+    disk::damage::MISDIRECTED_WRITE,
+    member::SHRINK,
 ];
 
 /// One fault, as a plan has it.
@@ -181,14 +189,32 @@ pub enum Fault {
     Swizzle(Swizzle),
     /// Cut the clients from a node.
     ClientCut(LinkFault<ClientCut>),
+    /// Let a node's disk hold no more.
+    DiskFull(DiskFull),
+    /// Let a node's disk only be read.
+    ReadOnly(ReadOnly),
+    /// Let a node's disk move few bytes a second.
+    DiskRate(DiskRate),
+    /// Flip bits of what a node has on its disk.
+    BitRot(BitRot),
+    /// Let writes of a node land elsewhere on its disk.
+    MisdirectedWrite(MisdirectedWrite),
+    /// Take several nodes out of the members at once.
+    Shrink(Shrink),
 }
 
 impl FaultInfo {
     /// Whether no honest system claims to survive it, so that it is injected only where it is asked for by its name: a disk that lies about
-    /// fsync, a network whose damage passes every checksum.
+    /// fsync or damages what it was given, a network whose damage passes every checksum.
     #[must_use]
     pub fn is_beyond_promises(&self) -> bool {
-        [disk::LYING_FSYNC.name, links::CORRUPT_PAST_CHECKSUM.name].contains(&self.name)
+        let beyond = [
+            disk::LYING_FSYNC,
+            links::CORRUPT_PAST_CHECKSUM,
+            disk::damage::BIT_ROT,
+            disk::damage::MISDIRECTED_WRITE,
+        ];
+        beyond.iter().any(|info| info.name == self.name)
     }
 }
 
@@ -259,6 +285,12 @@ impl Fault {
             Fault::Flapping(fault) => fault,
             Fault::Swizzle(fault) => fault,
             Fault::ClientCut(fault) => fault,
+            Fault::DiskFull(fault) => fault,
+            Fault::ReadOnly(fault) => fault,
+            Fault::DiskRate(fault) => fault,
+            Fault::BitRot(fault) => fault,
+            Fault::MisdirectedWrite(fault) => fault,
+            Fault::Shrink(fault) => fault,
         }
     }
 

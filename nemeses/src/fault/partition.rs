@@ -126,10 +126,7 @@ impl Family for Partition {
     fn asks(&self) -> Asks {
         match &self.shape {
             Shape::IsolateOne { target } => target.asks(),
-            Shape::CutCoordinator { key_pick, .. } => Asks {
-                leader: false,
-                key_pick: Some(*key_pick),
-            },
+            Shape::CutCoordinator { key_pick, .. } => Asks::servers_of(*key_pick),
             _ => Asks::default(),
         }
     }

@@ -11,7 +11,7 @@ pub mod pause;
 mod table;
 
 pub use kill::{Killed, kill, kill_and};
-pub use pause::{Paused, is_paused, pause, resume};
+pub use pause::{Paused, is_paused, pause, pause_and, resume};
 pub use table::processes_of;
 
 use crate::Result;

@@ -44,7 +44,16 @@ pub struct Paused {
 /// # Errors
 /// If the kernel forbids the signal, or `/proc` cannot be read.
 pub fn pause(init_pid: u32, bound: Duration) -> Result<Paused> {
-    bring(init_pid, Signal::STOP, not_stopped, bound)
+    pause_and(init_pid, bound, || ())
+}
+
+/// The same, with something that has to be done when the stop has been sent: a process that waits for its disk shows that it is stopped when the
+/// disk has answered, and does not see the answer.
+///
+/// # Errors
+/// As [`pause`].
+pub fn pause_and(init_pid: u32, bound: Duration, sent: impl FnOnce()) -> Result<Paused> {
+    bring(init_pid, Signal::STOP, not_stopped, bound, sent)
 }
 
 /// Continues every process in the pid namespace of `init_pid`, and waits at most `bound` until none shows that it is stopped.
@@ -54,7 +63,7 @@ pub fn pause(init_pid: u32, bound: Duration) -> Result<Paused> {
 pub fn resume(init_pid: u32, bound: Duration) -> Result<Paused> {
     // To all of them, whatever they show: who has not taken the stop yet would take it afterwards. A continue cancels it.
     send(&pids(&family(init_pid)?), init_pid, Signal::CONT)?;
-    bring(init_pid, Signal::CONT, still_stopped, bound)
+    bring(init_pid, Signal::CONT, still_stopped, bound, || ())
 }
 
 /// Whether the node has processes and all of them are stopped.
@@ -68,10 +77,12 @@ pub fn is_paused(init_pid: u32) -> Result<bool> {
 }
 
 /// Signals whoever is not as wanted until a look at the table finds nobody; after a stop, until a second look finds the same processes.
-fn bring(init_pid: u32, signal: Signal, unlike: impl Fn(&[Process]) -> Vec<u32>, bound: Duration) -> Result<Paused> {
+/// `sent` is called when whoever was found by the first look has the signal.
+fn bring(init_pid: u32, signal: Signal, unlike: impl Fn(&[Process]) -> Vec<u32>, bound: Duration, sent: impl FnOnce()) -> Result<Paused> {
     let start = Instant::now();
     let mut pause = LOOK_MIN;
     let mut found_before = None;
+    let mut sent = Some(sent);
     for rounds in 1.. {
         let family = family(init_pid)?;
         let (processes, unlike) = (pids(&family), unlike(&family));
@@ -88,6 +99,9 @@ fn bring(init_pid: u32, signal: Signal, unlike: impl Fn(&[Process]) -> Vec<u32>,
             });
         }
         send(&unlike, init_pid, signal)?;
+        if let Some(sent) = sent.take() {
+            sent();
+        }
         if !found {
             sleep(pause);
             pause = (pause * 2).min(LOOK_MAX);

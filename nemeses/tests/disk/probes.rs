@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use std::num::{NonZeroU32, NonZeroU64};
+
 use squall_nemeses::disk::probe::Probe;
-use squall_nemeses::disk::{Caching, Cut, Operation, Rules, SyncTrouble, Trouble};
+use squall_nemeses::disk::{Caching, Cut, Misdirects, Operation, Rot, Rules, SyncTrouble, Trouble};
 
 use crate::machine::{Machine, with_machine};
 
@@ -37,7 +39,32 @@ fn troubles() -> Vec<Trouble> {
             sync: Some(SyncTrouble::Lies),
             delay_us: 5_000,
             broken: BTreeSet::from([Operation::Read]),
-            power: None,
+            ..Trouble::default()
+        },
+        Trouble {
+            packed: true,
+            ..Trouble::default()
+        },
+        Trouble {
+            read_only: true,
+            ..Trouble::default()
+        },
+        Trouble {
+            read_only: true,
+            broken: BTreeSet::from([Operation::Read]),
+            delay_us: 2_000,
+            ..Trouble::default()
+        },
+        Trouble {
+            bytes_per_s: NonZeroU64::new(64 << 10),
+            ..Trouble::default()
+        },
+        Trouble {
+            misdirects: Some(Misdirects {
+                seed: 3,
+                every: NonZeroU32::MIN,
+            }),
+            ..Trouble::default()
         },
     ]
 }
@@ -98,5 +125,143 @@ fn a_power_cut_of_a_disk_that_lied_is_seen_as_one_that_took_synced_bytes() {
         // And it is no proof where the disk was said to be honest.
         let left = probe(machine, 3).leave().unwrap();
         assert!(!left.cut_power(Cut::Clean, false).unwrap().ok);
+    });
+}
+
+#[test]
+fn rot_is_seen_by_readers_and_survives_power_cuts_and_nothing_durable_cannot_rot() {
+    with_machine(Rules::PosixStrict, Caching::Through, |machine| {
+        let rot = Rot {
+            seed: 11,
+            flips: 5,
+            file: None,
+        };
+        probe(machine, 1).prepare().unwrap();
+        let nothing = probe(machine, 1).rot(&rot).unwrap();
+        assert!(!nothing.ok && nothing.flips.is_empty() && !machine.disk.is_damaged(), "{nothing:?}");
+
+        std::fs::create_dir(machine.path("db")).unwrap();
+        let path = machine.path("db/log");
+        let written = vec![0x77; 20_000];
+        std::fs::write(&path, &written).unwrap();
+        for synced in [&path, &machine.path("db"), &machine.mount] {
+            std::fs::File::open(synced).unwrap().sync_all().unwrap();
+        }
+        // What is in the kernel's cache has to be forgotten.
+        assert_eq!(std::fs::read(&path).unwrap(), written);
+        let mapped_before = map(&path);
+        let report = probe(machine, 2).rot(&rot).unwrap();
+        assert!(report.ok && report.flips.len() == 5 && machine.disk.is_damaged(), "{report:?}");
+        let mut expected = written;
+        for flip in &report.flips {
+            assert_eq!(flip.file, std::path::Path::new("db/log"));
+            expected[usize::try_from(flip.offset).unwrap()] ^= 1 << flip.bit;
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+        assert_eq!(mapped_before(), expected, "a mapping sees it, too");
+        machine.cut_power(Cut::Clean);
+        assert_eq!(std::fs::read(&path).unwrap(), expected, "it is the disk's");
+    });
+}
+
+/// Maps a file in a process of its own, and reads the mapping when it is asked.
+fn map(path: &std::path::Path) -> impl FnOnce() -> Vec<u8> {
+    use std::io::{Read, Write};
+    let program = "import mmap,sys\nf=open(sys.argv[1],'rb')\nm=mmap.mmap(f.fileno(),0,prot=mmap.PROT_READ)\n\
+        n=len(m[:])\nsys.stdin.read(1)\nsys.stdout.buffer.write(m[:n])";
+    let mut command = std::process::Command::new("python3");
+    let pipes = command.args(["-c", program]).arg(path);
+    let child = pipes
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let path = path.to_owned();
+    move || {
+        // Without Python a read has to do.
+        let Ok(mut child) = child else {
+            return std::fs::read(path).unwrap();
+        };
+        child.stdin.take().unwrap().write_all(b"x").unwrap();
+        let mut bytes = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut bytes).unwrap();
+        child.wait().unwrap();
+        bytes
+    }
+}
+
+#[test]
+fn a_misdirected_write_damages_another_place_and_leaves_its_own_as_it_was() {
+    with_machine(Rules::PosixStrict, Caching::Through, |machine| {
+        let (path, other) = (machine.path("log"), machine.path("other"));
+        std::fs::write(&path, vec![1; 8_192]).unwrap();
+        std::fs::write(&other, vec![2; 8_192]).unwrap();
+        for synced in [&path, &other, &machine.mount] {
+            std::fs::File::open(synced).unwrap().sync_all().unwrap();
+        }
+        machine.disk.set_trouble(Trouble {
+            misdirects: Some(Misdirects {
+                seed: 8,
+                every: NonZeroU32::new(2).unwrap(),
+            }),
+            ..Trouble::default()
+        });
+        let append = |byte: u8| {
+            use std::io::Write;
+            let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(&[byte; 512]).unwrap();
+            file.sync_all().unwrap();
+        };
+        append(9);
+        append(7);
+        machine.disk.set_trouble(Trouble::default());
+        assert_eq!((machine.disk.take_misplaced(), machine.disk.is_damaged()), (1, true));
+        let bytes = [
+            machine.disk.durable_bytes("log".as_ref()),
+            machine.disk.durable_bytes("other".as_ref()),
+        ];
+        let [log, other] = bytes.map(|bytes| bytes.unwrap().unwrap());
+        assert_eq!(log.len(), 9_216, "the file is as long as its writer thinks");
+        assert_eq!(
+            (&log[8_192..8_704], &log[8_704..]),
+            (&[0; 512][..], &[7; 512][..]),
+            "the second write arrived"
+        );
+        let places = |byte: u8| log[..8_192].iter().chain(&other).filter(|has| **has == byte).count();
+        assert_eq!(
+            (places(9), places(1) + places(2)),
+            (512, 15_872),
+            "the first one stands in another's place"
+        );
+        machine.cut_power(Cut::Clean);
+        assert_eq!(std::fs::read(&path).unwrap(), log);
+    });
+}
+
+#[test]
+fn a_packed_disk_takes_writes_again_when_something_is_removed() {
+    with_machine(Rules::PosixStrict, Caching::Through, |machine| {
+        let (path, ballast) = (machine.path("log"), machine.path("ballast"));
+        std::fs::write(&path, b"log").unwrap();
+        std::fs::write(&ballast, vec![5; 20_000]).unwrap();
+        machine.disk.set_trouble(Trouble {
+            packed: true,
+            ..Trouble::default()
+        });
+        let number = |done: std::io::Result<()>| done.err().and_then(|error| error.raw_os_error());
+        assert_eq!(number(std::fs::write(machine.path("new"), b"")), Some(libc::ENOSPC));
+        let overwrite = |bytes: &[u8]| {
+            use std::os::unix::fs::FileExt;
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.write_all_at(bytes, 0))
+        };
+        assert_eq!(number(overwrite(b"LOG")), Some(libc::ENOSPC), "even what replaces bytes needs room");
+        assert_eq!((std::fs::read(&path).unwrap(), machine.disk.room()), (b"log".to_vec(), Some(0)));
+        std::fs::remove_file(&ballast).unwrap();
+        std::fs::File::open(&machine.mount).unwrap().sync_all().unwrap();
+        assert_eq!(machine.disk.room(), Some(6 * 4_096));
+        assert_eq!(number(overwrite(b"LOG")), None);
+        assert_eq!(number(overwrite(&[3; 28_000])), Some(libc::ENOSPC), "but no more than there is");
     });
 }

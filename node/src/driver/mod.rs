@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 
 use self::trace_file::Sink;
+use crate::bugs::Planted;
 use crate::core::Core;
 use crate::disk;
 use crate::error::NodeError;
@@ -59,6 +60,8 @@ pub struct DriverConfig {
     pub seed: Option<u64>,
     /// Checksum over what all nodes must agree on.
     pub layout: u32,
+    /// The planted bug that is switched on, if it is one of the log's.
+    pub planted: Planted,
 }
 
 /// Messages waiting for the core at most. A full inbox stops the readers, and TCP stops the senders.
@@ -72,6 +75,7 @@ pub fn run<C: Core>(config: &DriverConfig, make: impl FnOnce(u64) -> C) -> Resul
     let _lock = lock_data(&config.data)?;
     let wal_path = config.data.join(wal::FILE);
     let storage = FileStorage::open(&wal_path).map_err(|source| file_error("open", &wal_path, source))?;
+    let storage = storage.with(config.planted);
     let length = storage.length().map_err(|source| file_error("read", &wal_path, source))?;
     let incarnation = incarnation::begin(&config.data, length > 0)?;
     let mut core = make(incarnation);

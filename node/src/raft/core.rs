@@ -157,6 +157,7 @@ impl Core for RaftCore {
             commit: self.commit,
             applied: self.applied,
             last: self.log.last_index(),
+            last_term: self.log.last().1,
             snapshot: self.snapshot.last.0,
             voters: membership.voters.iter().cloned().collect(),
             learners: membership.learners.iter().cloned().collect(),

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::bugs::{Bug, Planted};
 use crate::disk;
 
 /// An append-only file that can be read, cut and made durable.
@@ -58,6 +59,7 @@ pub trait Storage: Send {
 pub struct FileStorage {
     path: PathBuf,
     file: File,
+    planted: Planted,
 }
 
 impl FileStorage {
@@ -77,7 +79,14 @@ impl FileStorage {
         Ok(FileStorage {
             path: path.to_owned(),
             file,
+            planted: Planted::default(),
         })
+    }
+
+    /// The same with a planted bug switched on.
+    #[must_use]
+    pub fn with(self, planted: Planted) -> FileStorage {
+        FileStorage { planted, ..self }
     }
 }
 
@@ -111,8 +120,14 @@ impl Storage for FileStorage {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        if self.planted.has(Bug::R37) || self.planted.has(Bug::Q21) {
+            return Ok(());
+        }
         // fdatasync: it also syncs the length, without which the data could not be read back (fdatasync(2)).
-        self.file.sync_data()
+        match self.file.sync_data() {
+            Err(_) if self.planted.has(Bug::R38) => self.file.sync_data(),
+            outcome => outcome,
+        }
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
@@ -124,7 +139,11 @@ impl Storage for FileStorage {
         let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name().and_then(OsStr::to_str)) else {
             return Err(io::Error::other("the file has no folder or no name"));
         };
-        disk::replace_file(directory, name, content)?;
+        if self.planted.has(Bug::R39) {
+            disk::rename_over(directory, name, content)?;
+        } else {
+            disk::replace_file(directory, name, content)?;
+        }
         // Only now: what is appended from here on belongs behind the new content.
         self.file = OpenOptions::new().read(true).append(true).open(&self.path)?;
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use squall_nemeses::disk::probe::{DiskReport, Left, Probe};
-use squall_nemeses::disk::{Cut, Disk, SyncTrouble, Trouble};
+use squall_nemeses::disk::{Cut, Disk, Rot, SyncTrouble, Trouble};
 use squall_nemeses::{Change, Proof, Resolved, State, World};
 use tokio::sync::MutexGuard;
 
@@ -132,21 +132,33 @@ impl Nemesis {
             disk.take_failures();
         }
         let is_worse = before == Trouble::default();
+        let mut misplaced = 0;
         if !is_worse {
             disk.set_trouble(trouble.clone());
+            misplaced = disk.take_misplaced();
             if before.may_end_a_node() && !trouble.may_end_a_node() {
                 self.replace_node(node, &disk, change, after).await?;
             }
         }
+        let damage_ends = before.damages() && !trouble.damages();
         // Where the disk was well until now, the probe is prepared on it first.
         let report = self.prove_disk(node, trouble.clone(), before, is_worse).await?;
-        Ok(report.map(Proof::from))
+        Ok(report.map(|mut report| {
+            if misplaced > 0 {
+                report.said += &format!("; {misplaced} writes of the node had landed elsewhere");
+            }
+            if damage_ends && disk.is_damaged() {
+                report.said += "; what is damaged stays so";
+            }
+            Proof::from(report)
+        }))
     }
 
-    /// A node whose disk failed it is started again on the mended one: it has ended, or it may be about to. One that met no error goes on.
+    /// A node whose disk failed it is started again on the mended one: it has ended, or it may be about to. One that met no error goes on, unless its disk was
+    /// damaged: that comes out when it reads what it has.
     async fn replace_node(&self, node: &str, disk: &Disk, change: &Change, after: &State) -> Result<()> {
         if self.cluster.is_running(node) {
-            if disk.take_failures() == 0 {
+            if disk.take_failures() == 0 && !disk.is_damaged() {
                 self.cluster.expect_no_exit(node);
                 return Ok(());
             }
@@ -163,15 +175,23 @@ impl Nemesis {
     async fn prove_disk(&self, node: &str, trouble: Trouble, before: Trouble, prepare: bool) -> Result<Option<DiskReport>> {
         let disk = self.disk(node)?;
         let Some(probe) = self.probe(node, &disk).await else {
+            let rot = new_rot(&trouble, &before).cloned();
             disk.set_trouble(trouble);
-            return Ok(None);
+            return blocking(move || Ok(rot.map(|rot| disk.rot(&rot)).transpose()?)).await.map(|_| None);
         };
         let prove = move || {
             if prepare {
                 probe.prepare()?;
             }
             disk.set_trouble(trouble.clone());
-            Ok(probe.prove(&trouble, &before)?)
+            let mut report = probe.prove(&trouble, &before)?;
+            if let Some(rot) = new_rot(&trouble, &before) {
+                let rotten = probe.rot(rot)?;
+                report.ok &= rotten.ok;
+                report.said = rotten.said;
+                report.flips = rotten.flips;
+            }
+            Ok(report)
         };
         blocking(prove).await.map(Some)
     }
@@ -205,4 +225,9 @@ impl Nemesis {
         let disk = self.cluster.disk(node).cloned();
         disk.with_context(|| format!("{node} has no disk of ours"))
     }
+}
+
+/// The bits that are to flip now: those of a fault in force have flipped.
+fn new_rot<'a>(trouble: &'a Trouble, before: &Trouble) -> Option<&'a Rot> {
+    trouble.rot.as_ref().filter(|rot| before.rot.as_ref() != Some(rot))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
+use squall_nemeses::disk::Disk;
 use squall_nemeses::{Mechanism, Resolved, State, World};
 use tokio::sync::MutexGuard;
 use tracing::info;
@@ -111,7 +112,7 @@ impl Nemesis {
             Mechanism::Disks => proofs
                 .into_iter()
                 .reduce(worse)
-                .map_or(json!({"ok": true, "reason": "its node is down"}), value),
+                .map_or(json!({"ok": true, "reason": self.why_unproved(resolved)}), value),
             Mechanism::System => {
                 drop(world);
                 // Nothing of ours is left in force. A cluster that takes nobody in is not alive, which the recovery shows: who does not vote
@@ -143,5 +144,14 @@ impl Nemesis {
         let incarnation = status.ok().and_then(|status| status.incarnation);
         let is_new = self.cluster.saw_incarnation(node, incarnation);
         json!({"ok": is_new, "launched": true, "incarnation": incarnation})
+    }
+
+    /// Why a mended disk cannot be looked at. Damage that was done stays: a node that refuses it is right.
+    fn why_unproved(&self, resolved: &Resolved) -> &'static str {
+        let is_damaged = |node: &String| self.cluster.disk(node).is_some_and(Disk::is_damaged);
+        match resolved.state.disks.keys().any(is_damaged) {
+            true => "nothing more is damaged; what was stays, and its node does not run on it",
+            false => "its node is down",
+        }
     }
 }

@@ -118,9 +118,12 @@ impl Nemesis {
         let event = match &injection.when {
             None => None,
             Some(when) => {
-                let Some(event) = self.wait_for(when, end - lasts).await else {
-                    self.skip(&injection, format!("it waited for {when}, which did not come"), Injected::Not);
-                    return Ok(());
+                let event = match self.wait_for(when, end - lasts).await {
+                    Ok(event) => event,
+                    Err(why) => {
+                        self.skip(&injection, format!("it waited for {when}, which {why}"), Injected::Not);
+                        return Ok(());
+                    }
                 };
                 hour = Instant::now();
                 Some(event)

@@ -25,7 +25,15 @@ impl Nemesis {
             self.cluster.start(node).await?;
         }
         for node in &change.pause {
-            proofs.extend(self.signal_node(node, process::pause).await?);
+            let disk = self.cluster.disk(node).cloned();
+            // A process that waits for its disk stops with the answer, before it can see it.
+            let answer = move || {
+                if let Some(disk) = disk {
+                    disk.release();
+                }
+            };
+            let pause = move |init_pid, bound| process::pause_and(init_pid, bound, answer);
+            proofs.extend(self.signal_node(node, pause).await?);
         }
         Ok(proofs)
     }
@@ -50,7 +58,11 @@ impl Nemesis {
         Ok(Some(Proof::from(killed)))
     }
 
-    async fn signal_node(&self, node: &str, act: fn(u32, Duration) -> squall_nemeses::Result<Paused>) -> Result<Option<Proof>> {
+    async fn signal_node(
+        &self,
+        node: &str,
+        act: impl FnOnce(u32, Duration) -> squall_nemeses::Result<Paused> + Send + 'static,
+    ) -> Result<Option<Proof>> {
         let Some(init_pid) = self.cluster.target(node).init_pid else {
             return Ok(None);
         };

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Nemesis;
 use super::trigger::Event;
+use crate::systems::{Member, Position, System};
 
 /// How long all nodes together are asked who leads or who holds a key.
 const ROLES_BOUND: Duration = Duration::from_millis(500);
@@ -32,45 +33,39 @@ impl Nemesis {
         fault.resolve(&self.nodes, &now, &roles).map_err(|skipped| skipped.to_string())
     }
 
-    /// What the nodes that are not `down` say of who leads and who holds a key in use. A leader who is asked for is waited for: in a dense storm
-    /// there is none now and then, and a kind of fault whose only injection falls into an election would prove nothing.
+    /// What the nodes that are not `down` say of who plays a role and who holds a key in use. A leader or candidate who is asked for is waited for: in a
+    /// dense storm there is no leader now and then, and a kind of fault whose only injection falls into an election would prove nothing.
     pub(super) async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
         let deadline = Instant::now() + ELECTION_BOUND;
         loop {
             let roles = self.ask_roles(asks, down).await;
-            if roles.leader.is_some() || !asks.leader || Instant::now() >= deadline {
+            let is_missing = (asks.leader && roles.leader.is_none()) || (asks.candidate && roles.candidate.is_none());
+            if !is_missing || Instant::now() >= deadline {
                 return roles;
             }
             tokio::time::sleep(ELECTION_POLL).await;
         }
     }
 
-    async fn ask_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
+    pub(super) async fn ask_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
         let key = asks.key_pick.and_then(|pick| self.activity.pick(pick));
         let mut questions = JoinSet::new();
         for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {
             let (system, member, key) = (Arc::clone(self.cluster.system()), member.clone(), key.clone());
-            questions.spawn(async move {
-                let leads = if asks.leader {
-                    system.is_leader(&member).await.ok().flatten().unwrap_or(false)
-                } else {
-                    false
-                };
-                let replicas = match &key {
-                    Some(key) => system.replicas(&member, key).await.ok().flatten(),
-                    None => None,
-                };
-                (member.id, leads, replicas)
-            });
+            questions.spawn(async move { ask_node(system.as_ref(), member, asks, key.as_deref()).await });
         }
         let mut roles = Roles::default();
         let deadline = Instant::now() + ROLES_BOUND;
         while let Ok(Some(answer)) = tokio::time::timeout_at(deadline, questions.join_next()).await {
-            let Ok((node, leads, replicas)) = answer else { continue };
-            if leads {
-                roles.leader = Some(node);
+            let Ok(answer) = answer else { continue };
+            if answer.leads {
+                roles.leader = Some(answer.node.clone());
             }
-            if let (Some(key), Some(replicas)) = (&key, replicas) {
+            if answer.position.campaigns {
+                roles.candidate = Some(answer.node.clone());
+            }
+            roles.logs.extend(answer.position.log_end.map(|end| (answer.node, end)));
+            if let (Some(key), Some(replicas)) = (&key, answer.replicas) {
                 roles.key = Some(KeyRoles {
                     key: key.to_string(),
                     coordinator: None,
@@ -78,10 +73,38 @@ impl Nemesis {
                 });
             }
             let key_known = roles.key.is_some() || key.is_none();
-            if key_known && (roles.leader.is_some() || !asks.leader) {
+            let leader_known = roles.leader.is_some() || !asks.leader;
+            // Which log is the newest is known when all were asked.
+            if key_known && leader_known && (roles.candidate.is_some() || !asks.candidate) && !asks.logs {
                 break;
             }
         }
         roles
+    }
+}
+
+/// What one node said.
+struct Answer {
+    node: String,
+    leads: bool,
+    position: Position,
+    replicas: Option<Vec<String>>,
+}
+
+async fn ask_node(system: &dyn System, member: Member, asks: Asks, key: Option<&str>) -> Answer {
+    let leads = asks.leader && system.is_leader(&member).await.ok().flatten().unwrap_or(false);
+    let position = match asks.candidate || asks.logs {
+        true => system.position(&member).await.unwrap_or_default(),
+        false => Position::default(),
+    };
+    let replicas = match key {
+        Some(key) => system.replicas(&member, key).await.ok().flatten(),
+        None => None,
+    };
+    Answer {
+        node: member.id,
+        leads,
+        position,
+        replicas,
     }
 }

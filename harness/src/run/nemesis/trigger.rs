@@ -1,6 +1,7 @@
 //! Faults that wait for an event: its node is kept at it where it has a gate; what nobody tells us is looked for.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use squall_nemeses::Asks;
@@ -42,17 +43,40 @@ impl Event {
 }
 
 impl Nemesis {
-    /// Waits for an event until `deadline`; `None` if it does not come.
-    pub(super) async fn wait_for(&self, when: &When, deadline: Instant) -> Option<Event> {
+    /// Waits for an event until `deadline`.
+    ///
+    /// # Errors
+    /// What became of the event instead of its coming.
+    pub(super) async fn wait_for(&self, when: &When, deadline: Instant) -> Result<Event, &'static str> {
+        let traces = self.cluster.system().traces();
         let event = match when {
             When::Operations { completed } => self.count_operations(*completed, deadline).await,
-            _ if self.cluster.system().traces() => self.be_told(when, deadline).await,
+            When::BeforeFsync(_) if self.nodes.iter().any(|node| self.cluster.disk(node).is_none()) => {
+                let instead = when.without_disks().filter(|_| traces);
+                let instead = instead.ok_or("no disk of ours can hold here; `squall doctor` says why")?;
+                let event = self.be_told(&instead, deadline).await;
+                let what = format!("{instead}, for want of a disk that holds fsyncs");
+                return event.map(|event| Event { what, ..event }).ok_or("did not come");
+            }
+            When::BeforeFsync(_) if when.is_traced() && !traces => tokio::select! {
+                event = self.be_told(when, deadline) => event,
+                never = self.tell_who_leads() => match never {},
+            },
+            When::BeforeFsync(_) => self.be_told(when, deadline).await,
+            _ if traces => self.be_told(when, deadline).await,
             _ => self.look_for_leader(when, deadline).await,
         };
-        event.map(|event| Event {
-            what: when.to_string(),
-            ..event
-        })
+        let what = when.to_string();
+        event.map(|event| Event { what, ..event }).ok_or("did not come")
+    }
+
+    /// Keeps known who leads, of programs that do not tell by themselves.
+    async fn tell_who_leads(&self) -> Infallible {
+        loop {
+            let leader = self.ask_roles(Asks::LEADER, &BTreeSet::new()).await.leader;
+            self.watch.set_leaders(leader.into_iter().collect());
+            sleep(LEADER_LOOK).await;
+        }
     }
 
     async fn be_told(&self, when: &When, deadline: Instant) -> Option<Event> {
@@ -86,16 +110,12 @@ impl Nemesis {
 
     /// Another node than before says that it leads. Whoever leads when the waiting begins was elected before.
     async fn look_for_leader(&self, when: &When, deadline: Instant) -> Option<Event> {
-        let asks = Asks {
-            leader: true,
-            key_pick: None,
-        };
         let mut known: Option<String> = None;
         let mut n_elected = 0;
         let mut since = Instant::now();
         while Instant::now() < deadline {
             let began = Instant::now();
-            let leader = self.find_roles(asks, &BTreeSet::new()).await.leader;
+            let leader = self.find_roles(Asks::LEADER, &BTreeSet::new()).await.leader;
             if let Some(leader) = leader {
                 let is_new = known.as_ref().is_some_and(|known| *known != leader);
                 n_elected += u64::from(is_new && when.fits(&leader, true, Seen::Leads));

@@ -6,11 +6,16 @@
 //! - this file: what there is, looked up and kept in order
 //! - [`naming`], [`contents`]: what programs do
 //! - [`durable`], [`power`]: what stays, and what goes
+//! - [`damage`]: what becomes something else
 
 mod contents;
+mod damage;
 mod durable;
 mod naming;
 mod power;
+
+pub use self::damage::Flip;
+pub(in crate::disk) use self::damage::{Astray, Stale};
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -23,6 +28,8 @@ use crate::disk::names::{Edit, Ino, Names, ROOT, Slot, Step};
 use crate::disk::rules::Rules;
 use crate::disk::store::Store;
 
+/// Bytes of a block, in which room is counted.
+pub(in crate::disk) const BLOCK: u64 = 4_096;
 /// Steps of names from which on they are made durable, as a kernel writes back what has been dirty for long.
 const JOURNAL_STEPS_MAX: usize = 8_192;
 
@@ -120,6 +127,12 @@ impl Core {
     /// What the file system below has left.
     pub(in crate::disk) fn room(&self) -> io::Result<rustix::fs::StatVfs> {
         Ok(rustix::fs::statvfs(self.store.mirror())?)
+    }
+
+    /// Bytes that files and names take up, in whole blocks.
+    pub(in crate::disk) fn used_bytes(&self) -> u64 {
+        let blocks = self.inodes.values().map(|inode| 1 + inode.length.div_ceil(BLOCK));
+        blocks.sum::<u64>() * BLOCK
     }
 
     fn inode_mut(&mut self, ino: Ino) -> io::Result<&mut Inode> {

@@ -1,5 +1,7 @@
 //! What faults of disks come to, and what a plan may not say of them.
 
+use super::damage::{BitRot, MisdirectedWrite};
+use super::resources::{DiskFull, DiskRate, ReadOnly};
 use super::*;
 use crate::target::Roles;
 
@@ -56,6 +58,37 @@ fn disks_that_lie_are_not_told_to_lie() {
 }
 
 #[test]
+fn what_damages_for_good_may_end_a_node_and_what_slows_does_not() {
+    let trouble = |fault: &dyn Family| resolved(fault, &State::default()).unwrap().state.disks["n1"].clone();
+    let rot = BitRot {
+        target: any(),
+        flips: 3,
+        seed: 9,
+        file: Some("wal".into()),
+    };
+    let astray = MisdirectedWrite {
+        target: any(),
+        every: 4,
+        seed: 9,
+    };
+    let rate = DiskRate {
+        target: any(),
+        kib_per_s: 64,
+    };
+    assert!(trouble(&rot).damages() && trouble(&rot).may_end_a_node());
+    assert!(trouble(&astray).damages() && trouble(&astray).may_end_a_node());
+    assert!(!trouble(&rate).may_end_a_node());
+    assert_eq!(trouble(&rate).bytes_per_s.map(std::num::NonZeroU64::get), Some(65_536));
+    assert!(trouble(&DiskFull { target: any() }).may_end_a_node() && trouble(&ReadOnly { target: any() }).may_end_a_node());
+    let now = resolved(&rot, &State::default()).unwrap().state;
+    assert_eq!(
+        resolved(&astray, &now).unwrap().node.as_deref(),
+        Some("n2"),
+        "two damages would hide each other"
+    );
+}
+
+#[test]
 fn names_the_word_that_is_wrong() {
     let check = |fault: &dyn Family, expected: &str| assert_eq!(fault.validate(&nodes()).unwrap_err(), expected);
     let order = vec!["n1".to_owned()];
@@ -72,5 +105,28 @@ fn names_the_word_that_is_wrong() {
     };
     check(&nothing, "`operations` names none");
     let target = TargetChoice::Node("n1".into());
+    let rot = |flips, file: Option<&str>| BitRot {
+        target: any(),
+        flips,
+        seed: 1,
+        file: file.map(str::to_owned),
+    };
+    check(&rot(0, None), "`flips` is 0; it goes from 1 to 10000");
+    for outside in ["", "/etc/passwd", "../n2/data/wal", "./wal"] {
+        check(
+            &rot(1, Some(outside)),
+            &format!("`file` is `{outside}`; it is a path below the node's data folder"),
+        );
+    }
+    let astray = MisdirectedWrite {
+        target: any(),
+        every: 0,
+        seed: 1,
+    };
+    check(&astray, "`every` is 0; 1 is every write");
+    for kib_per_s in [0, u64::MAX] {
+        let rate = DiskRate { target: any(), kib_per_s };
+        check(&rate, &format!("`kib_per_s` is {kib_per_s}; it goes from 1 to 16777216"));
+    }
     check(&SlowDisk { target, delay_ms: 0 }, "`delay_ms` is 0; it goes from 1 to 60000");
 }

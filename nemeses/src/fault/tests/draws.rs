@@ -36,8 +36,8 @@ fn everything_known() -> Roles {
     };
     Roles {
         leader: Some("n2".into()),
-        source: None,
         key: Some(key),
+        ..Roles::default()
     }
 }
 

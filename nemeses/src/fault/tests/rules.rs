@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::nodes;
+use crate::capability::Capability;
+use crate::fault::member::Shrink;
 use crate::fault::partition::{Partition, Shape};
 use crate::fault::process::{Kill, Pause};
 use crate::fault::{Asks, FAULTS, Fault, Pulse};
@@ -18,8 +20,8 @@ fn served(coordinator: Option<&str>) -> Roles {
     };
     Roles {
         leader: Some("n2".into()),
-        source: None,
         key: Some(key),
+        ..Roles::default()
     }
 }
 
@@ -32,7 +34,10 @@ fn pause_any() -> Fault {
 #[test]
 fn only_what_nobody_can_notice_is_beyond_what_systems_promise() {
     let beyond = FAULTS.iter().filter(|info| info.is_beyond_promises()).map(|info| info.name);
-    assert_eq!(beyond.collect::<Vec<_>>(), ["lying-fsync", "corrupt-past-checksum"]);
+    assert_eq!(
+        beyond.collect::<Vec<_>>(),
+        ["lying-fsync", "corrupt-past-checksum", "bit-rot", "misdirected-write"]
+    );
 }
 
 #[test]
@@ -130,13 +135,7 @@ fn the_order_decides_who_coordinates_and_which_replicas_are_lost() {
     let fault = Fault::Partition(Partition {
         shape: Shape::CutCoordinator { key_pick: 9, order },
     });
-    assert_eq!(
-        fault.asks(),
-        Asks {
-            leader: false,
-            key_pick: Some(9)
-        }
-    );
+    assert_eq!(fault.asks(), Asks::servers_of(9));
     let free = fault.resolve(&nodes(5), &State::default(), &served(None)).unwrap();
     assert_eq!(
         (free.node.as_deref(), &free.state.cuts),
@@ -256,4 +255,93 @@ fn the_source_of_an_event_is_hit_if_there_was_one() {
     assert_eq!(resolved.node.as_deref(), Some("n3"));
     let skipped = fault.resolve(&nodes(3), &State::default(), &Roles::default()).unwrap_err();
     assert_eq!(skipped.to_string(), "it waited for no event of a node");
+}
+
+#[test]
+fn a_candidate_is_hit_while_there_is_one() {
+    let fault = Fault::Pause(Pause {
+        target: TargetChoice::Candidate,
+    });
+    assert!(fault.asks().candidate && fault.asks().needs() == [Capability::Candidates]);
+    let roles = |candidate: Option<&str>| Roles {
+        candidate: candidate.map(str::to_owned),
+        ..Roles::default()
+    };
+    let hit = fault.resolve(&nodes(3), &State::default(), &roles(Some("n2"))).unwrap();
+    assert_eq!((hit.node.as_deref(), hit.state.paused.contains("n2")), (Some("n2"), true));
+    let nobody = fault.resolve(&nodes(3), &State::default(), &roles(None)).unwrap_err();
+    assert_eq!(nobody.to_string(), "no node asks to be the leader");
+    let paused = hit.state;
+    let again = fault.resolve(&nodes(3), &paused, &roles(Some("n2"))).unwrap_err();
+    assert_eq!(again.to_string(), "candidate n2 is paused already");
+}
+
+#[test]
+fn the_newest_log_is_that_of_the_highest_term_and_then_of_the_highest_index() {
+    let fault = Fault::Kill(Kill {
+        target: TargetChoice::Newest {
+            order: ["n3", "n1", "n2"].map(String::from).to_vec(),
+        },
+    });
+    assert!(fault.asks().logs && fault.asks().needs() == [Capability::Logs]);
+    let hit = |logs: &[(&str, (u64, u64))], now: &State| {
+        let roles = Roles {
+            logs: logs.iter().map(|(node, log)| ((*node).to_owned(), *log)).collect(),
+            ..Roles::default()
+        };
+        let resolved = fault.resolve(&nodes(3), now, &roles);
+        resolved.map_or_else(|skipped| skipped.to_string(), |resolved| resolved.node.expect("one node"))
+    };
+    let well = State::default();
+    assert_eq!(hit(&[("n1", (2, 9)), ("n2", (3, 1)), ("n3", (2, 80))], &well), "n2");
+    assert_eq!(
+        hit(&[("n1", (3, 9)), ("n2", (3, 9)), ("n3", (3, 8))], &well),
+        "n1",
+        "of two the first in the order"
+    );
+    assert_eq!(hit(&[], &well), "no node says how far its log goes");
+    let down = State {
+        down: BTreeSet::from(["n2".into()]),
+        ..State::default()
+    };
+    let only = [("n2", (3, 1)), ("n1", (2, 9)), ("n3", (2, 9))];
+    assert_eq!(hit(&only, &down), "no node can be hit: the first, n3, is not the newest");
+}
+
+#[test]
+fn a_cluster_shrinks_to_nodes_that_run_and_never_twice_at_once() {
+    let shrink = |order: &[&str], to| {
+        Fault::Shrink(Shrink {
+            order: order.iter().map(|node| (*node).to_owned()).collect(),
+            to,
+        })
+    };
+    let fault = shrink(&["n4", "n2", "n5", "n1", "n3"], 2);
+    let gone = |now: &State| {
+        fault
+            .resolve(&nodes(5), now, &Roles::default())
+            .map(|resolved| resolved.state.removed)
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(gone(&State::default()).unwrap(), names(&["n1", "n3", "n5"]));
+    let away = State {
+        down: names(&["n4"]),
+        paused: names(&["n2"]),
+        ..State::default()
+    };
+    assert_eq!(gone(&away).unwrap(), names(&["n2", "n3", "n4"]), "n5 and n1 stay");
+    let only_one_runs = State {
+        down: names(&["n1", "n2", "n3", "n4"]),
+        ..State::default()
+    };
+    assert_eq!(gone(&only_one_runs).unwrap_err().to_string(), "2 are to stay, and 1 run");
+    let shrunk = State {
+        removed: names(&["n3"]),
+        ..State::default()
+    };
+    assert!(gone(&shrunk).unwrap_err().to_string().starts_with("n3 is no member now"));
+    let refused = |fault: Fault| fault.validate(&nodes(3)).unwrap_err();
+    assert_eq!(refused(shrink(&["n1", "n2", "n3"], 3)), "`to` is 3; it goes from 1 to 2");
+    assert_eq!(refused(shrink(&["n1", "n2", "n3"], 0)), "`to` is 0; it goes from 1 to 2");
+    assert_eq!(refused(shrink(&["n1", "n2"], 1)), "`order` names 2 of 3 nodes");
 }
