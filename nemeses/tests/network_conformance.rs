@@ -1,5 +1,8 @@
 //! What every network must do, run against each: who reaches whom, what a cut is, what a heal is, and what bad links do.
 //!
+//! The networks are the switch and the kernel's with the best that this kernel has for bad links; with `SQUALL_NETEM_ONLY` set it is the kernel's with
+//! netem, and nothing else: `netem_in_uml.rs` runs this suite so, in a kernel that has it.
+//!
 //! A network may refuse a quality; it must then say so and leave the links as they are. It must never take one and do less.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "part of tests, though outside a #[test]")]
@@ -12,8 +15,8 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use squall_nemeses::effect::{Flow, Meter, Seen};
-use squall_nemeses::link::{Burst, Pair, Quality, Rate, Reorder};
-use squall_nemeses::links::Links;
+use squall_nemeses::link::{Burst, CLIENTS, Gate, Pair, Quality, Rate, Reorder};
+use squall_nemeses::links::{Links, Shaping};
 use squall_nemeses::partition::{self, Cuts};
 use squall_nemeses::probe::Prober;
 use squall_nemeses::{KernelNetwork, Network, NetworkKind, program_folders};
@@ -33,12 +36,14 @@ impl Built {
     fn new(test: &str, kind: NetworkKind, n: u8) -> Option<Built> {
         match kind {
             NetworkKind::Kernel => {
-                let star = Star::new(n);
+                let star = Star::with_clients(n);
                 let links = Links::open(&star.router, None, &program_folders()).unwrap();
-                let addresses = star.targets.iter().map(|target| (target.id.clone(), target.address)).collect();
+                let choice = netem_only().then_some(Shaping::Netem);
+                let network = KernelNetwork::shaped(links, &star.targets, choice, SEED).unwrap();
+                println!("measured on {}", network.shaping().unwrap().describe());
                 Some(Built {
                     star,
-                    network: Box::new(KernelNetwork::new(links, addresses)),
+                    network: Box::new(network),
                 })
             }
             NetworkKind::Switch => {
@@ -69,7 +74,7 @@ impl Built {
         let (there, back) = (Pair::new("n1", "n2"), Pair::new("n2", "n1"));
         let wanted = BTreeMap::from([(there.clone(), quality.clone())]);
         let mut meter = Meter::open(&self.star.targets).unwrap();
-        if let Some(why) = self.network.kind().refuses(&there, quality) {
+        if let Some(why) = self.network.refuses(&there, quality) {
             let error = self.network.apply(&wanted).unwrap_err();
             assert_eq!(error.to_string(), why);
             let seen = meter.measure([there], flow).unwrap();
@@ -81,6 +86,7 @@ impl Built {
         }
         let applied = self.network.apply(&wanted).unwrap();
         assert_eq!((applied.back_end, applied.n_bad), (self.network.back_end(), 1));
+        assert_eq!(applied.shaping, self.network.shaping());
         let seen = meter.measure([there.clone(), back.clone()], flow).unwrap();
         let untouched = &seen[&back];
         assert_eq!(
@@ -111,9 +117,14 @@ const FLOW: Flow = Flow {
     patience: Duration::from_secs(1),
 };
 
+fn netem_only() -> bool {
+    std::env::var_os("SQUALL_NETEM_ONLY").is_some()
+}
+
 fn each_network(test: &str, n: u8, body: impl Fn(&Built)) {
     inside(test, || {
-        for kind in [NetworkKind::Kernel, NetworkKind::Switch] {
+        let kinds = [NetworkKind::Kernel, NetworkKind::Switch];
+        for kind in kinds.into_iter().filter(|kind| *kind == NetworkKind::Kernel || !netem_only()) {
             if let Some(built) = Built::new(test, kind, n) {
                 body(&built);
             }
@@ -392,4 +403,110 @@ fn a_black_hole_swallows_large_packets_only() {
             assert_eq!(seen.lost(), if passes { 0 } else { 20 });
         });
     }
+}
+
+#[test]
+fn clients_are_cut_from_a_node_that_the_others_reach() {
+    each_network("clients_are_cut_from_a_node_that_the_others_reach", 2, |built| {
+        let links = [(CLIENTS, "n1"), ("n1", CLIENTS), (CLIENTS, "n2"), ("n1", "n2"), ("n2", "n1")];
+        let links = links.map(|(from, to)| Pair::new(from, to));
+        built.apply(&[(CLIENTS, "n1", &Quality::cut()), ("n1", CLIENTS, &Quality::cut())]);
+        let mut meter = Meter::open(&built.star.targets).unwrap();
+        let flow = Flow {
+            n: 20,
+            patience: Duration::from_millis(50),
+            ..FLOW
+        };
+        let seen = meter.measure(links.clone(), flow).unwrap();
+        assert_eq!(links.clone().map(|pair| seen[&pair].arrived()), [0, 0, 20, 20, 20]);
+        built.apply(&[]);
+        let seen = meter.measure(links.clone(), FLOW).unwrap();
+        assert!(links.iter().all(|pair| seen[pair].lost() == 0));
+    });
+}
+
+#[test]
+fn a_change_of_one_link_leaves_what_is_on_its_way_on_the_others() {
+    each_network("a_change_of_one_link_leaves_what_is_on_its_way_on_the_others", 3, |built| {
+        let slow = |delay_us| Quality {
+            delay_us,
+            ..Quality::default()
+        };
+        let (there, other) = (Pair::new("n1", "n2"), Pair::new("n3", "n2"));
+        built.apply(&[("n1", "n2", &slow(300_000))]);
+        let mut meter = Meter::open(&built.star.targets).unwrap();
+        let flow = Flow {
+            n: 20,
+            spacing: Duration::from_millis(20),
+            ..FLOW
+        };
+        // The change comes in the middle of the flow, whose packets are all on their way when it ends.
+        let seen = std::thread::scope(|scope| {
+            scope.spawn(|| built.apply(&[("n1", "n2", &slow(300_000)), ("n3", "n2", &slow(100_000))]));
+            meter.measure([there.clone()], flow).unwrap()
+        });
+        assert_eq!((seen[&there].lost(), seen[&there].overtaken()), (0, 0));
+        assert!(seen[&there].one_way_ns()[0] >= 300_000_000);
+        let seen = meter.measure([there.clone(), other.clone()], flow).unwrap();
+        let fastest = [&there, &other].map(|pair| seen[pair].one_way_ns()[0] / 100_000_000);
+        assert_eq!(fastest, [3, 1]);
+    });
+}
+
+#[test]
+fn a_flapping_link_is_silent_by_turns() {
+    let quality = Quality {
+        flap: Some(Gate {
+            first_us: 0,
+            closed_us: 200_000,
+            open_us: 200_000,
+        }),
+        ..Quality::default()
+    };
+    let flow = Flow {
+        n: 800,
+        spacing: Duration::from_millis(1),
+        ..FLOW
+    };
+    each_link("a_flapping_link_is_silent_by_turns", quality, flow, |seen| {
+        assert!(seen.longest_silence_us() >= 150_000, "{}", seen.longest_silence_us());
+        assert!(seen.arrived() > 100, "{}", seen.arrived());
+    });
+}
+
+#[test]
+fn loss_jitter_order_and_pace_at_once_are_each_what_was_asked() {
+    let quality = Quality {
+        delay_us: 20_000,
+        jitter_us: 2_000,
+        loss_ppm: 100_000,
+        burst: Some(Burst {
+            enter_ppm: 50_000,
+            leave_ppm: 450_000,
+            loss_ppm: 500_000,
+        }),
+        rate: Some(Rate {
+            kbit_per_s: 8_000,
+            queue_us: 500_000,
+        }),
+        ..Quality::default()
+    };
+    let share = f64::from(quality.mean_loss_ppm()) / 1e6;
+    let flow = Flow {
+        n: 2000,
+        spacing: Duration::from_micros(500),
+        ..FLOW
+    };
+    each_link(
+        "loss_jitter_order_and_pace_at_once_are_each_what_was_asked",
+        quality,
+        flow,
+        move |seen| {
+            // Bursts of two widen the interval a little.
+            let (lost, mean) = (f64::from(seen.lost()), 2000.0 * share);
+            assert!((lost - mean).abs() < 8.0 * (mean * (1.0 - share)).sqrt(), "{lost} of {mean}");
+            assert_eq!(seen.overtaken(), 0);
+            assert!(seen.one_way_ns()[0] >= 10_000_000);
+        },
+    );
 }
