@@ -1,7 +1,7 @@
 //! What every network must do, run against each: who reaches whom, what a cut is, what a heal is, and what bad links do.
 //!
 //! The networks are the switch and the kernel's with the best that this kernel has for bad links; with `SQUALL_NETEM_ONLY` set it is the kernel's with
-//! netem, and nothing else: `netem_in_uml.rs` runs this suite so, in a kernel that has it.
+//! netem, and nothing else: so the last test runs the others in a User Mode Linux kernel, which has it.
 //!
 //! A network may refuse a quality; it must then say so and leave the links as they are. It must never take one and do less.
 
@@ -14,13 +14,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use squall_nemeses::effect::{Flow, Meter, Seen};
+use squall_nemeses::effect::{Flow, LinkProber, Meter, Seen, Turn};
 use squall_nemeses::link::{Burst, CLIENTS, Gate, Pair, Quality, Rate, Reorder};
 use squall_nemeses::links::{Links, Shaping};
 use squall_nemeses::partition::{self, Cuts};
 use squall_nemeses::probe::Prober;
 use squall_nemeses::{KernelNetwork, Network, NetworkKind, program_folders};
-use support::{Star, inside, skip};
+use support::{Star, inside, skip, uml};
 
 /// Patience with a loaded machine.
 const BOUND: Duration = Duration::from_secs(10);
@@ -320,19 +320,32 @@ fn loses_in_bursts() {
 }
 
 #[test]
-fn duplicates_and_reorders_as_many_as_asked() {
+fn duplicates_as_many_as_asked() {
     let quality = Quality {
         duplicate_ppm: 100_000,
+        ..Quality::default()
+    };
+    each_link("duplicates_as_many_as_asked", quality, FLOW, |seen| {
+        assert_eq!((seen.lost(), seen.overtaken()), (0, 0));
+        assert!(is_binomial(seen.duplicated(), 1000, 0.1), "{}", seen.duplicated());
+    });
+}
+
+#[test]
+fn keeps_back_as_many_as_asked() {
+    let quality = Quality {
+        delay_us: 5_000,
         reorder: Some(Reorder {
             share_ppm: 100_000,
             by_us: 20_000,
         }),
         ..Quality::default()
     };
-    each_link("duplicates_and_reorders_as_many_as_asked", quality, FLOW, |seen| {
-        assert_eq!(seen.lost(), 0);
-        assert!(is_binomial(seen.duplicated(), 1000, 0.1), "{}", seen.duplicated());
+    each_link("keeps_back_as_many_as_asked", quality, FLOW, |seen| {
+        assert_eq!((seen.lost(), seen.duplicated()), (0, 0));
         assert!(is_binomial(seen.overtaken(), 1000, 0.1), "{}", seen.overtaken());
+        let late = seen.one_way_ns().into_iter().filter(|time| *time >= 25_000_000).count();
+        assert!(late >= seen.overtaken() as usize && seen.one_way_ns()[0] >= 5_000_000, "{late}");
     });
 }
 
@@ -509,4 +522,110 @@ fn loss_jitter_order_and_pace_at_once_are_each_what_was_asked() {
             assert!(seen.one_way_ns()[0] >= 10_000_000);
         },
     );
+}
+
+/// A quality of each kind, as faults ask for it.
+fn one_of_each() -> Vec<Quality> {
+    let gate = Gate {
+        first_us: 0,
+        closed_us: 200_000,
+        open_us: 100_000,
+    };
+    let texts = [
+        r#"{"delay_us":60000,"jitter_us":6000}"#,
+        r#"{"loss_ppm":200000}"#,
+        r#"{"burst":{"enter_ppm":50000,"leave_ppm":250000,"loss_ppm":1000000}}"#,
+        r#"{"reorder":{"share_ppm":100000,"by_us":10000}}"#,
+        r#"{"duplicate_ppm":200000}"#,
+        r#"{"corrupt_ppm":200000}"#,
+        r#"{"rate":{"kbit_per_s":1000,"queue_us":500000}}"#,
+        r#"{"mtu":1000}"#,
+        r#"{"resets":1}"#,
+        r#"{"refuse":true}"#,
+        r#"{"cut_ports":[7001,7002]}"#,
+    ];
+    let gates = [
+        Quality {
+            flap: Some(gate),
+            ..Quality::default()
+        },
+        Quality {
+            stall: Some(gate),
+            ..Quality::default()
+        },
+    ];
+    texts.map(|text| serde_json::from_str(text).unwrap()).into_iter().chain(gates).collect()
+}
+
+#[test]
+fn the_probes_see_each_quality_bite_and_heal() {
+    each_network("the_probes_see_each_quality_bite_and_heal", 2, |built| {
+        let (there, back) = (Pair::new("n1", "n2"), Pair::new("n2", "n1"));
+        let mut prober = LinkProber::open(&built.star.targets).unwrap();
+        for quality in one_of_each() {
+            let wanted: BTreeMap<Pair, Quality> = [&there, &back].map(|pair| (pair.clone(), quality.clone())).into();
+            if built.network.refuses(&there, &quality).is_some() {
+                assert!(built.network.apply(&wanted).is_err());
+                continue;
+            }
+            let healthy = Quality::default();
+            for (links, before, now) in [(wanted.clone(), &healthy, &quality), (BTreeMap::new(), &quality, &healthy)] {
+                let turn = Turn {
+                    before: before.clone(),
+                    now: now.clone(),
+                };
+                let turns = wanted.keys().map(|pair| (pair.clone(), turn.clone())).collect();
+                let mut prepared = prober.prepare(&turns).unwrap();
+                built.network.apply(&links).unwrap();
+                let report = prober.prove(&turns, &mut prepared, BOUND).unwrap();
+                assert!(report.ok, "{}: {turn:?}: {report:?}", built.network.kind());
+            }
+        }
+    });
+}
+
+/// What the star, netem and the packet filter need of a kernel that loads nothing by itself.
+const MODULES: [&str; 15] = [
+    "veth",
+    "sch_htb",
+    "sch_tbf",
+    "sch_netem",
+    "cls_u32",
+    "iptable_filter",
+    "nf_tables",
+    "xt_tcpudp",
+    "xt_multiport",
+    "xt_length",
+    "ipt_REJECT",
+    "xt_connmark",
+    "xt_statistic",
+    "xt_NFQUEUE",
+    "nfnetlink_queue",
+];
+
+#[test]
+fn real_netem_passes_this_suite() {
+    let test = "real_netem_passes_this_suite";
+    if uml::is_init() {
+        uml::set_up(&MODULES);
+        let mut suite = std::process::Command::new(std::env::current_exe().unwrap());
+        suite.args(["--skip", test, "--nocapture", "--test-threads=1"]);
+        suite.env("SQUALL_NETEM_ONLY", "1").env("CI", "true").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let status = suite.status().unwrap();
+        println!("the suite ended with {status}");
+        uml::switch_off();
+    }
+    if netem_only() {
+        return println!("this is netem already");
+    }
+    let Some(kernel) = uml::kernel() else {
+        return skip(test, "there is no `linux.uml`; install the package `user-mode-linux`");
+    };
+    let text = uml::boot(&kernel, test);
+    assert!(text.contains("the suite ended with exit status: 0"), "{text}");
+    assert!(text.contains("measured on netem") && !text.contains("emulated"), "{text}");
+    let passed = text.lines().filter(|line| line.starts_with("test result: ok.") && !line.contains(" 0 passed"));
+    assert_eq!(passed.count(), 1, "{text}");
+    let measured = text.lines().filter_map(|line| line.find("measured ").map(|start| &line[start..]));
+    measured.for_each(|line| println!("{line}, in User Mode Linux"));
 }

@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "part of tests, though outside a #[test]")]
 
+pub(crate) mod uml;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
