@@ -230,6 +230,5 @@ fn read_raft<R: BufRead>(begun: BTreeMap<String, io::Result<Begun<R>>>) -> RaftR
 
 /// `12.402 s`: a moment of the history, by the monotonic clock.
 fn seconds(mono_ns: u64, origin_ns: u64) -> String {
-    let time_ns = mono_ns.saturating_sub(origin_ns);
-    format!("{}.{:03} s", time_ns / 1_000_000_000, time_ns / 1_000_000 % 1_000)
+    crate::seconds::seconds(mono_ns.saturating_sub(origin_ns))
 }
