@@ -5,7 +5,7 @@
 
 mod kinds;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -224,13 +224,9 @@ impl Plan {
         self.kinds().into_iter().any(of_disks)
     }
 
-    /// The network that the run has.
+    /// The network that is asked for; where none is, the one that is sure to do what is scheduled. What a run has is settled on its machine.
     pub fn network_kind(&self) -> NetworkKind {
-        let needs_switch = self.pcap
-            || self
-                .schedule
-                .iter()
-                .any(|injection| injection.fault.mechanism() == Mechanism::Links);
+        let needs_switch = self.pcap || self.has_bad_links();
         match self.network {
             Some(kind) => kind,
             None if needs_switch => NetworkKind::Switch,
@@ -238,7 +234,13 @@ impl Plan {
         }
     }
 
-    /// The seed of what is left to chance on the links of the switch.
+    /// Whether a fault makes links bad in other ways than by a cut between nodes.
+    pub fn has_bad_links(&self) -> bool {
+        let bad = |injection: &Injection| injection.fault.mechanism() == Mechanism::Links;
+        self.schedule.iter().any(bad)
+    }
+
+    /// The seed of what is left to chance on the links.
     pub fn network_seed(&self) -> u64 {
         schedule::generator(self.seed, "network").random()
     }
@@ -324,12 +326,6 @@ impl Plan {
                 .fault
                 .validate(&nodes)
                 .map_err(|error| format!("injection {id}: {error}"))?;
-            if injection.fault.mechanism() == Mechanism::Links && self.network_kind() == NetworkKind::Kernel {
-                let kind = injection.fault.kind();
-                return Err(format!(
-                    "injection {id}: `{kind}` cannot be done on the network `kernel`, but on `switch`"
-                ));
-            }
             if let Some(when) = &injection.when {
                 when.validate(&self.system, &nodes)
                     .map_err(|error| format!("injection {id}: {error}"))?;

@@ -554,7 +554,11 @@ fn one_of_each() -> Vec<Quality> {
             ..Quality::default()
         },
     ];
-    texts.map(|text| serde_json::from_str(text).unwrap()).into_iter().chain(gates).collect()
+    texts
+        .map(|text| serde_json::from_str(text).unwrap())
+        .into_iter()
+        .chain(gates)
+        .collect()
 }
 
 #[test]
@@ -610,7 +614,10 @@ fn real_netem_passes_this_suite() {
         uml::set_up(&MODULES);
         let mut suite = std::process::Command::new(std::env::current_exe().unwrap());
         suite.args(["--skip", test, "--nocapture", "--test-threads=1"]);
-        suite.env("SQUALL_NETEM_ONLY", "1").env("CI", "true").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        suite
+            .env("SQUALL_NETEM_ONLY", "1")
+            .env("CI", "true")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let status = suite.status().unwrap();
         println!("the suite ended with {status}");
         uml::switch_off();
@@ -624,7 +631,9 @@ fn real_netem_passes_this_suite() {
     let text = uml::boot(&kernel, test);
     assert!(text.contains("the suite ended with exit status: 0"), "{text}");
     assert!(text.contains("measured on netem") && !text.contains("emulated"), "{text}");
-    let passed = text.lines().filter(|line| line.starts_with("test result: ok.") && !line.contains(" 0 passed"));
+    let passed = text
+        .lines()
+        .filter(|line| line.starts_with("test result: ok.") && !line.contains(" 0 passed"));
     assert_eq!(passed.count(), 1, "{text}");
     let measured = text.lines().filter_map(|line| line.find("measured ").map(|start| &line[start..]));
     measured.for_each(|line| println!("{line}, in User Mode Linux"));

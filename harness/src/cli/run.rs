@@ -9,12 +9,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
-use squall_nemeses::{Mechanism, NetworkKind};
+use squall_nemeses::Mechanism;
 
 use super::history_file::HistoryArgs;
 use super::judging::JudgeArgs;
 use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read, say_outage};
-use super::{check, hold};
+use super::{check, hold, network};
 use crate::exit::{self, usage};
 use crate::plan::{Plan, fault_info};
 use crate::record::seal;
@@ -77,7 +77,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     if args.supervised {
         enter::die_with_parent()?;
     }
-    let first = match &args.plan {
+    let mut first = match &args.plan {
         Some(path) => read(path)?,
         None => args.plan_args.plan(args.plan_args.seed.map_or_else(draw_seed, Ok)?)?,
     };
@@ -85,7 +85,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
         args.say_left_out(&first);
         return repeat(args, first.seed);
     }
-    check_network(&first)?;
+    network::settle(&mut first)?;
     let system = first.system.open().map_err(|error| usage(format!("{error:#}"), ""))?;
     // First of all: whatever happens from here on, it can be repeated.
     stdout::note(&format!("seed {}", first.seed));
@@ -95,19 +95,6 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     one(&first, &args.out, args.hold_ms(), |kind| {
         args.plan.is_none() && args.plan_args.is_named(kind)
     })
-}
-
-/// Refuses a plan for a network that this machine, or its user, cannot have.
-fn check_network(plan: &Plan) -> Result<()> {
-    match plan.network_kind() {
-        NetworkKind::Kernel => Ok(()),
-        NetworkKind::Switch => squall_nemeses::switch::may_open().map_err(|error| {
-            usage(
-                format!("the network `switch`: {error}"),
-                "`squall doctor` says what to type; without faults of links `--network kernel` does",
-            )
-        }),
-    }
 }
 
 /// One run: records in a sandbox, judges here. Kinds of faults that were asked for by name are not left out.

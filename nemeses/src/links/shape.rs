@@ -303,7 +303,10 @@ mod tests {
             kbit_per_s: 8000,
             queue_us: 100_000,
         });
-        let narrow = Quality { rate, ..Quality::default() };
+        let narrow = Quality {
+            rate,
+            ..Quality::default()
+        };
         let reorder = Some(Reorder {
             share_ppm: 100_000,
             by_us: 2000,
@@ -315,7 +318,10 @@ mod tests {
         };
         assert!(kinds(&Quality::cut(), true).is_empty());
         assert_eq!(kinds(&narrow, true), ["tbf"]);
-        assert_eq!((kinds(&all, true), kinds(&all, false)), (vec!["netem", "netem", "tbf"], vec!["tbf"]));
+        assert_eq!(
+            (kinds(&all, true), kinds(&all, false)),
+            (vec!["netem", "netem", "tbf"], vec!["tbf"])
+        );
         let bucket = Bucket {
             bytes_per_s: 1_000_000,
             queue_bytes: 100_000,

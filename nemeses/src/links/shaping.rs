@@ -82,6 +82,27 @@ pub struct Abilities {
 }
 
 impl Abilities {
+    /// All that a shaping can do anywhere.
+    #[must_use]
+    pub fn of(shaping: Shaping) -> Abilities {
+        Abilities {
+            shaping,
+            no_netem: None,
+            no_buckets: None,
+            no_filters: None,
+            no_queue: None,
+        }
+    }
+
+    /// What is left without packets that are queued to us: what the kernel does by itself.
+    #[must_use]
+    pub fn without_us(&self) -> Abilities {
+        Abilities {
+            no_queue: Some("packets are not to be queued to us".to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// Why a link cannot be given such a quality; `None` if it can.
     #[must_use]
     pub fn refuses(&self, quality: &Quality) -> Option<String> {
@@ -141,13 +162,7 @@ pub(super) struct Shaped {
 impl Shaped {
     /// Opens one shaping, or the better one that works. `filter` is tried with every rule that there is.
     pub(super) fn open(arms: &[Arm], choice: Option<Shaping>, seed: u64, filter: &mut dyn LinkBackEnd) -> Result<Shaped> {
-        let mut abilities = Abilities {
-            shaping: Shaping::Netem,
-            no_netem: None,
-            no_buckets: None,
-            no_filters: None,
-            no_queue: None,
-        };
+        let mut abilities = Abilities::of(Shaping::Netem);
         abilities.no_filters = said(try_rules(filter, every_rule()));
         if choice != Some(Shaping::Emulated) {
             match Shaper::open(arms, true) {
@@ -258,16 +273,6 @@ mod tests {
     use super::*;
     use crate::link::{Gate, Rate};
 
-    fn abilities(shaping: Shaping) -> Abilities {
-        Abilities {
-            shaping,
-            no_netem: None,
-            no_buckets: None,
-            no_filters: None,
-            no_queue: None,
-        }
-    }
-
     fn slow() -> Quality {
         Quality {
             delay_us: 5000,
@@ -279,7 +284,7 @@ mod tests {
     fn netem_queues_nothing_to_us_and_says_what_it_cannot_do() {
         let netem = Abilities {
             no_queue: Some("nobody asked".into()),
-            ..abilities(Shaping::Netem)
+            ..Abilities::of(Shaping::Netem)
         };
         assert_eq!(netem.refuses(&slow()), None);
         let twice = Quality {
@@ -290,7 +295,7 @@ mod tests {
             netem.refuses(&twice).as_deref(),
             Some("gates and duplicates: netem has no such thing")
         );
-        assert_eq!(abilities(Shaping::Emulated).refuses(&twice), None);
+        assert_eq!(Abilities::of(Shaping::Emulated).refuses(&twice), None);
     }
 
     #[test]
@@ -298,7 +303,7 @@ mod tests {
         let poor = Abilities {
             no_filters: Some("no iptables".into()),
             no_queue: Some("no queue".into()),
-            ..abilities(Shaping::Emulated)
+            ..Abilities::of(Shaping::Emulated)
         };
         let narrow = Quality {
             rate: Some(Rate {

@@ -142,7 +142,9 @@ impl Star {
             Netlink::open().unwrap()
         })
         .unwrap();
-        let mut targets: Vec<Target> = (1..=n).map(|number| add_node(&mut at_router, &format!("n{number}"), number)).collect();
+        let mut targets: Vec<Target> = (1..=n)
+            .map(|number| add_node(&mut at_router, &format!("n{number}"), number))
+            .collect();
         if clients {
             targets.push(add_node(&mut at_router, "clients", n + 1));
         }

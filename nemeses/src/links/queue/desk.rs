@@ -95,7 +95,9 @@ impl Desk {
         self.frame.clear();
         self.frame.resize(VNET, 0);
         self.frame.extend_from_slice(packet);
-        let Some(found) = layout(&self.frame) else { return out.pass(id, None) };
+        let Some(found) = layout(&self.frame) else {
+            return out.pass(id, None);
+        };
         let pair = (found.source, found.destination);
         let Some(quality) = self.links.get(&pair) else {
             return out.pass(id, None);

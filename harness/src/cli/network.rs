@@ -1,0 +1,195 @@
+//! Which network a run has on this machine: the one that is asked for, else the first that can do what the plan wants.
+//!
+//! The kernel's comes first, with netem or what else the kernel itself can do; then the switch; then the kernel's with packets queued to us. What
+//! was chosen is written into the run's plan, so that a replay is on the same network or says why not.
+
+use anyhow::Result;
+use squall_nemeses::NetworkKind;
+use squall_nemeses::link::Quality;
+use squall_nemeses::links::Abilities;
+
+use crate::doctor;
+use crate::exit::usage;
+use crate::plan::Plan;
+use crate::report::stdout;
+
+/// What this machine can do. Asked only if the answer matters.
+struct Machine<A, S> {
+    /// What the kernel's network can do to links.
+    abilities: A,
+    /// Whether there can be a switch.
+    switch: S,
+}
+
+/// Settles the network of a plan, or refuses one that this machine, or its user, cannot have.
+pub(super) fn settle(plan: &mut Plan) -> Result<()> {
+    let machine = Machine {
+        abilities: || doctor::link_abilities(&doctor::Options::default()),
+        switch: || squall_nemeses::switch::may_open().map_err(|error| error.to_string()),
+    };
+    let chosen = choose(plan, machine).map_err(|why| usage(why, "`squall doctor` says what to type"))?;
+    if let Some((kind, abilities)) = chosen {
+        plan.network = Some(kind);
+        if let Some(abilities) = abilities {
+            stdout::note(&say(&abilities));
+        }
+    }
+    Ok(())
+}
+
+/// The network, and what makes its links bad if that is the kernel's; `None` if nothing is to be decided: the plan has no fault of links.
+fn choose<A, S>(plan: &Plan, machine: Machine<A, S>) -> Result<Option<(NetworkKind, Option<Abilities>)>, String>
+where
+    A: FnOnce() -> Result<Abilities, String>,
+    S: FnOnce() -> Result<(), String>,
+{
+    let Machine { abilities, switch } = machine;
+    let by_switch = || switch().map_err(|why| format!("the network `switch`: {why}"));
+    if plan.network_kind() == NetworkKind::Kernel && !plan.has_bad_links() {
+        return Ok(None);
+    }
+    if plan.pcap || plan.network == Some(NetworkKind::Switch) {
+        return by_switch().map(|()| Some((NetworkKind::Switch, None)));
+    }
+    let abilities = abilities();
+    let kernel = abilities.as_ref().map_err(Clone::clone).and_then(|abilities| can(plan, abilities));
+    if plan.network == Some(NetworkKind::Kernel) {
+        return kernel.and(abilities).map(|abilities| Some((NetworkKind::Kernel, Some(abilities))));
+    }
+    if let Ok(abilities) = &abilities
+        && can(plan, &abilities.without_us()).is_ok()
+    {
+        return Ok(Some((NetworkKind::Kernel, Some(abilities.clone()))));
+    }
+    match (by_switch(), kernel.and(abilities)) {
+        (Ok(()), _) => Ok(Some((NetworkKind::Switch, None))),
+        (Err(_), Ok(abilities)) => Ok(Some((NetworkKind::Kernel, Some(abilities)))),
+        (Err(switch), Err(kernel)) => Err(format!("{switch}; {kernel}")),
+    }
+}
+
+/// Whether the kernel's network can do all that a plan wants of links.
+fn can(plan: &Plan, abilities: &Abilities) -> Result<(), String> {
+    let refused = plan.schedule.iter().find_map(|injection| {
+        let quality: Quality = injection.fault.quality()?;
+        let why = abilities.refuses(&quality)?;
+        Some((injection.id, injection.fault.kind(), why))
+    });
+    match refused {
+        None => Ok(()),
+        Some((id, kind, why)) => Err(format!(
+            "injection {id}: `{kind}` cannot be done on the network `kernel` here: {why}"
+        )),
+    }
+}
+
+fn say(abilities: &Abilities) -> String {
+    let by = format!("network kernel, links by {}", abilities.shaping.describe());
+    match &abilities.no_netem {
+        Some(why) => format!("{by}; no netem: {why}"),
+        None => by,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_nemeses::links::Shaping;
+
+    use super::*;
+
+    /// A plan whose only faults are of one kind.
+    fn plan(kind: &str, network: Option<NetworkKind>) -> Plan {
+        let mut plan = crate::plan::tests::plan_of(&[kind]);
+        plan.network = network;
+        plan
+    }
+
+    fn netem() -> Abilities {
+        Abilities::of(Shaping::Netem)
+    }
+
+    fn emulated() -> Abilities {
+        Abilities {
+            no_netem: Some("none".into()),
+            ..Abilities::of(Shaping::Emulated)
+        }
+    }
+
+    /// On a machine with these abilities and this switch.
+    fn check(plan: &Plan, abilities: Result<Abilities, &str>, switch: Result<(), &str>, expected: Result<Option<NetworkKind>, &str>) {
+        let chosen = choose(
+            plan,
+            Machine {
+                abilities: || abilities.map_err(str::to_owned),
+                switch: || switch.map_err(str::to_owned),
+            },
+        );
+        let kind = chosen.map(|chosen| chosen.map(|(kind, _)| kind));
+        assert_eq!(kind, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn a_plan_without_bad_links_asks_nothing_of_the_machine() {
+        check(&plan("partition", None), Err("not asked"), Err("not asked"), Ok(None));
+        check(
+            &plan("kill", Some(NetworkKind::Kernel)),
+            Err("not asked"),
+            Err("not asked"),
+            Ok(None),
+        );
+    }
+
+    #[test]
+    fn the_kernels_network_is_first_where_the_kernel_itself_can_do_it() {
+        check(&plan("delay", None), Ok(netem()), Ok(()), Ok(Some(NetworkKind::Kernel)));
+        check(&plan("rate", None), Ok(emulated()), Ok(()), Ok(Some(NetworkKind::Kernel)));
+    }
+
+    #[test]
+    fn then_comes_the_switch_and_last_what_is_queued_to_us() {
+        check(&plan("delay", None), Ok(emulated()), Ok(()), Ok(Some(NetworkKind::Switch)));
+        check(&plan("flapping", None), Ok(netem()), Ok(()), Ok(Some(NetworkKind::Switch)));
+        check(&plan("delay", None), Ok(emulated()), Err("no TUN"), Ok(Some(NetworkKind::Kernel)));
+    }
+
+    #[test]
+    fn where_nothing_can_do_it_each_says_why() {
+        let neither = plan("flapping", None);
+        let id = neither.schedule[0].id;
+        let expected = format!(
+            "the network `switch`: no TUN; injection {id}: `flapping` cannot be done on the network `kernel` here: gates and duplicates: netem has no \
+             such thing"
+        );
+        check(&neither, Ok(netem()), Err("no TUN"), Err(&expected));
+        check(
+            &neither,
+            Err("no router"),
+            Err("no TUN"),
+            Err("the network `switch`: no TUN; no router"),
+        );
+    }
+
+    #[test]
+    fn a_network_that_was_asked_for_is_had_or_refused() {
+        let kernel = Some(NetworkKind::Kernel);
+        check(&plan("delay", kernel), Ok(emulated()), Ok(()), Ok(kernel));
+        check(&plan("delay", kernel), Err("no router"), Ok(()), Err("no router"));
+        let switch = Some(NetworkKind::Switch);
+        check(&plan("kill", switch), Err("not asked"), Ok(()), Ok(switch));
+        check(
+            &plan("rate", switch),
+            Ok(netem()),
+            Err("no TUN"),
+            Err("the network `switch`: no TUN"),
+        );
+    }
+
+    #[test]
+    fn the_note_names_what_makes_links_bad_and_why_it_is_not_netem() {
+        assert_eq!(say(&netem()), "network kernel, links by netem");
+        assert_eq!(
+            say(&emulated()),
+            "network kernel, links by emulated: htb+statistic+nfqueue; no netem: none"
+        );
+    }
+}
