@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
+use squall_nemeses::links::Abilities;
 use squall_nemeses::{Fault, FaultInfo, Mechanism, NetworkKind};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
@@ -238,6 +239,17 @@ impl Plan {
     pub fn has_bad_links(&self) -> bool {
         let bad = |injection: &Injection| injection.fault.mechanism() == Mechanism::Links;
         self.schedule.iter().any(bad)
+    }
+
+    /// Why the kernel's network with these abilities cannot do what is scheduled, if it cannot.
+    pub fn refused_by(&self, abilities: &Abilities) -> Option<String> {
+        self.schedule.iter().find_map(|injection| {
+            let why = abilities.refuses(&injection.fault.quality()?)?;
+            let (id, kind) = (injection.id, injection.fault.kind());
+            Some(format!(
+                "injection {id}: `{kind}` cannot be done on the network `kernel` here: {why}"
+            ))
+        })
     }
 
     /// The seed of what is left to chance on the links.

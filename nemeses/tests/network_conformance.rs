@@ -12,7 +12,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use squall_nemeses::effect::{Flow, LinkProber, Meter, Seen, Turn};
 use squall_nemeses::link::{Burst, CLIENTS, Gate, Pair, Quality, Rate, Reorder};
@@ -39,8 +39,10 @@ impl Built {
                 let star = Star::with_clients(n);
                 let links = Links::open(&star.router, None, &program_folders()).unwrap();
                 let choice = netem_only().then_some(Shaping::Netem);
+                let start = Instant::now();
                 let network = KernelNetwork::shaped(links, &star.targets, choice, SEED).unwrap();
-                println!("measured on {}", network.shaping().unwrap().describe());
+                let by = network.shaping().unwrap().describe();
+                println!("measured on {by}, ready in {} us", start.elapsed().as_micros());
                 Some(Built {
                     star,
                     network: Box::new(network),

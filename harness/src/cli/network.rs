@@ -5,8 +5,7 @@
 
 use anyhow::Result;
 use squall_nemeses::NetworkKind;
-use squall_nemeses::link::Quality;
-use squall_nemeses::links::Abilities;
+use squall_nemeses::links::{Abilities, Shaping};
 
 use crate::doctor;
 use crate::exit::usage;
@@ -52,12 +51,13 @@ where
         return by_switch().map(|()| Some((NetworkKind::Switch, None)));
     }
     let abilities = abilities();
-    let kernel = abilities.as_ref().map_err(Clone::clone).and_then(|abilities| can(plan, abilities));
+    let can = |abilities: &Abilities| plan.refused_by(abilities).map_or(Ok(()), Err);
+    let kernel = abilities.as_ref().map_err(Clone::clone).and_then(can);
     if plan.network == Some(NetworkKind::Kernel) {
         return kernel.and(abilities).map(|abilities| Some((NetworkKind::Kernel, Some(abilities))));
     }
     if let Ok(abilities) = &abilities
-        && can(plan, &abilities.without_us()).is_ok()
+        && can(&abilities.without_us()).is_ok()
     {
         return Ok(Some((NetworkKind::Kernel, Some(abilities.clone()))));
     }
@@ -68,23 +68,12 @@ where
     }
 }
 
-/// Whether the kernel's network can do all that a plan wants of links.
-fn can(plan: &Plan, abilities: &Abilities) -> Result<(), String> {
-    let refused = plan.schedule.iter().find_map(|injection| {
-        let quality: Quality = injection.fault.quality()?;
-        let why = abilities.refuses(&quality)?;
-        Some((injection.id, injection.fault.kind(), why))
-    });
-    match refused {
-        None => Ok(()),
-        Some((id, kind, why)) => Err(format!(
-            "injection {id}: `{kind}` cannot be done on the network `kernel` here: {why}"
-        )),
-    }
-}
-
 fn say(abilities: &Abilities) -> String {
-    let by = format!("network kernel, links by {}", abilities.shaping.describe());
+    let by = match abilities.shaping {
+        Shaping::Netem => "by netem",
+        Shaping::Emulated => abilities.shaping.describe(),
+    };
+    let by = format!("network kernel, links {by}");
     match &abilities.no_netem {
         Some(why) => format!("{by}; no netem: {why}"),
         None => by,
@@ -93,8 +82,6 @@ fn say(abilities: &Abilities) -> String {
 
 #[cfg(test)]
 mod tests {
-    use squall_nemeses::links::Shaping;
-
     use super::*;
 
     /// A plan whose only faults are of one kind.
@@ -189,7 +176,7 @@ mod tests {
         assert_eq!(say(&netem()), "network kernel, links by netem");
         assert_eq!(
             say(&emulated()),
-            "network kernel, links by emulated: htb+statistic+nfqueue; no netem: none"
+            "network kernel, links emulated: htb+statistic+nfqueue; no netem: none"
         );
     }
 }

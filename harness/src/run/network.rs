@@ -240,7 +240,12 @@ fn open_kernel(star: &Star, plan: &Plan) -> Result<KernelNetwork> {
     let n_ends = u8::try_from(ends.len()).context("too many nodes")?;
     let links = Links::open_for(n_ends, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
     if plan.has_bad_links() {
-        return KernelNetwork::shaped(links, &ends, None, plan.network_seed()).context("find a way to make links bad");
+        let network = KernelNetwork::shaped(links, &ends, None, plan.network_seed()).context("find a way to make links bad")?;
+        // What was settled outside of the sandbox is asked again: here it counts.
+        return match network.abilities().and_then(|abilities| plan.refused_by(abilities)) {
+            Some(why) => Err(anyhow::anyhow!(why)),
+            None => Ok(network),
+        };
     }
     let addresses = ends.into_iter().map(|end| (end.id, end.address)).collect();
     Ok(KernelNetwork::new(links, addresses))

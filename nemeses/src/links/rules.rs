@@ -16,7 +16,7 @@ pub(super) enum Rule {
     Ports(AddressPair, BTreeSet<u16>),
     /// TCP segments are answered by an RST.
     Refuse(AddressPair),
-    /// So are those of connections that were there before this epoch, which begins at 1; of either direction.
+    /// So are those of connections that were there before this epoch, which begins at 1; of either direction. One that is silent is reset when it speaks.
     Reset(AddressPair, u32),
     /// Packets of more bytes do not pass.
     TooLarge(AddressPair, u16),

@@ -13,6 +13,9 @@
 //! because netem is given a pace, so at many packets a second the mean moves towards the late side. **Kept-back packets** are a second
 //! netem whose delay is one of two values, which has none of the surprises of its option `reorder` (which turns a batch around).
 //!
+//! **Damage** is netem's, too: a bit anywhere in the frame. Where it falls on the sender's Ethernet address, which nobody looks at, the packet arrives:
+//! one in twenty of small ones, one in two hundred and fifty of full ones.
+//!
 //! **Duplicates** are refused: netem sends a copy to the root of the tree, past the other stages, and kernels since 2025 refuse it beside other
 //! netems (`check_netem_in_tree`).
 
@@ -57,7 +60,6 @@ pub(super) struct Shaper {
     netem: bool,
     arms: BTreeMap<Ipv4Addr, Trunk>,
     classes: BTreeMap<AddressPair, Class>,
-    wanted: BTreeMap<AddressPair, Quality>,
 }
 
 /// One arm at work.
@@ -106,25 +108,11 @@ impl Shaper {
             netem,
             arms: opened,
             classes: BTreeMap::new(),
-            wanted: BTreeMap::new(),
         })
     }
 
-    /// Makes these the qualities of all links, as far as queues can; the rest is for others. If it fails, the links are what they were, as far
-    /// as the kernel lets us.
+    /// Makes these the qualities of all links, as far as queues can; the rest is for others. If it fails, a part may be done.
     pub(super) fn apply(&mut self, links: &BTreeMap<AddressPair, Quality>) -> Result<()> {
-        let outcome = self.change(links);
-        if outcome.is_err() {
-            let before = self.wanted.clone();
-            // The first error is the one to tell.
-            let _ = self.change(&before);
-        } else {
-            self.wanted.clone_from(links);
-        }
-        outcome
-    }
-
-    fn change(&mut self, links: &BTreeMap<AddressPair, Quality>) -> Result<()> {
         self.set_large_sends(links)?;
         for (pair, class) in &mut self.classes {
             let is_bad = links.get(pair).is_some_and(|quality| !stages(quality, self.netem).is_empty());

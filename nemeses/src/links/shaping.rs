@@ -157,6 +157,7 @@ pub(super) struct Shaped {
     shaper: Option<Shaper>,
     queue: Option<Queue>,
     book: Rulebook,
+    wanted: BTreeMap<AddressPair, Quality>,
 }
 
 impl Shaped {
@@ -172,6 +173,7 @@ impl Shaped {
                         shaper: Some(shaper),
                         queue: None,
                         book: Rulebook::default(),
+                        wanted: BTreeMap::new(),
                     });
                 }
                 Err(error) if choice == Some(Shaping::Netem) => return Err(error),
@@ -187,11 +189,25 @@ impl Shaped {
             shaper,
             queue,
             book: Rulebook::default(),
+            wanted: BTreeMap::new(),
         })
     }
 
-    /// Makes these the qualities of all links. The packet filter is last: its change is one step, and nothing is queued before we know why.
+    /// Makes these the qualities of all links. If that fails, the links are what they were, as far as the kernel lets us.
     pub(super) fn apply(&mut self, links: &BTreeMap<AddressPair, Quality>, filter: &mut dyn LinkBackEnd) -> Result<()> {
+        let outcome = self.change(links, filter);
+        if outcome.is_err() {
+            let before = self.wanted.clone();
+            // The first error is the one to tell.
+            let _ = self.change(&before, filter);
+        } else {
+            self.wanted.clone_from(links);
+        }
+        outcome
+    }
+
+    /// The packet filter is last: its change is one step, and nothing is queued before we know why.
+    fn change(&mut self, links: &BTreeMap<AddressPair, Quality>, filter: &mut dyn LinkBackEnd) -> Result<()> {
         if let Some(shaper) = &mut self.shaper {
             shaper.apply(links)?;
         }
