@@ -5,7 +5,7 @@
 //! depends on it leaves, so the traces of all nodes together are causally closed, and no rule asks for an event on which nothing rests. The
 //! decision not taken was one machine that follows all nodes' events in the order of their clocks: skewed arrival would raise false alarms.
 //!
-//! A file's first line says whose it is. **Raft** (`raft_start`): [`raft`], rules T1 to T15. **Quorum** (`start`): `read` turns a file into
+//! A file's first line says whose it is. **Raft** (`raft_start`): [`raft`], rules T1 to T16. **Quorum** (`start`): `read` turns a file into
 //! events, `holdings` says who held what, and each rule is a file: `acknowledged` (K1), `never_back` (K2), `one_value` (K3), `intersection`
 //! (K4), `newest_reply` (K5), `definite_failure` (K6), `convergence` (K7). What a node was not started to promise (W, R, write-back,
 //! anti-entropy), no rule asks of it. `node/tests/golden/trace.jsonl` and `node/tests/golden/raft_trace.jsonl` hold writer and reader together.
