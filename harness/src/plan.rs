@@ -241,15 +241,14 @@ impl Plan {
         self.schedule.iter().any(bad)
     }
 
-    /// Why the kernel's network with these abilities cannot do what is scheduled, if it cannot.
-    pub fn refused_by(&self, abilities: &Abilities) -> Option<String> {
-        self.schedule.iter().find_map(|injection| {
+    /// The scheduled kinds of faults that the kernel's network with these abilities cannot do, each with its reason.
+    pub fn refused_by(&self, abilities: &Abilities) -> BTreeMap<String, String> {
+        let refused = self.schedule.iter().filter_map(|injection| {
             let why = abilities.refuses(&injection.fault.quality()?)?;
-            let (id, kind) = (injection.id, injection.fault.kind());
-            Some(format!(
-                "injection {id}: `{kind}` cannot be done on the network `kernel` here: {why}"
-            ))
-        })
+            let why = format!("it cannot be done on the network `kernel` here: {why}");
+            Some((injection.fault.kind().to_owned(), why))
+        });
+        refused.collect()
     }
 
     /// The seed of what is left to chance on the links.

@@ -3,6 +3,8 @@
 //! The kernel's comes first, with netem or what else the kernel itself can do; then the switch; then the kernel's with packets queued to us. What
 //! was chosen is written into the run's plan, so that a replay is on the same network or says why not.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use squall_nemeses::NetworkKind;
 use squall_nemeses::links::{Abilities, Shaping};
@@ -20,51 +22,84 @@ struct Machine<A, S> {
     switch: S,
 }
 
-/// Settles the network of a plan, or refuses one that this machine, or its user, cannot have.
-pub(super) fn settle(plan: &mut Plan) -> Result<()> {
+/// What was decided.
+#[derive(Debug, PartialEq, Eq)]
+struct Chosen {
+    kind: NetworkKind,
+    /// What makes links bad, if that is the kernel's network.
+    abilities: Option<Abilities>,
+    /// Kinds of faults that it cannot do, and why; only where it was asked for.
+    left_out: BTreeMap<String, String>,
+}
+
+impl Chosen {
+    fn switch() -> Chosen {
+        Chosen {
+            kind: NetworkKind::Switch,
+            abilities: None,
+            left_out: BTreeMap::new(),
+        }
+    }
+
+    fn kernel(abilities: Abilities, left_out: BTreeMap<String, String>) -> Chosen {
+        Chosen {
+            kind: NetworkKind::Kernel,
+            abilities: Some(abilities),
+            left_out,
+        }
+    }
+}
+
+/// Settles the network of a plan, and returns the kinds of faults that the one that was asked for cannot do here.
+///
+/// # Errors
+/// If this machine, or its user, can have no such network.
+pub(super) fn settle(plan: &mut Plan) -> Result<BTreeMap<String, String>> {
     let machine = Machine {
         abilities: || doctor::link_abilities(&doctor::Options::default()),
         switch: || squall_nemeses::switch::may_open().map_err(|error| error.to_string()),
     };
     let chosen = choose(plan, machine).map_err(|why| usage(why, "`squall doctor` says what to type"))?;
-    if let Some((kind, abilities)) = chosen {
-        plan.network = Some(kind);
-        if let Some(abilities) = abilities {
-            stdout::note(&say(&abilities));
-        }
-    }
-    Ok(())
+    let Some(Chosen { kind, abilities, left_out }) = chosen else {
+        return Ok(BTreeMap::new());
+    };
+    plan.network = Some(kind);
+    abilities.iter().for_each(|abilities| stdout::note(&say(abilities)));
+    Ok(left_out)
 }
 
-/// The network, and what makes its links bad if that is the kernel's; `None` if nothing is to be decided: the plan has no fault of links.
-fn choose<A, S>(plan: &Plan, machine: Machine<A, S>) -> Result<Option<(NetworkKind, Option<Abilities>)>, String>
+/// Decides; `None` if there is nothing to be decided: the plan has no fault of links.
+fn choose<A, S>(plan: &Plan, machine: Machine<A, S>) -> Result<Option<Chosen>, String>
 where
     A: FnOnce() -> Result<Abilities, String>,
     S: FnOnce() -> Result<(), String>,
 {
-    let Machine { abilities, switch } = machine;
-    let by_switch = || switch().map_err(|why| format!("the network `switch`: {why}"));
     if plan.network_kind() == NetworkKind::Kernel && !plan.has_bad_links() {
         return Ok(None);
     }
+    let Machine { abilities, switch } = machine;
+    let by_switch = || switch().map_err(|why| format!("the network `switch`: {why}"));
     if plan.pcap || plan.network == Some(NetworkKind::Switch) {
-        return by_switch().map(|()| Some((NetworkKind::Switch, None)));
+        return by_switch().map(|()| Some(Chosen::switch()));
     }
     let abilities = abilities();
-    let can = |abilities: &Abilities| plan.refused_by(abilities).map_or(Ok(()), Err);
-    let kernel = abilities.as_ref().map_err(Clone::clone).and_then(can);
     if plan.network == Some(NetworkKind::Kernel) {
-        return kernel.and(abilities).map(|abilities| Some((NetworkKind::Kernel, Some(abilities))));
+        let abilities = abilities?;
+        let left_out = plan.refused_by(&abilities);
+        return Ok(Some(Chosen::kernel(abilities, left_out)));
     }
     if let Ok(abilities) = &abilities
-        && can(&abilities.without_us()).is_ok()
+        && plan.refused_by(&abilities.without_us()).is_empty()
     {
-        return Ok(Some((NetworkKind::Kernel, Some(abilities.clone()))));
+        return Ok(Some(Chosen::kernel(abilities.clone(), BTreeMap::new())));
     }
-    match (by_switch(), kernel.and(abilities)) {
-        (Ok(()), _) => Ok(Some((NetworkKind::Switch, None))),
-        (Err(_), Ok(abilities)) => Ok(Some((NetworkKind::Kernel, Some(abilities)))),
-        (Err(switch), Err(kernel)) => Err(format!("{switch}; {kernel}")),
+    let Err(no_switch) = by_switch() else {
+        return Ok(Some(Chosen::switch()));
+    };
+    let abilities = abilities.map_err(|no_kernel| format!("{no_switch}; {no_kernel}"))?;
+    match plan.refused_by(&abilities).pop_first() {
+        None => Ok(Some(Chosen::kernel(abilities, BTreeMap::new()))),
+        Some((kind, why)) => Err(format!("{no_switch}; fault {kind}: {why}")),
     }
 }
 
@@ -111,7 +146,7 @@ mod tests {
                 switch: || switch.map_err(str::to_owned),
             },
         );
-        let kind = chosen.map(|chosen| chosen.map(|(kind, _)| kind));
+        let kind = chosen.map(|chosen| chosen.map(|chosen| chosen.kind));
         assert_eq!(kind, expected.map_err(str::to_owned));
     }
 
@@ -142,12 +177,9 @@ mod tests {
     #[test]
     fn where_nothing_can_do_it_each_says_why() {
         let neither = plan("flapping", None);
-        let id = neither.schedule[0].id;
-        let expected = format!(
-            "the network `switch`: no TUN; injection {id}: `flapping` cannot be done on the network `kernel` here: gates and duplicates: netem has no \
-             such thing"
-        );
-        check(&neither, Ok(netem()), Err("no TUN"), Err(&expected));
+        let expected = "the network `switch`: no TUN; fault flapping: it cannot be done on the network `kernel` here: gates and duplicates: netem has \
+                        no such thing";
+        check(&neither, Ok(netem()), Err("no TUN"), Err(expected));
         check(
             &neither,
             Err("no router"),
@@ -169,6 +201,19 @@ mod tests {
             Err("no TUN"),
             Err("the network `switch`: no TUN"),
         );
+    }
+
+    #[test]
+    fn what_a_network_that_was_asked_for_cannot_do_is_left_out_with_its_reason() {
+        let plan = plan("flapping", Some(NetworkKind::Kernel));
+        let machine = Machine {
+            abilities: || Ok(netem()),
+            switch: || Ok(()),
+        };
+        let chosen = choose(&plan, machine).expect("it was asked for").expect("it has faults of links");
+        let why = "it cannot be done on the network `kernel` here: gates and duplicates: netem has no such thing";
+        let left_out = BTreeMap::from([("flapping".to_owned(), why.to_owned())]);
+        assert_eq!(chosen, Chosen::kernel(netem(), left_out));
     }
 
     #[test]

@@ -85,20 +85,20 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
         args.say_left_out(&first);
         return repeat(args, first.seed);
     }
-    network::settle(&mut first)?;
+    let not_here = network::settle(&mut first)?;
     let system = first.system.open().map_err(|error| usage(format!("{error:#}"), ""))?;
     // First of all: whatever happens from here on, it can be repeated.
     stdout::note(&format!("seed {}", first.seed));
     args.say_left_out(&first);
     say_outage(&first);
     drop(system);
-    one(&first, &args.out, args.hold_ms(), |kind| {
+    one(&first, &args.out, args.hold_ms(), not_here, |kind| {
         args.plan.is_none() && args.plan_args.is_named(kind)
     })
 }
 
 /// One run: records in a sandbox, judges here. Kinds of faults that were asked for by name are not left out.
-fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) -> bool) -> Result<u8> {
+fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, not_here: BTreeMap<String, String>, is_named: impl Fn(&str) -> bool) -> Result<u8> {
     let folder = RunFolder::create(out, plan.system.name(), plan.seed).map_err(check::results_error)?;
     let root = std::fs::canonicalize(folder.root()).with_context(|| format!("find {}", folder.root().display()))?;
     if root.to_str().is_none() {
@@ -110,7 +110,7 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) ->
     std::fs::write(folder.plan(), plan.to_json()).with_context(|| format!("write {}", folder.plan().display()))?;
     let keeper = Keeper::start(plan, &folder.name())?;
     let mut provided = keeper.as_ref().map(|keeper| keeper.provided().clone()).unwrap_or_default();
-    provided.left_out.extend(without_disks(plan));
+    provided.left_out.extend(without_disks(plan).into_iter().chain(not_here));
     for (kind, why) in &provided.left_out {
         if is_named(kind) {
             // Nothing was recorded, so nothing is to be found.

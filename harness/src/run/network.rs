@@ -242,8 +242,9 @@ fn open_kernel(star: &Star, plan: &Plan) -> Result<KernelNetwork> {
     if plan.has_bad_links() {
         let network = KernelNetwork::shaped(links, &ends, None, plan.network_seed()).context("find a way to make links bad")?;
         // What was settled outside of the sandbox is asked again: here it counts.
-        return match network.abilities().and_then(|abilities| plan.refused_by(abilities)) {
-            Some(why) => Err(anyhow::anyhow!(why)),
+        let refused = network.abilities().and_then(|abilities| plan.refused_by(abilities).pop_first());
+        return match refused {
+            Some((kind, why)) => Err(anyhow::anyhow!("fault {kind}: {why}")),
             None => Ok(network),
         };
     }
