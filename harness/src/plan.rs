@@ -5,7 +5,7 @@
 
 mod kinds;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
+use squall_nemeses::links::Abilities;
 use squall_nemeses::{Fault, FaultInfo, Mechanism, NetworkKind};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
@@ -230,13 +231,9 @@ impl Plan {
         whens.any(When::is_of_disks)
     }
 
-    /// The network that the run has.
+    /// The network that is asked for; where none is, the one that is sure to do what is scheduled. What a run has is settled on its machine.
     pub fn network_kind(&self) -> NetworkKind {
-        let needs_switch = self.pcap
-            || self
-                .schedule
-                .iter()
-                .any(|injection| injection.fault.mechanism() == Mechanism::Links);
+        let needs_switch = self.pcap || self.has_bad_links();
         match self.network {
             Some(kind) => kind,
             None if needs_switch => NetworkKind::Switch,
@@ -244,7 +241,23 @@ impl Plan {
         }
     }
 
-    /// The seed of what is left to chance on the links of the switch.
+    /// Whether a fault makes links bad in other ways than by a cut between nodes.
+    pub fn has_bad_links(&self) -> bool {
+        let bad = |injection: &Injection| injection.fault.mechanism() == Mechanism::Links;
+        self.schedule.iter().any(bad)
+    }
+
+    /// The scheduled kinds of faults that the kernel's network with these abilities cannot do, each with its reason.
+    pub fn refused_by(&self, abilities: &Abilities) -> BTreeMap<String, String> {
+        let refused = self.schedule.iter().filter_map(|injection| {
+            let why = abilities.refuses(&injection.fault.quality()?)?;
+            let why = format!("it cannot be done on the network `kernel` here: {why}");
+            Some((injection.fault.kind().to_owned(), why))
+        });
+        refused.collect()
+    }
+
+    /// The seed of what is left to chance on the links.
     pub fn network_seed(&self) -> u64 {
         schedule::generator(self.seed, "network").random()
     }
@@ -338,12 +351,6 @@ impl Plan {
                 .fault
                 .validate(&nodes)
                 .map_err(|error| format!("injection {id}: {error}"))?;
-            if injection.fault.mechanism() == Mechanism::Links && self.network_kind() == NetworkKind::Kernel {
-                let kind = injection.fault.kind();
-                return Err(format!(
-                    "injection {id}: `{kind}` cannot be done on the network `kernel`, but on `switch`"
-                ));
-            }
             if let Some(when) = &injection.when {
                 when.validate(&self.system, &nodes)
                     .map_err(|error| format!("injection {id}: {error}"))?;

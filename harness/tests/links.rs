@@ -1,10 +1,10 @@
-//! Faults of links on the user-space network, end to end, as a user types them.
+//! Faults of links, end to end, as a user types them: on the user-space network, and on the kernel's.
 
 mod common;
 
 use std::fs;
 
-use common::{Squall, exit_code, sandbox_or_skip, skip};
+use common::{Said, Squall, exit_code, sandbox_or_skip, skip};
 use serde_json::{Value, json};
 
 fn switch_or_skip() -> Option<Squall> {
@@ -26,8 +26,8 @@ fn stages(squall: &Squall, kind: &str) -> Vec<Value> {
     of_kind.map(|line| line["value"].clone()).collect()
 }
 
-fn valid_under(squall: &Squall, system: &str, faults: &str) {
-    let run = squall.run(&[
+fn run_on(squall: &Squall, network: &str, system: &str, faults: &str) -> Said {
+    squall.run(&[
         "run",
         system,
         "--seed",
@@ -37,31 +37,44 @@ fn valid_under(squall: &Squall, system: &str, faults: &str) {
         "--faults",
         faults,
         "--network",
-        "switch",
-    ]);
-    assert_eq!(exit_code(&run), 0, "{}", run.text());
-    assert!(
-        run.stdout.contains("VALID") && run.stdout.contains("network switch"),
-        "{}",
-        run.stdout
-    );
-    assert!(run.stdout.contains("all seen to bite, all healed"), "{}", run.stdout);
+        network,
+    ])
+}
+
+fn valid_under(squall: &Squall, system: &str, faults: &str) {
+    let run = run_on(squall, "switch", system, faults);
+    is_valid(squall, &run, "network switch", faults);
     for kind in faults.split(',') {
         let stages = stages(squall, kind);
         let applied = stages.iter().find(|stage| stage["stage"] == "applied").expect("it was applied");
         assert_eq!(applied["resolved"]["links"]["back_end"], "switch", "{applied}");
         assert!(applied["resolved"]["links"]["seed"].is_u64(), "{applied}");
+    }
+    let resolved = resolved(squall);
+    assert_eq!(
+        (&resolved["network"], &resolved["partitions_by"], &resolved["links_by"]),
+        (&json!("switch"), &json!("switch"), &json!("switch"))
+    );
+}
+
+/// What the latest run made of its plan.
+fn resolved(squall: &Squall) -> Value {
+    let resolved = fs::read_to_string(squall.latest().join("resolved.json")).expect("the run says what it made of the plan");
+    serde_json::from_str(&resolved).expect("it is JSON")
+}
+
+/// Whether a run is valid on a network, with every kind of fault seen to bite and to heal; and judged so again.
+fn is_valid(squall: &Squall, run: &Said, network: &str, faults: &str) {
+    assert_eq!(exit_code(run), 0, "{}", run.text());
+    assert!(run.stdout.contains("VALID") && run.stdout.contains(network), "{}", run.stdout);
+    assert!(run.stdout.contains("all seen to bite, all healed"), "{}", run.stdout);
+    for kind in faults.split(',') {
+        let stages = stages(squall, kind);
         for (stage, wanted) in [("probed", true), ("healed", true)] {
             let probed = stages.iter().find(|found| found["stage"] == stage).expect("it was probed");
             assert_eq!(probed["probe"]["ok"], wanted, "{probed}");
         }
     }
-    let resolved = fs::read_to_string(squall.latest().join("resolved.json")).expect("the run says what it made of the plan");
-    let resolved: Value = serde_json::from_str(&resolved).expect("it is JSON");
-    assert_eq!(
-        (&resolved["network"], &resolved["partitions_by"]),
-        (&json!("switch"), &json!("switch"))
-    );
     let checked = squall.run(&["check", "latest"]);
     assert_eq!(exit_code(&checked), 0, "{}", checked.text());
 }
@@ -112,17 +125,60 @@ fn a_fault_that_was_never_to_be_seen_proves_nothing() {
 }
 
 #[test]
-fn the_kernels_network_refuses_bad_links_by_name() {
-    let squall = Squall::new();
-    let run = squall.run(&["run", "--faults", "delay", "--network", "kernel", "--seed", "7"]);
-    assert_eq!(exit_code(&run), 254, "{}", run.text());
+fn bad_links_of_the_kernels_network_are_valid_and_say_what_made_them_so() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let faults = "delay,loss,rate,partition";
+    let run = run_on(&squall, "kernel", "quorum", faults);
+    if exit_code(&run) == 254 {
+        assert!(
+            run.stderr.contains("cannot be done on the network `kernel` here: "),
+            "{}",
+            run.stderr
+        );
+        return skip(run.stderr.lines().last().unwrap_or_default());
+    }
+    let resolved = resolved(&squall);
+    let by = resolved["links_by"].as_str().expect("what makes links bad has a name");
+    let shaping = resolved["links"]["shaping"].as_str().expect("it is one of two");
+    assert_eq!(
+        (&resolved["network"], by.starts_with(shaping)),
+        (&json!("kernel"), true),
+        "{resolved}"
+    );
+    is_valid(&squall, &run, &format!("network kernel ({by})"), faults);
     assert!(
-        run.stderr
-            .contains("`delay` cannot be done on the network `kernel`, but on `switch`"),
+        run.stderr.contains("network kernel, links ") && run.stderr.contains(by),
         "{}",
         run.stderr
     );
-    let unknown = squall.run(&["run", "--network", "netem"]);
+    for kind in faults.split(',') {
+        let stages = stages(&squall, kind);
+        let applied = stages.iter().find(|stage| stage["stage"] == "applied").expect("it was applied");
+        let links = &applied["resolved"]["links"];
+        assert_eq!(
+            (&links["shaping"], &links["back_end"]),
+            (&json!(shaping), &resolved["partitions_by"])
+        );
+    }
+    let plan = fs::read_to_string(squall.latest().join("plan.json")).expect("a run has a plan");
+    let plan: Value = serde_json::from_str(&plan).expect("it is JSON");
+    assert_eq!(plan["network"], json!("kernel"), "a replay is on the same network");
+}
+
+#[test]
+fn resets_and_cuts_of_clients_are_had_on_the_kernels_network() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let faults = "reset,mtu,client-cut";
+    let run = run_on(&squall, "kernel", "raft", faults);
+    if exit_code(&run) == 254 {
+        return skip(run.stderr.lines().last().unwrap_or_default());
+    }
+    is_valid(&squall, &run, "network kernel (", faults);
+}
+
+#[test]
+fn a_network_that_does_not_exist_is_refused_by_name() {
+    let unknown = Squall::new().run(&["run", "--network", "netem"]);
     assert_eq!(exit_code(&unknown), 254, "{}", unknown.text());
     assert!(
         unknown.stderr.contains("`netem` is no network; there are kernel and switch"),

@@ -18,7 +18,7 @@
 //!
 //! - [`fault`], one file per family, [`target`](crate::TargetChoice), [`world`]: what is wanted
 //! - [`partition`]: the shapes, pure
-//! - [`links`]: cuts by iptables, nftables or policy rules
+//! - [`links`]: cuts by iptables, nftables or policy rules; bad links by netem, or what stands in for it
 //! - [`process`]: kill, pause
 //! - [`clock`]: the wall clock of a node
 //! - [`limits`]: processor time, memory, descriptors

@@ -3,8 +3,8 @@
 //!
 //! | network | what it is | links can be |
 //! |---|---|---|
-//! | `kernel` | veth pairs and a router, cuts by netfilter or policy rules ([`crate::links`]) | cut between nodes |
-//! | `switch` | TUN devices and our own thread ([`crate::switch`]) | anything of [`Quality`], clients' links included |
+//! | `kernel` | veth pairs and a router, cuts by netfilter or policy rules ([`crate::links`]) | cut; bad by netem, or what stands in for it ([`Shaping`]) |
+//! | `switch` | TUN devices and our own thread ([`crate::switch`]) | anything of [`Quality`] |
 //!
 //! A back end that does less than it is asked for would make a run prove nothing: so each says beforehand what it refuses, and why.
 
@@ -16,10 +16,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::link::{CLIENTS, Pair, Quality};
-use crate::links::{AddressCuts, Applied, BackEnd, Links};
+use crate::link::{Pair, Quality};
+use crate::links::{Abilities, AddressPair, Applied, Arm, BackEnd, Links, Shaping};
 use crate::switch::{Cause, Switch};
-use crate::{Error, Result};
+use crate::{Error, Result, Target};
 
 /// Which network a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -39,14 +39,6 @@ impl NetworkKind {
             NetworkKind::Kernel => "kernel",
             NetworkKind::Switch => "switch",
         }
-    }
-
-    /// Why this network cannot give a link such a quality; `None` if it can.
-    #[must_use]
-    pub fn refuses(self, pair: &Pair, quality: &Quality) -> Option<String> {
-        let plain = quality.is_healthy() || (quality.is_plain_cut() && pair.from != CLIENTS && pair.to != CLIENTS);
-        (self == NetworkKind::Kernel && !plain)
-            .then(|| format!("the kernel's network cannot do this to link {pair}: it cuts links between nodes only"))
     }
 }
 
@@ -75,6 +67,12 @@ pub trait Network: fmt::Debug + Send + Sync {
     /// What makes its changes.
     fn back_end(&self) -> BackEnd;
 
+    /// What makes its links bad in other ways than by cuts, if that is not the back end itself.
+    fn shaping(&self) -> Option<Shaping>;
+
+    /// Why this network cannot give a link such a quality; `None` if it can.
+    fn refuses(&self, pair: &Pair, quality: &Quality) -> Option<String>;
+
     /// Makes these the qualities of all links, in one step; links that are not named are healthy.
     ///
     /// # Errors
@@ -101,12 +99,21 @@ impl Network for Switch {
         BackEnd::Switch
     }
 
+    fn shaping(&self) -> Option<Shaping> {
+        None
+    }
+
+    fn refuses(&self, _pair: &Pair, _quality: &Quality) -> Option<String> {
+        None
+    }
+
     fn apply(&self, links: &BTreeMap<Pair, Quality>) -> Result<Applied> {
         let turned = Switch::apply(self, links)?;
         let n_cuts = links.values().filter(|quality| quality.cut).count();
         let n_bad = links.values().filter(|quality| !quality.cut && !quality.is_healthy()).count();
         Ok(Applied {
             back_end: BackEnd::Switch,
+            shaping: None,
             n_cuts,
             n_bad,
             n_reset: turned.n_reset,
@@ -125,7 +132,7 @@ impl Network for Switch {
     }
 }
 
-/// The kernel's star: the router's cuts, by the names of the nodes.
+/// The kernel's star: the router's links, by the names of their ends.
 #[derive(Debug)]
 pub struct KernelNetwork {
     links: Links,
@@ -133,10 +140,31 @@ pub struct KernelNetwork {
 }
 
 impl KernelNetwork {
-    /// Takes a router's links, and the nodes' addresses by name.
+    /// Takes a router's links, and the addresses of its ends by name. Links can be cut.
     #[must_use]
     pub fn new(links: Links, addresses: BTreeMap<String, Ipv4Addr>) -> KernelNetwork {
         KernelNetwork { links, addresses }
+    }
+
+    /// Takes a router's links and its ends, and gets ready to make links bad in other ways, too: by `choice`, or the best that works.
+    ///
+    /// # Errors
+    /// If what was chosen does not work here.
+    pub fn shaped(mut links: Links, ends: &[Target], choice: Option<Shaping>, seed: u64) -> Result<KernelNetwork> {
+        let arm = |end: &Target| Arm {
+            address: end.address,
+            interface: end.interface.clone(),
+            namespace: end.namespace.clone(),
+        };
+        links.shape(&ends.iter().map(arm).collect::<Vec<_>>(), choice, seed)?;
+        let addresses = ends.iter().map(|end| (end.id.clone(), end.address)).collect();
+        Ok(KernelNetwork { links, addresses })
+    }
+
+    /// What can be done to links beside cuts.
+    #[must_use]
+    pub fn abilities(&self) -> Option<&Abilities> {
+        self.links.abilities()
     }
 
     /// The better back ends that do not work here, with their reasons.
@@ -164,15 +192,30 @@ impl Network for KernelNetwork {
         self.links.back_end()
     }
 
+    fn shaping(&self) -> Option<Shaping> {
+        self.links.abilities().map(|abilities| abilities.shaping)
+    }
+
+    fn refuses(&self, pair: &Pair, quality: &Quality) -> Option<String> {
+        if quality.is_healthy() || quality.is_plain_cut() {
+            return None;
+        }
+        let why = match self.links.abilities() {
+            Some(abilities) => abilities.refuses(quality)?,
+            None => "it cuts links, and no more".to_owned(),
+        };
+        Some(format!("the kernel's network cannot do this to link {pair}: {why}"))
+    }
+
     fn apply(&self, links: &BTreeMap<Pair, Quality>) -> Result<Applied> {
-        if let Some(why) = links.iter().find_map(|(pair, quality)| self.kind().refuses(pair, quality)) {
+        if let Some(why) = links.iter().find_map(|(pair, quality)| self.refuses(pair, quality)) {
             return Err(Error::Unusable(why));
         }
-        let cut = links.iter().filter(|(_, quality)| quality.cut);
-        let cuts: AddressCuts = cut
-            .map(|(pair, _)| Ok((self.address(&pair.from)?, self.address(&pair.to)?)))
+        let bad = links.iter().filter(|(_, quality)| !quality.is_healthy());
+        let links: BTreeMap<AddressPair, Quality> = bad
+            .map(|(pair, quality)| Ok(((self.address(&pair.from)?, self.address(&pair.to)?), quality.clone())))
             .collect::<Result<_>>()?;
-        self.links.apply(&cuts)
+        self.links.apply_links(links)
     }
 
     fn dropped(&self) -> Result<Option<BTreeMap<Pair, u64>>> {
@@ -193,26 +236,6 @@ impl Network for KernelNetwork {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_kernel_cuts_links_between_nodes_and_refuses_all_else() {
-        let (nodes, client) = (Pair::new("n1", "n2"), Pair::new(CLIENTS, "n1"));
-        let slow = Quality {
-            delay_us: 1,
-            ..Quality::default()
-        };
-        let kernel = |pair: &Pair, quality: &Quality| NetworkKind::Kernel.refuses(pair, quality);
-        assert_eq!(kernel(&nodes, &Quality::cut()), None);
-        assert_eq!(kernel(&client, &Quality::default()), None);
-        for (pair, quality) in [
-            (&nodes, slow.clone()),
-            (&client, Quality::cut()),
-            (&nodes, Quality::cut().with(&slow)),
-        ] {
-            assert!(kernel(pair, &quality).unwrap().contains(&pair.to_string()));
-            assert_eq!(NetworkKind::Switch.refuses(pair, &quality), None);
-        }
-    }
 
     #[test]
     fn has_a_name_for_flags() {

@@ -221,6 +221,7 @@ mod tests {
             resolved,
             links: Some(Applied {
                 back_end: BackEnd::Nftables,
+                shaping: None,
                 n_cuts: 2,
                 n_bad: 0,
                 n_reset: 0,

@@ -1,23 +1,28 @@
 //! What every network must do, run against each: who reaches whom, what a cut is, what a heal is, and what bad links do.
 //!
+//! The networks are the switch and the kernel's with the best that this kernel has for bad links; with `SQUALL_NETEM_ONLY` set it is the kernel's with
+//! netem, and nothing else: so the last test runs the others in a User Mode Linux kernel, which has it.
+//!
 //! A network may refuse a quality; it must then say so and leave the links as they are. It must never take one and do less.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "part of tests, though outside a #[test]")]
 
+#[path = "network_conformance/bad_links.rs"]
+mod bad_links;
 mod support;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use squall_nemeses::effect::{Flow, Meter, Seen};
-use squall_nemeses::link::{Burst, Pair, Quality, Rate, Reorder};
-use squall_nemeses::links::Links;
+use squall_nemeses::link::{CLIENTS, Pair, Quality};
+use squall_nemeses::links::{Links, Shaping};
 use squall_nemeses::partition::{self, Cuts};
 use squall_nemeses::probe::Prober;
 use squall_nemeses::{KernelNetwork, Network, NetworkKind, program_folders};
-use support::{Star, inside, skip};
+use support::{Star, inside, skip, uml};
 
 /// Patience with a loaded machine.
 const BOUND: Duration = Duration::from_secs(10);
@@ -33,12 +38,16 @@ impl Built {
     fn new(test: &str, kind: NetworkKind, n: u8) -> Option<Built> {
         match kind {
             NetworkKind::Kernel => {
-                let star = Star::new(n);
+                let star = Star::with_clients(n);
                 let links = Links::open(&star.router, None, &program_folders()).unwrap();
-                let addresses = star.targets.iter().map(|target| (target.id.clone(), target.address)).collect();
+                let choice = netem_only().then_some(Shaping::Netem);
+                let start = Instant::now();
+                let network = KernelNetwork::shaped(links, &star.targets, choice, SEED).unwrap();
+                let by = network.shaping().unwrap().describe();
+                println!("measured on {by}, ready in {} us", start.elapsed().as_micros());
                 Some(Built {
                     star,
-                    network: Box::new(KernelNetwork::new(links, addresses)),
+                    network: Box::new(network),
                 })
             }
             NetworkKind::Switch => {
@@ -69,7 +78,7 @@ impl Built {
         let (there, back) = (Pair::new("n1", "n2"), Pair::new("n2", "n1"));
         let wanted = BTreeMap::from([(there.clone(), quality.clone())]);
         let mut meter = Meter::open(&self.star.targets).unwrap();
-        if let Some(why) = self.network.kind().refuses(&there, quality) {
+        if let Some(why) = self.network.refuses(&there, quality) {
             let error = self.network.apply(&wanted).unwrap_err();
             assert_eq!(error.to_string(), why);
             let seen = meter.measure([there], flow).unwrap();
@@ -81,6 +90,7 @@ impl Built {
         }
         let applied = self.network.apply(&wanted).unwrap();
         assert_eq!((applied.back_end, applied.n_bad), (self.network.back_end(), 1));
+        assert_eq!(applied.shaping, self.network.shaping());
         let seen = meter.measure([there.clone(), back.clone()], flow).unwrap();
         let untouched = &seen[&back];
         assert_eq!(
@@ -111,29 +121,19 @@ const FLOW: Flow = Flow {
     patience: Duration::from_secs(1),
 };
 
+fn netem_only() -> bool {
+    std::env::var_os("SQUALL_NETEM_ONLY").is_some()
+}
+
 fn each_network(test: &str, n: u8, body: impl Fn(&Built)) {
     inside(test, || {
-        for kind in [NetworkKind::Kernel, NetworkKind::Switch] {
+        let kinds = [NetworkKind::Kernel, NetworkKind::Switch];
+        for kind in kinds.into_iter().filter(|kind| *kind == NetworkKind::Kernel || !netem_only()) {
             if let Some(built) = Built::new(test, kind, n) {
                 body(&built);
             }
         }
     });
-}
-
-/// Like [`each_network`], for one quality of one link; skips nothing: a refusal is an answer.
-fn each_link(test: &str, quality: Quality, flow: Flow, check: impl Fn(&Seen)) {
-    each_network(test, 2, |built| {
-        if let Some(seen) = built.seen(&quality, flow) {
-            check(&seen[&Pair::new("n1", "n2")]);
-        }
-    });
-}
-
-/// Whether a count is within five standard deviations of what `n` trials give.
-fn is_binomial(count: u32, n: u32, share: f64) -> bool {
-    let (count, n) = (f64::from(count), f64::from(n));
-    (count - n * share).abs() <= 5.0 * (n * share * (1.0 - share)).sqrt()
 }
 
 fn cut_links(cuts: &Cuts) -> BTreeMap<Pair, Quality> {
@@ -227,169 +227,72 @@ fn carries_a_stream_in_large_sends_unharmed() {
 }
 
 #[test]
-fn delays_as_long_as_asked() {
-    let quality = Quality {
-        delay_us: 50_000,
-        ..Quality::default()
-    };
-    each_link("delays_as_long_as_asked", quality, FLOW, |seen| {
-        assert_eq!((seen.lost(), seen.overtaken()), (0, 0));
-        let times = seen.one_way_ns();
-        assert!(times[0] >= 50_000_000, "none is early: {}", times[0]);
-        println!(
-            "measured 50 ms delay: median {} us, p99 {} us",
-            seen.median_us().unwrap(),
-            times[989] / 1000
-        );
-    });
-}
-
-#[test]
-fn jitters_without_reordering() {
-    let quality = Quality {
-        delay_us: 30_000,
-        jitter_us: 5_000,
-        ..Quality::default()
-    };
-    let flow = Flow {
-        n: 500,
-        spacing: Duration::from_millis(2),
-        ..FLOW
-    };
-    each_link("jitters_without_reordering", quality, flow, |seen| {
-        let times = seen.one_way_ns();
-        assert_eq!((seen.lost(), seen.overtaken()), (0, 0));
-        assert!(times[450] - times[50] > 3_000_000, "{} to {}", times[50], times[450]);
-        assert!(times[0] >= 15_000_000);
-    });
-}
-
-#[test]
-fn loses_as_many_as_asked() {
-    let quality = Quality {
-        loss_ppm: 100_000,
-        ..Quality::default()
-    };
-    let flow = Flow {
-        n: 10_000,
-        spacing: Duration::from_micros(20),
-        patience: Duration::from_millis(300),
-        ..FLOW
-    };
-    each_link("loses_as_many_as_asked", quality, flow, |seen| {
-        println!("measured 10 % loss: {} of 10000", seen.lost());
-        assert!(is_binomial(seen.lost(), 10_000, 0.1), "{}", seen.lost());
-    });
-}
-
-#[test]
-fn loses_in_bursts() {
-    let quality = Quality {
-        burst: Some(Burst {
-            enter_ppm: 20_000,
-            leave_ppm: 180_000,
-            loss_ppm: 1_000_000,
-        }),
-        ..Quality::default()
-    };
-    let flow = Flow {
-        n: 5000,
-        spacing: Duration::from_micros(30),
-        patience: Duration::from_millis(300),
-        ..FLOW
-    };
-    each_link("loses_in_bursts", quality, flow, |seen| {
-        assert!((300..700).contains(&seen.lost()), "{}", seen.lost());
-        let lost: Vec<u32> = (0..5000)
-            .filter(|n| seen.arrivals.iter().all(|arrival| arrival.number != *n))
-            .collect();
-        let n_bursts = lost.chunk_by(|one, next| one + 1 == *next).count();
-        assert!(lost.len() > 3 * n_bursts, "{} in {n_bursts} bursts", lost.len());
-    });
-}
-
-#[test]
-fn duplicates_and_reorders_as_many_as_asked() {
-    let quality = Quality {
-        duplicate_ppm: 100_000,
-        reorder: Some(Reorder {
-            share_ppm: 100_000,
-            by_us: 20_000,
-        }),
-        ..Quality::default()
-    };
-    each_link("duplicates_and_reorders_as_many_as_asked", quality, FLOW, |seen| {
-        assert_eq!(seen.lost(), 0);
-        assert!(is_binomial(seen.duplicated(), 1000, 0.1), "{}", seen.duplicated());
-        assert!(is_binomial(seen.overtaken(), 1000, 0.1), "{}", seen.overtaken());
-    });
-}
-
-#[test]
-fn damage_on_the_wire_is_loss_and_a_forgery_reaches_the_program() {
-    let wire = Quality {
-        corrupt_ppm: 200_000,
-        ..Quality::default()
-    };
-    each_link("damage_on_the_wire_is_loss_and_a_forgery_reaches_the_program", wire, FLOW, |seen| {
-        assert_eq!(seen.n_damaged, 0);
-        assert!(is_binomial(seen.lost(), 1000, 0.2), "{}", seen.lost());
-    });
-}
-
-#[test]
-fn a_forgery_reaches_the_program() {
-    let forgery = Quality {
-        corrupt_past_checksum_ppm: 200_000,
-        ..Quality::default()
-    };
-    each_link("a_forgery_reaches_the_program", forgery, FLOW, |seen| {
-        assert_eq!(seen.lost(), 0);
-        assert!(is_binomial(seen.n_damaged, 1000, 0.2), "{}", seen.n_damaged);
-    });
-}
-
-#[test]
-fn a_bottleneck_has_its_pace() {
-    let quality = Quality {
-        rate: Some(Rate {
-            kbit_per_s: 10_000,
-            queue_us: 500_000,
-        }),
-        ..Quality::default()
-    };
-    let flow = Flow {
-        n: 200,
-        bytes: 1500,
-        spacing: Duration::ZERO,
-        ..FLOW
-    };
-    each_link("a_bottleneck_has_its_pace", quality, flow, |seen| {
-        println!("measured 10 Mbit/s: {} kbit/s", seen.kbit_per_s(1500).unwrap());
-        assert_eq!(seen.lost(), 0);
-        // 1500 bytes take 1.2 ms, and the first of them nothing, as the bucket was full.
-        for arrival in &seen.arrivals {
-            let took_ns = arrival.arrived_ns - seen.sent_ns[0];
-            assert!(took_ns >= u64::from(arrival.number) * 1_200_000, "{arrival:?}");
-        }
-    });
-}
-
-#[test]
-fn a_black_hole_swallows_large_packets_only() {
-    let quality = Quality {
-        mtu: Some(1200),
-        ..Quality::default()
-    };
-    for (bytes, passes) in [(1201, false), (1200, true)] {
+fn clients_are_cut_from_a_node_that_the_others_reach() {
+    each_network("clients_are_cut_from_a_node_that_the_others_reach", 2, |built| {
+        let links = [(CLIENTS, "n1"), ("n1", CLIENTS), (CLIENTS, "n2"), ("n1", "n2"), ("n2", "n1")];
+        let links = links.map(|(from, to)| Pair::new(from, to));
+        built.apply(&[(CLIENTS, "n1", &Quality::cut()), ("n1", CLIENTS, &Quality::cut())]);
+        let mut meter = Meter::open(&built.star.targets).unwrap();
         let flow = Flow {
             n: 20,
-            bytes,
-            patience: Duration::from_millis(if passes { 10_000 } else { 50 }),
+            patience: Duration::from_millis(50),
             ..FLOW
         };
-        each_link("a_black_hole_swallows_large_packets_only", quality.clone(), flow, |seen| {
-            assert_eq!(seen.lost(), if passes { 0 } else { 20 });
-        });
+        let seen = meter.measure(links.clone(), flow).unwrap();
+        assert_eq!(links.clone().map(|pair| seen[&pair].arrived()), [0, 0, 20, 20, 20]);
+        built.apply(&[]);
+        let seen = meter.measure(links.clone(), FLOW).unwrap();
+        assert!(links.iter().all(|pair| seen[pair].lost() == 0));
+    });
+}
+
+/// What the star, netem and the packet filter need of a kernel that loads nothing by itself.
+const MODULES: [&str; 15] = [
+    "veth",
+    "sch_htb",
+    "sch_tbf",
+    "sch_netem",
+    "cls_u32",
+    "iptable_filter",
+    "nf_tables",
+    "xt_tcpudp",
+    "xt_multiport",
+    "xt_length",
+    "ipt_REJECT",
+    "xt_connmark",
+    "xt_statistic",
+    "xt_NFQUEUE",
+    "nfnetlink_queue",
+];
+
+#[test]
+fn real_netem_passes_this_suite() {
+    let test = "real_netem_passes_this_suite";
+    if uml::is_init() {
+        uml::set_up(&MODULES);
+        let mut suite = std::process::Command::new(std::env::current_exe().unwrap());
+        suite.args(["--skip", test, "--nocapture", "--test-threads=1"]);
+        suite
+            .env("SQUALL_NETEM_ONLY", "1")
+            .env("CI", "true")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let status = suite.status().unwrap();
+        println!("the suite ended with {status}");
+        uml::switch_off();
     }
+    if netem_only() {
+        return println!("this is netem already");
+    }
+    let Some(kernel) = uml::kernel() else {
+        return skip(test, "there is no `linux.uml`; install the package `user-mode-linux`");
+    };
+    let text = uml::boot(&kernel, test);
+    assert!(text.contains("the suite ended with exit status: 0"), "{text}");
+    assert!(text.contains("measured on netem") && !text.contains("emulated"), "{text}");
+    let passed = text
+        .lines()
+        .filter(|line| line.starts_with("test result: ok.") && !line.contains(" 0 passed"));
+    assert_eq!(passed.count(), 1, "{text}");
+    let measured = text.lines().filter_map(|line| line.find("measured ").map(|start| &line[start..]));
+    measured.for_each(|line| println!("{line}, in User Mode Linux"));
 }

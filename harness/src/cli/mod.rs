@@ -9,6 +9,7 @@ mod hold;
 mod judging;
 mod kv;
 mod list;
+mod network;
 pub(crate) mod plan;
 mod proof;
 mod run;

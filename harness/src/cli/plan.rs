@@ -58,8 +58,8 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "PERCENTS", value_parser = parse_percents, help_heading = "Faults")]
     fault_intensity: Option<Percents>,
 
-    /// The network of nodes and clients: `kernel`, or `switch`, which can do to links whatever there is; by default `kernel` unless a fault needs the
-    /// other
+    /// The network of nodes and clients: `kernel`, whose links are made bad by netem or what stands in for it, or `switch`, ours, which can do to them
+    /// whatever there is; by default the first that can do it here: kernel, switch, kernel with packets queued to us
     #[arg(long, value_name = "NAME", value_parser = parse_network)]
     network: Option<NetworkKind>,
 

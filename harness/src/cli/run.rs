@@ -9,12 +9,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use squall_checker::history::mark::EndReason;
 use squall_checker::verdict::Verdict;
-use squall_nemeses::{Mechanism, NetworkKind};
+use squall_nemeses::Mechanism;
 
 use super::history_file::HistoryArgs;
 use super::judging::JudgeArgs;
 use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read, say_outage};
-use super::{check, hold};
+use super::{check, hold, network};
 use crate::exit::{self, usage};
 use crate::plan::{Plan, fault_info};
 use crate::record::seal;
@@ -77,7 +77,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     if args.supervised {
         enter::die_with_parent()?;
     }
-    let first = match &args.plan {
+    let mut first = match &args.plan {
         Some(path) => read(path)?,
         None => args.plan_args.plan(args.plan_args.seed.map_or_else(draw_seed, Ok)?)?,
     };
@@ -85,33 +85,20 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
         args.say_left_out(&first);
         return repeat(args, first.seed);
     }
-    check_network(&first)?;
+    let not_here = network::settle(&mut first)?;
     let system = first.system.open().map_err(|error| usage(format!("{error:#}"), ""))?;
     // First of all: whatever happens from here on, it can be repeated.
     stdout::note(&format!("seed {}", first.seed));
     args.say_left_out(&first);
     say_outage(&first);
     drop(system);
-    one(&first, &args.out, args.hold_ms(), |kind| {
+    one(&first, &args.out, args.hold_ms(), not_here, |kind| {
         args.plan.is_none() && args.plan_args.is_named(kind)
     })
 }
 
-/// Refuses a plan for a network that this machine, or its user, cannot have.
-fn check_network(plan: &Plan) -> Result<()> {
-    match plan.network_kind() {
-        NetworkKind::Kernel => Ok(()),
-        NetworkKind::Switch => squall_nemeses::switch::may_open().map_err(|error| {
-            usage(
-                format!("the network `switch`: {error}"),
-                "`squall doctor` says what to type; without faults of links `--network kernel` does",
-            )
-        }),
-    }
-}
-
 /// One run: records in a sandbox, judges here. Kinds of faults that were asked for by name are not left out.
-fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) -> bool) -> Result<u8> {
+fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, not_here: BTreeMap<String, String>, is_named: impl Fn(&str) -> bool) -> Result<u8> {
     let folder = RunFolder::create(out, plan.system.name(), plan.seed).map_err(check::results_error)?;
     let root = std::fs::canonicalize(folder.root()).with_context(|| format!("find {}", folder.root().display()))?;
     if root.to_str().is_none() {
@@ -124,7 +111,8 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, is_named: impl Fn(&str) ->
     let keeper = Keeper::start(plan, &folder.name())?;
     let mut provided = keeper.as_ref().map(|keeper| keeper.provided().clone()).unwrap_or_default();
     provided.no_disks = plan.needs_disks().then(disks::refusal).flatten();
-    provided.left_out.extend(without_disks(plan, provided.no_disks.as_deref()));
+    let no_disks = without_disks(plan, provided.no_disks.as_deref());
+    provided.left_out.extend(no_disks.into_iter().chain(not_here));
     for (kind, why) in &provided.left_out {
         if is_named(kind) {
             // Nothing was recorded, so nothing is to be found.

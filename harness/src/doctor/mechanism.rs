@@ -88,15 +88,15 @@ catalogue! {
     /// Policy routing rules: a `blackhole` rule and a `goto` over it.
     PolicyRules = "policy-rules", OneForPartitions, "partitions without any program or netfilter";
     /// The NFQUEUE target, and a queue bound to a socket.
-    Nfqueue = "nfqueue", Optional, "delay and loss in user space where TUN is refused";
+    Nfqueue = "nfqueue", Optional, "bad links on the network `kernel` without netem";
     /// A TUN interface with virtio headers in an own network namespace.
     Tun = "tun", Optional, "delay, loss, reordering: the user-space switch";
     /// The netem queueing discipline.
-    Netem = "netem", Optional, "delay and loss by the kernel";
+    Netem = "netem", Optional, "bad links on the network `kernel`";
     /// The token bucket filter.
-    Tbf = "tbf", Optional, "bandwidth caps by the kernel";
+    Tbf = "tbf", Optional, "narrow links on the network `kernel`";
     /// The hierarchical token bucket.
-    Htb = "htb", Optional, "different delay per destination, with netem";
+    Htb = "htb", Optional, "a queue per link, for netem and tbf";
     /// The classifier-action qdisc.
     Clsact = "clsact", Optional, "packet drop by BPF";
     /// A FUSE file system mounted inside, as far as it goes without a server.

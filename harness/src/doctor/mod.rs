@@ -36,6 +36,8 @@ pub use supervise::Options;
 
 use std::time::Instant;
 
+use squall_nemeses::links::Abilities;
+
 /// Probes every mechanism of the catalogue and explains what failed. Blocks for well under a second on an idle machine; the bound is
 /// the number of mechanisms / `options.n_parallel` times the limit.
 ///
@@ -51,4 +53,15 @@ pub fn examine(options: &Options) -> Report {
         .map(|(mechanism, answer)| report::finding(*mechanism, answer, &host))
         .collect();
     report::conclude(host, findings, started.elapsed())
+}
+
+/// What the kernel's network can do to links on this machine, tried as a run would.
+///
+/// # Errors
+/// Says what refuses, if links cannot even be cut.
+pub fn link_abilities(options: &Options) -> Result<Abilities, String> {
+    match supervise::run_one(probe::LINKS, options) {
+        ProbeOutcome::Works { detail } => serde_json::from_str(&detail).map_err(|error| format!("the probe of links: {error}")),
+        ProbeOutcome::Fails(failure) => Err(failure.to_string()),
+    }
 }

@@ -62,7 +62,7 @@ pub(super) fn run_all(options: &Options) -> Vec<Answer> {
     while !waiting.is_empty() || !running.is_empty() {
         while running.len() < options.n_parallel.max(1) {
             let Some((index, mechanism)) = waiting.pop_front() else { break };
-            match Running::start(index, mechanism, options) {
+            match Running::start(index, mechanism.name(), options) {
                 Ok(child) => running.push(child),
                 Err(answer) => answers[index] = Some(answer),
             }
@@ -81,6 +81,18 @@ pub(super) fn run_all(options: &Options) -> Vec<Answer> {
         .into_iter()
         .map(|answer| answer.expect("every probe was started, and every started one finished"))
         .collect()
+}
+
+/// Runs one probe, by its name.
+pub(super) fn run_one(name: &'static str, options: &Options) -> ProbeOutcome {
+    let mut child = match Running::start(0, name, options) {
+        Ok(child) => child,
+        Err(answer) => return answer.outcome,
+    };
+    while !child.is_done() && child.deadline > Instant::now() {
+        wait_for_news(std::slice::from_mut(&mut child));
+    }
+    child.finish().outcome
 }
 
 /// Reads what the children wrote, or returns at the nearest deadline.
@@ -119,7 +131,7 @@ fn wait_for_news(running: &mut [Running]) {
 /// One probe child.
 struct Running {
     index: usize,
-    mechanism: Mechanism,
+    name: &'static str,
     child: Child,
     /// stdout and stderr.
     streams: [Stream; 2],
@@ -128,11 +140,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(index: usize, mechanism: Mechanism, options: &Options) -> Result<Running, Answer> {
+    fn start(index: usize, name: &'static str, options: &Options) -> Result<Running, Answer> {
         let started = Instant::now();
         let spawned = Command::new(&options.exe)
             .args(&options.args)
-            .arg(mechanism.name())
+            .arg(name)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -147,7 +159,7 @@ impl Running {
         let stderr = Stream::new(child.stderr.take().map(OwnedFd::from));
         Ok(Running {
             index,
-            mechanism,
+            name,
             child,
             streams: [stdout, stderr],
             started,
@@ -166,7 +178,11 @@ impl Running {
         let ended = self.end();
         let [stdout, stderr] = &self.streams;
         let said = in_time.then(|| serde_json::from_slice(&stdout.bytes).ok()).flatten();
-        if said.is_none() && matches!(self.mechanism, Mechanism::CgroupV1 | Mechanism::CgroupV2) {
+        if said.is_none()
+            && [Mechanism::CgroupV1, Mechanism::CgroupV2]
+                .iter()
+                .any(|cgroup| cgroup.name() == self.name)
+        {
             sweep(self.child.id());
         }
         let outcome = said.unwrap_or_else(|| {

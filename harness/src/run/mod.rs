@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use squall_checker::history::mark::{EndReason, Finding, Header};
-use squall_nemeses::NetworkKind;
 use squall_nemeses::limits::Groups;
 use squall_workloads::Workload;
 use tokio::sync::watch;
@@ -120,7 +119,7 @@ async fn record(
     (groups, disks, hold_ms): (Groups, Option<Disks>, Option<u64>),
 ) -> Result<()> {
     let clock = RunClock::start();
-    let header = header(&plan, system.as_ref(), &folder);
+    let header = header(&plan, system.as_ref(), &folder, &network);
     let (recorder, tapped) = match hold_ms {
         // The online check knows registers, and none that hold several values.
         Some(_) if !plan.system.reads_are_sets() => {
@@ -224,14 +223,14 @@ fn open_disks(plan: &Plan, folder: &RunFolder) -> Result<Option<Disks>> {
     Ok(Some(disks))
 }
 
-fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
+fn header(plan: &Plan, system: &dyn System, folder: &RunFolder, network: &Network) -> Header {
     Header {
         squall_history: 1,
         run: folder.name(),
         seed: plan.seed,
         clock: Default::default(),
         requested: plan.requested.clone(),
-        system: describe(plan, system),
+        system: describe(plan, system, network),
         nodes: node_names(plan.system.nodes()),
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
@@ -240,12 +239,9 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder) -> Header {
     }
 }
 
-/// The system, and the network where it is not the kernel's: figures of the two are not to be compared.
-fn describe(plan: &Plan, system: &dyn System) -> String {
-    let network = match plan.network_kind() {
-        NetworkKind::Kernel => String::new(),
-        NetworkKind::Switch => ", network switch".into(),
-    };
+/// The system, and the network where it is not the kernel's with cuts alone: figures of different ones are not to be compared.
+fn describe(plan: &Plan, system: &dyn System, network: &Network) -> String {
+    let network = network.label().map(|label| format!(", {label}")).unwrap_or_default();
     format!("{}, {} nodes{network}", system.describe(), plan.system.nodes())
 }
 

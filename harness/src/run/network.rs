@@ -11,7 +11,7 @@ use squall_nemeses::disk::Rules;
 use squall_nemeses::effect::{EffectReport, LinkProber, Prepared, Turn};
 use squall_nemeses::limits::{Controller, Version};
 use squall_nemeses::link::{Pair, Quality};
-use squall_nemeses::links::{Applied, Links};
+use squall_nemeses::links::{Abilities, Applied, Links, Shaping};
 use squall_nemeses::partition::Cuts;
 use squall_nemeses::probe::{ProbeReport, Prober};
 use squall_nemeses::switch::Switch;
@@ -52,6 +52,30 @@ impl Wires {
         }
     }
 
+    /// What the kernel's network can do to links beside cuts, if the plan wants any of it.
+    fn abilities(&self) -> Option<&Abilities> {
+        match self {
+            Wires::Kernel(network) => network.abilities(),
+            Wires::Switch(_) => None,
+        }
+    }
+
+    /// What makes links bad in other ways than by cuts.
+    fn made_bad_by(&self) -> Option<String> {
+        match self {
+            Wires::Kernel(network) => network.abilities().map(|abilities| abilities.shaping.describe().to_owned()),
+            Wires::Switch(_) => Some("switch".to_owned()),
+        }
+    }
+
+    /// Whether chance on the links comes from the plan's seed; netem's is the kernel's own.
+    fn has_seed(&self) -> bool {
+        match self {
+            Wires::Kernel(network) => network.abilities().is_some_and(|abilities| abilities.shaping == Shaping::Emulated),
+            Wires::Switch(_) => true,
+        }
+    }
+
     fn refused(&self) -> BTreeMap<String, String> {
         match self {
             Wires::Kernel(network) => {
@@ -71,6 +95,12 @@ struct Resolved<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     network_seed: Option<u64>,
     partitions_by: &'a str,
+    /// What makes links bad in other ways.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links_by: Option<String>,
+    /// What that cannot do here, and why; on the kernel's network alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<&'a Abilities>,
     refused: BTreeMap<String, String>,
     /// What limits nodes, and of which version.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -87,14 +117,16 @@ impl Network {
     /// Opens links and probes for a star, and writes down which mechanism was taken and why no better one.
     pub(super) fn open(star: &Star, folder: &RunFolder, plan: &Plan, provided: &Provided) -> Result<Network> {
         let links = match star.kind {
-            NetworkKind::Kernel => Wires::Kernel(open_kernel(star)?),
+            NetworkKind::Kernel => Wires::Kernel(open_kernel(star, plan)?),
             NetworkKind::Switch => Wires::Switch(star.plug_in(plan.network_seed())?),
         };
         let resolved = Resolved {
             squall_resolved: 1,
             network: star.kind,
-            network_seed: (star.kind == NetworkKind::Switch).then(|| plan.network_seed()),
+            network_seed: links.has_seed().then(|| plan.network_seed()),
             partitions_by: links.get().back_end().name(),
+            links_by: links.made_bad_by(),
+            links: links.abilities(),
             refused: links.refused(),
             groups: provided
                 .groups
@@ -116,6 +148,14 @@ impl Network {
             dropped: Mutex::default(),
             faults_in_force: AtomicU64::new(0),
         })
+    }
+
+    /// Its name for the history's header: nothing for the kernel's network with cuts alone, as figures of the others are not to be compared with its.
+    pub(super) fn label(&self) -> Option<String> {
+        match &self.links {
+            Wires::Switch(_) => Some("network switch".to_owned()),
+            Wires::Kernel(_) => self.links.made_bad_by().map(|by| format!("network kernel ({by})")),
+        }
     }
 
     /// Writes every packet from now on to files in `folder`, on the time axis of the history.
@@ -194,11 +234,21 @@ impl Network {
     }
 }
 
-fn open_kernel(star: &Star) -> Result<KernelNetwork> {
+fn open_kernel(star: &Star, plan: &Plan) -> Result<KernelNetwork> {
     let router = netns::open(&star.router.namespace)?;
-    let n_nodes = u8::try_from(star.nodes.len()).context("too many nodes")?;
-    let links = Links::open_for(n_nodes, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
-    let addresses = star.nodes.iter().map(|node| (node.id.clone(), node.address)).collect();
+    let ends = star.ends();
+    let n_ends = u8::try_from(ends.len()).context("too many nodes")?;
+    let links = Links::open_for(n_ends, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
+    if plan.has_bad_links() {
+        let network = KernelNetwork::shaped(links, &ends, None, plan.network_seed()).context("find a way to make links bad")?;
+        // What was settled outside of the sandbox is asked again: here it counts.
+        let refused = network.abilities().and_then(|abilities| plan.refused_by(abilities).pop_first());
+        return match refused {
+            Some((kind, why)) => Err(anyhow::anyhow!("fault {kind}: {why}")),
+            None => Ok(network),
+        };
+    }
+    let addresses = ends.into_iter().map(|end| (end.id, end.address)).collect();
     Ok(KernelNetwork::new(links, addresses))
 }
 

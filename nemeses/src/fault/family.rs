@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{FaultInfo, Pulse, Resolved};
 use crate::capability::Capability;
+use crate::link::Quality;
 use crate::target::{KeyRoles, Roles, Skipped, TargetChoice};
 use crate::world::State;
 
@@ -74,6 +75,11 @@ pub(super) trait Family {
 
     /// Its beat, if it comes and goes while it is in force.
     fn pulse(&self) -> Option<Pulse> {
+        None
+    }
+
+    /// What it asks of the links that it hits, if it hits any.
+    fn quality(&self) -> Option<Quality> {
         None
     }
 

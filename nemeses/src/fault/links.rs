@@ -88,6 +88,10 @@ impl<K: LinkKind> Family for LinkFault<K> {
         self.on.target()
     }
 
+    fn quality(&self) -> Option<Quality> {
+        Some(self.quality.clone())
+    }
+
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         self.on.validate(nodes)?;
         let kind = K::info().name;
@@ -394,6 +398,10 @@ impl Family for Swizzle {
 
     fn target(&self) -> Option<&TargetChoice> {
         None
+    }
+
+    fn quality(&self) -> Option<Quality> {
+        self.qualities().into_values().next()
     }
 
     fn validate(&self, nodes: &[String]) -> Result<(), String> {

@@ -327,6 +327,12 @@ impl Fault {
         self.family().pulse()
     }
 
+    /// What it asks of the links that it hits, if it hits any.
+    #[must_use]
+    pub fn quality(&self) -> Option<crate::link::Quality> {
+        self.family().quality()
+    }
+
     /// Checks a fault that a person wrote.
     ///
     /// # Errors

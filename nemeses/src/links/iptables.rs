@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::rules::Rule;
 use super::{AddressCuts, BackEnd, LinkBackEnd, Standing};
 use crate::program::{find, run};
 use crate::{Error, Result};
@@ -42,9 +43,16 @@ impl Iptables {
 
 impl LinkBackEnd for Iptables {
     fn apply(&mut self, cuts: &AddressCuts) -> Result<()> {
+        self.apply_all(cuts, &[])
+    }
+
+    fn apply_all(&mut self, cuts: &AddressCuts, rules: &[Rule]) -> Result<()> {
         let mut lines = String::new();
         for (from, to) in cuts {
             writeln!(lines, "-A {CHAIN} -s {from} -d {to} -j DROP").expect("a String takes everything");
+        }
+        for rule in rules {
+            rule.write(CHAIN, &mut lines);
         }
         self.commit(&lines)
     }

@@ -12,14 +12,21 @@
 //!
 //! All three drop silently: a peer sees a stall, never a reset or an ICMP error.
 //!
+//! What else can be wrong with a link is done by [`Shaping`]: netem, or what stands in for it.
+//!
 //! - `choose`: which back ends work here, found by doing
 //! - `router`: the thread that lives in the router's namespace
+//! - `shaping`: who does what to a bad link; `shape`: by the kernel's queues; `rules`: by the packet filter; `queue`: by us
 
 mod choose;
 mod iptables;
 mod nftables;
 mod policy_rules;
+mod queue;
 mod router;
+mod rules;
+mod shape;
+mod shaping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,8 +36,11 @@ use serde::{Deserialize, Serialize};
 
 pub use choose::{Detected, detect};
 pub use router::Links;
+pub use shape::{AddressPair, Arm};
+pub use shaping::{Abilities, Shaping};
 
-use crate::Result;
+use crate::{Error, Result};
+use rules::Rule;
 
 /// Directed pairs (from, to) between which no packet may pass.
 pub type AddressCuts = BTreeSet<(Ipv4Addr, Ipv4Addr)>;
@@ -88,6 +98,9 @@ impl fmt::Display for BackEnd {
 pub struct Applied {
     /// What made the change.
     pub back_end: BackEnd,
+    /// What makes links bad in other ways, on the kernel's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shaping: Option<Shaping>,
     /// How many directed pairs are cut now.
     pub n_cuts: usize,
     /// How many others are bad in another way.
@@ -111,6 +124,14 @@ fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
 trait LinkBackEnd {
     /// Makes `cuts` the whole set of cuts, in one atomic step.
     fn apply(&mut self, cuts: &AddressCuts) -> Result<()>;
+
+    /// Makes these cuts, and these rules behind them, all that there is, in one atomic step.
+    fn apply_all(&mut self, cuts: &AddressCuts, rules: &[Rule]) -> Result<()> {
+        if rules.is_empty() {
+            return self.apply(cuts);
+        }
+        Err(Error::Unusable("this packet filter only cuts links; iptables does more".into()))
+    }
 
     /// Asks the kernel what stands.
     fn standing(&mut self) -> Result<Standing>;

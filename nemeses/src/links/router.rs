@@ -2,6 +2,7 @@
 //!
 //! Sockets and child processes belong to the namespace of the thread that makes them, and a thread should enter a namespace once and stay.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,7 +10,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::choose::{FEW_NODES, open_here};
-use super::{AddressCuts, Applied, BackEnd, LinkBackEnd, Standing};
+use super::shaping::{Abilities, Shaped, Shaping};
+use super::{AddressCuts, AddressPair, Applied, Arm, BackEnd, LinkBackEnd, Standing};
+use crate::link::Quality;
 use crate::{Error, Result, netns};
 
 /// Longer than the limits of the programs and sockets inside, so that their more telling errors come first.
@@ -22,10 +25,15 @@ pub struct Links {
     thread: Option<JoinHandle<()>>,
     back_end: BackEnd,
     refused: Vec<(BackEnd, String)>,
+    abilities: Option<Abilities>,
 }
 
+/// The qualities of all links that are not healthy.
+type AddressLinks = BTreeMap<AddressPair, Quality>;
+
 enum Command {
-    Apply(AddressCuts, SyncSender<Result<Applied>>),
+    Shape(Vec<Arm>, Option<Shaping>, u64, SyncSender<Result<Abilities>>),
+    Apply(AddressLinks, SyncSender<Result<Applied>>),
     Standing(SyncSender<Result<Standing>>),
 }
 
@@ -86,6 +94,7 @@ impl Links {
             thread: Some(thread),
             back_end,
             refused: Vec::new(),
+            abilities: None,
         };
         answer(&outcome, "opening the router's links").map(|()| links)
     }
@@ -102,14 +111,41 @@ impl Links {
         &self.refused
     }
 
+    /// Gets ready to make links bad in other ways than by cuts: by netem, or what stands in for it, or by what `choice` says. The chance of what
+    /// is left to us comes from `seed`.
+    ///
+    /// # Errors
+    /// If what was chosen does not work here, or an arm is not there.
+    pub fn shape(&mut self, arms: &[Arm], choice: Option<Shaping>, seed: u64) -> Result<&Abilities> {
+        let (reply, outcome) = sync_channel(1);
+        self.send(Command::Shape(arms.to_vec(), choice, seed, reply))?;
+        let abilities = answer(&outcome, "getting ready to make links bad")?;
+        Ok(self.abilities.insert(abilities))
+    }
+
+    /// What can be done to links beside cuts; nothing before [`Links::shape`].
+    #[must_use]
+    pub fn abilities(&self) -> Option<&Abilities> {
+        self.abilities.as_ref()
+    }
+
     /// Makes `cuts` the whole set of cuts, in one atomic step.
     ///
     /// # Errors
     /// If the back end fails, which leaves the cuts as they were, or does not answer.
     pub fn apply(&self, cuts: &AddressCuts) -> Result<Applied> {
+        self.apply_links(cuts.iter().map(|pair| (*pair, Quality::cut())).collect())
+    }
+
+    /// Makes these the qualities of all links, cuts and all; those that are not named are healthy. The cuts and all that the packet filter does
+    /// change in one step, queues in steps of microseconds.
+    ///
+    /// # Errors
+    /// If a quality is refused, the back end fails or does not answer.
+    pub fn apply_links(&self, links: BTreeMap<AddressPair, Quality>) -> Result<Applied> {
         let (reply, outcome) = sync_channel(1);
-        self.send(Command::Apply(cuts.clone(), reply))?;
-        answer(&outcome, "changing the router's cuts")
+        self.send(Command::Apply(links, reply))?;
+        answer(&outcome, "changing the router's links")
     }
 
     /// Asks the kernel which cuts stand, and how many packets each dropped since it was applied.
@@ -141,24 +177,48 @@ impl Drop for Links {
     }
 }
 
-fn serve(name: BackEnd, mut links: Box<dyn LinkBackEnd>, inbox: &Receiver<Command>) {
+fn serve(name: BackEnd, mut filter: Box<dyn LinkBackEnd>, inbox: &Receiver<Command>) {
+    let mut shaped: Option<(Shaped, u64)> = None;
     while let Ok(command) = inbox.recv() {
         match command {
-            Command::Apply(cuts, reply) => {
-                let start = Instant::now();
-                let outcome = links.apply(&cuts).map(|()| Applied {
-                    back_end: name,
-                    n_cuts: cuts.len(),
-                    n_bad: 0,
-                    n_reset: 0,
-                    seed: None,
-                    duration_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
-                });
-                drop(reply.send(outcome));
+            Command::Shape(arms, choice, seed, reply) => {
+                let opened = Shaped::open(&arms, choice, seed, filter.as_mut());
+                let abilities = opened.map(|opened| shaped.insert((opened, seed)).0.abilities.clone());
+                drop(reply.send(abilities));
             }
-            Command::Standing(reply) => drop(reply.send(links.standing())),
+            Command::Apply(links, reply) => {
+                let start = Instant::now();
+                let outcome = change(shaped.as_mut().map(|(shaped, _)| shaped), &links, filter.as_mut());
+                let shaping = shaped.as_ref().map(|(shaped, _)| shaped.abilities.shaping);
+                let seed = shaped.as_ref().map(|(_, seed)| *seed);
+                let n_cuts = links.values().filter(|quality| quality.cut).count();
+                let applied = |()| Applied {
+                    back_end: name,
+                    shaping,
+                    n_cuts,
+                    n_bad: links.len() - n_cuts,
+                    n_reset: 0,
+                    // Netem's chance is the kernel's own.
+                    seed: seed.filter(|_| shaping == Some(Shaping::Emulated)),
+                    duration_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+                };
+                drop(reply.send(outcome.map(applied)));
+            }
+            Command::Standing(reply) => drop(reply.send(filter.standing())),
         }
     }
+}
+
+fn change(shaped: Option<&mut Shaped>, links: &AddressLinks, filter: &mut dyn LinkBackEnd) -> Result<()> {
+    if let Some(shaped) = shaped {
+        return shaped.apply(links, filter);
+    }
+    if let Some(((from, to), _)) = links.iter().find(|(_, quality)| !quality.is_plain_cut()) {
+        return Err(Error::Unusable(format!(
+            "the link from {from} to {to} can only be cut: nothing shapes links here"
+        )));
+    }
+    filter.apply(&links.keys().copied().collect())
 }
 
 fn answer<T>(outcome: &Receiver<Result<T>>, what: &str) -> Result<T> {

@@ -18,6 +18,9 @@ const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
 const ON_LINK: u32 = 4;
 const ANY_INDEX: u32 = 0;
+/// linux/if_link.h; the kernel's usual value is `GSO_MAX_SEGS`.
+const ATTRIBUTE_LARGE_SEND: u16 = 40;
+const LARGE_SEND_PACKETS: u32 = 65_535;
 /// `IFNAMSIZ` without the closing NUL.
 const NAME_BYTES_MAX: usize = 15;
 
@@ -86,6 +89,19 @@ impl Netlink {
             .fixed(&link(index, 0, 0))
             .u32(libc::IFLA_TXQLEN, n_packets);
         self.request(&format!("give link {index} a queue of {n_packets} packets"), request)?;
+        Ok(())
+    }
+
+    /// Says whether a link's driver gets large sends, each for many packets, or the packets themselves, which the kernel then cuts them into.
+    ///
+    /// # Errors
+    /// If the kernel refuses; it takes this since Linux 4.16.
+    pub fn set_large_sends(&mut self, index: u32, allowed: bool) -> Result<()> {
+        let packets = if allowed { LARGE_SEND_PACKETS } else { 1 };
+        let request = Message::new(libc::RTM_NEWLINK, 0)
+            .fixed(&link(index, 0, 0))
+            .u32(ATTRIBUTE_LARGE_SEND, packets);
+        self.request(&format!("give link {index} large sends of {packets} packets"), request)?;
         Ok(())
     }
 

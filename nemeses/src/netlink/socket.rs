@@ -4,7 +4,7 @@
 //! asynchronous socket. A socket belongs to the network namespace of the thread that opened it, whoever uses it later.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sockopt};
@@ -19,6 +19,7 @@ pub(crate) const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
 pub(crate) const ACK: u16 = libc::NLM_F_ACK as u16;
 pub(crate) const DUMP: u16 = libc::NLM_F_DUMP as u16;
 pub(crate) const CREATE: u16 = libc::NLM_F_CREATE as u16;
+pub(crate) const REPLACE: u16 = libc::NLM_F_REPLACE as u16;
 pub(crate) const EXCLUSIVE: u16 = libc::NLM_F_EXCL as u16;
 pub(crate) const APPEND: u16 = libc::NLM_F_APPEND as u16;
 /// The reply carries attributes after the echoed header.
@@ -146,6 +147,29 @@ impl Netlink {
         self.answers(what, first, awaited)
     }
 
+    /// From now on this socket carries what the kernel sends by itself: overruns are no errors, and [`Netlink::receive`] does not wait.
+    pub(crate) fn stream(&self) -> Result<()> {
+        enable(&self.socket, libc::NETLINK_NO_ENOBUFS).map_err(Error::system("switch off the errors of a full netlink socket"))
+    }
+
+    /// What the kernel sent by itself; nothing if there is nothing.
+    pub(crate) fn receive(&mut self, what: &str) -> Result<Vec<Reply>> {
+        let mut piece = vec![0; PIECE_BYTES + PIECE_BYTES];
+        match socket::recv(self.socket.as_raw_fd(), &mut piece, MsgFlags::MSG_DONTWAIT) {
+            Ok(length) => Ok(wire::messages(&piece[..length])),
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => Ok(Vec::new()),
+            Err(error) => Err(Error::system(what)(error)),
+        }
+    }
+
+    /// Sends a message that is not answered unless it fails.
+    pub(crate) fn tell(&mut self, what: &str, message: Message) -> Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let datagram = message.finish(REQUEST, self.sequence);
+        socket::send(self.socket.as_raw_fd(), &datagram, MsgFlags::empty()).map_err(Error::system(what))?;
+        Ok(())
+    }
+
     /// Reads until the acknowledgement or the end of the dump `awaited`. Answers to requests before `first` are left-overs of a
     /// refused one and are passed over.
     fn answers(&mut self, what: &str, first: u32, awaited: u32) -> Result<Vec<Reply>> {
@@ -177,6 +201,12 @@ impl Netlink {
                 }
             }
         }
+    }
+}
+
+impl AsFd for Netlink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -39,29 +39,29 @@ pub enum Cause {
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Lost(Cause),
     Passes(Passage),
 }
 
 /// How a packet passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Passage {
+pub(crate) struct Passage {
     /// When it is to be delivered, in nanoseconds of the switch's clock.
-    pub(super) due_ns: u64,
+    pub(crate) due_ns: u64,
     /// Whether it arrives twice.
-    pub(super) twice: bool,
+    pub(crate) twice: bool,
     /// A bit of it to turn, counted modulo its bits, after the checksum is made.
-    pub(super) damage: Option<u32>,
+    pub(crate) damage: Option<u32>,
     /// A bit of its payload to turn before the checksum is made.
-    pub(super) forgery: Option<u32>,
+    pub(crate) forgery: Option<u32>,
     /// Whether those behind it may overtake it.
-    pub(super) kept_back: bool,
+    pub(crate) kept_back: bool,
 }
 
 /// A link's memory.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     rng: ChaCha8Rng,
     jitter: Jitter,
     /// Whether it is in a bad stretch.
@@ -76,7 +76,7 @@ pub(super) struct Line {
 
 impl Line {
     /// A link's chance comes from the run's seed and the addresses at its ends.
-    pub(super) fn new(seed: u64, from: Ipv4Addr, to: Ipv4Addr) -> Line {
+    pub(crate) fn new(seed: u64, from: Ipv4Addr, to: Ipv4Addr) -> Line {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(u64::from(u32::from(from)) << 32 | u64::from(u32::from(to)));
         Line {
@@ -92,7 +92,7 @@ impl Line {
 
     /// Says that the quality changed. Gates that are new count from now; what is left of a bottleneck or a delay that is no more is forgotten.
     /// What is held must be brought forward to [`Line::latest_due_ns`].
-    pub(super) fn turn(&mut self, before: &Quality, after: &Quality, now_ns: u64) {
+    pub(crate) fn turn(&mut self, before: &Quality, after: &Quality, now_ns: u64) {
         if before.flap != after.flap {
             self.flap_since_ns = now_ns;
         }
@@ -109,7 +109,7 @@ impl Line {
     }
 
     /// The latest moment for which a packet that is on its way can still be held under a new quality.
-    pub(super) fn latest_due_ns(&self, quality: &Quality, now_ns: u64) -> u64 {
+    pub(crate) fn latest_due_ns(&self, quality: &Quality, now_ns: u64) -> u64 {
         let queue_us = quality.rate.map_or(0, |rate| rate.queue_us);
         let kept_us = quality.reorder.map_or(0, |reorder| reorder.by_us);
         let usual_us = [quality.delay_us, quality.jitter_us.saturating_mul(3), queue_us, kept_us];
@@ -118,12 +118,12 @@ impl Line {
     }
 
     /// Whether nothing passes at this moment, whatever it is.
-    pub(super) fn is_shut(&self, quality: &Quality, now_ns: u64) -> bool {
+    pub(crate) fn is_shut(&self, quality: &Quality, now_ns: u64) -> bool {
         quality.cut || after_gate(quality.flap, self.flap_since_ns, now_ns) != now_ns
     }
 
     /// Decides about a packet of `bytes` bytes of IP.
-    pub(super) fn offer(&mut self, quality: &Quality, bytes: u64, now_ns: u64) -> Fate {
+    pub(crate) fn offer(&mut self, quality: &Quality, bytes: u64, now_ns: u64) -> Fate {
         if self.is_shut(quality, now_ns) {
             return Fate::Lost(Cause::Cut);
         }

@@ -10,8 +10,8 @@
 //! comes from the run's seed, what happened to each packet is known, and all of it works on every host that lets us open [`DEVICE`]. It costs
 //! one more wake-up per packet than the kernel's own veth pairs; large sends pass in one piece, so streams are nearly as fast.
 //!
-//! **The one not taken:** packets of the kernel's star queued to us by netfilter (NFQUEUE). It needs a program and modules, cannot duplicate a packet
-//! without its checksum, and was no faster.
+//! **The one not taken:** packets of the kernel's star queued to us by netfilter (NFQUEUE). It needs a program and modules, and was no faster; it is what
+//! is left where TUN devices are refused (`links/queue`).
 //!
 //! **What differs from the kernel's star:** no hop is counted, and nobody answers with ICMP.
 //!
@@ -24,9 +24,9 @@ mod flows;
 mod forward;
 mod held;
 mod jitter;
-mod line;
+pub(crate) mod line;
 mod log;
-mod packet;
+pub(crate) mod packet;
 mod pcap;
 mod segments;
 mod table;

@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 
 /// Bytes of `struct virtio_net_hdr`.
-pub(super) const VNET: usize = 10;
+pub(crate) const VNET: usize = 10;
 /// Bytes of an IPv4 header without options.
 const IPV4: usize = 20;
 /// Bytes of a TCP header without options.
@@ -34,20 +34,20 @@ pub(super) mod flag {
 
 /// Where things are in a whole IPv4 packet behind its vnet header. All offsets count from the start of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) source: Ipv4Addr,
-    pub(super) destination: Ipv4Addr,
+pub(crate) struct Layout {
+    pub(crate) source: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
     pub(super) protocol: u8,
     /// Where the transport header begins.
     pub(super) transport: usize,
     /// The source and the destination port; `None` where there are none to see: other protocols, later fragments.
     pub(super) ports: Option<(u16, u16)>,
     /// Where the payload of TCP or UDP begins, for a packet that is no fragment.
-    pub(super) payload: Option<usize>,
+    pub(crate) payload: Option<usize>,
 }
 
 /// Reads a packet; `None` for what is no IPv4 packet, or is cut short.
-pub(super) fn layout(frame: &[u8]) -> Option<Layout> {
+pub(crate) fn layout(frame: &[u8]) -> Option<Layout> {
     let ip = frame.get(VNET..)?;
     if ip.len() < IPV4 || ip[0] >> 4 != 4 || usize::from(word(ip, 2)) != ip.len() {
         return None;
@@ -126,7 +126,7 @@ pub(super) fn complete_checksum(frame: &mut [u8]) {
 }
 
 /// Computes the transport checksum of a whole packet anew, whatever it was.
-pub(super) fn renew_checksum(frame: &mut [u8], layout: &Layout) {
+pub(crate) fn renew_checksum(frame: &mut [u8], layout: &Layout) {
     let at = match layout.protocol {
         PROTOCOL_TCP => 16,
         PROTOCOL_UDP => 6,

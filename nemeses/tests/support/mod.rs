@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "part of tests, though outside a #[test]")]
 
+pub(crate) mod uml;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -120,6 +122,15 @@ impl Star {
     }
 
     pub(crate) fn new(n: u8) -> Star {
+        Star::routed(n, false)
+    }
+
+    /// The same, and `clients` behind the last of them.
+    pub(crate) fn with_clients(n: u8) -> Star {
+        Star::routed(n, true)
+    }
+
+    fn routed(n: u8, clients: bool) -> Star {
         let router = netns::new_namespace().unwrap();
         fs::create_dir_all("/run/netns").unwrap();
         netns::bind(&router, "/run/netns/router".as_ref()).unwrap();
@@ -131,7 +142,12 @@ impl Star {
             Netlink::open().unwrap()
         })
         .unwrap();
-        let targets = (1..=n).map(|number| add_node(&mut at_router, number)).collect();
+        let mut targets: Vec<Target> = (1..=n)
+            .map(|number| add_node(&mut at_router, &format!("n{number}"), number))
+            .collect();
+        if clients {
+            targets.push(add_node(&mut at_router, "clients", n + 1));
+        }
         Star { router, targets }
     }
 
@@ -171,8 +187,7 @@ fn target(id: &str, address: Ipv4Addr, namespace: PathBuf) -> Target {
     }
 }
 
-fn add_node(at_router: &mut Netlink, number: u8) -> Target {
-    let id = format!("n{number}");
+fn add_node(at_router: &mut Netlink, id: &str, number: u8) -> Target {
     let interface = format!("v-{id}");
     let address = Ipv4Addr::new(10, 9, 0, number);
     let namespace = netns::new_namespace().unwrap();
@@ -191,5 +206,5 @@ fn add_node(at_router: &mut Netlink, number: u8) -> Target {
     .unwrap();
     let path = PathBuf::from(format!("/run/netns/{id}"));
     netns::bind(&namespace, &path).unwrap();
-    target(&id, address, path)
+    target(id, address, path)
 }

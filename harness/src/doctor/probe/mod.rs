@@ -16,6 +16,8 @@ mod shaping;
 pub(super) use cgroup::sweep;
 pub(super) use process::MOUNT_PROC;
 
+use std::fmt;
+
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
@@ -113,6 +115,22 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.step)?;
+        if let Some(errno) = self.errno {
+            write!(formatter, ": {}", Errno::from_raw(errno).desc())?;
+        }
+        if !self.said.is_empty() {
+            write!(formatter, ": {}", self.said)?;
+        }
+        if self.stage == Stage::Absent {
+            formatter.write_str(" is not there")?;
+        }
+        Ok(())
+    }
+}
+
 impl From<squall_nemeses::Error> for Failure {
     fn from(error: squall_nemeses::Error) -> Failure {
         match error {
@@ -152,19 +170,23 @@ impl<T> Step<T> for std::io::Result<T> {
 /// 20 s: more than any time limit a parent sets; ends a probe whose parent was killed before it could ask to be told.
 const LONGEST_LIFE_S: u32 = 20;
 
+/// The probe of what the kernel's network can do to links, which answers with [`squall_nemeses::links::Abilities`] as JSON: no part of the report.
+pub(super) const LINKS: &str = "links";
+
 /// Runs the probe of that name **in this process**, which must be a fresh, single-threaded one that ends right after: the probe may
 /// leave it in other namespaces. An unknown name is a failure, not a panic.
 pub fn run_probe(name: &str) -> ProbeOutcome {
-    let Some(mechanism) = Mechanism::from_name(name) else {
+    let mechanism = Mechanism::from_name(name);
+    if mechanism.is_none() && name != LINKS {
         return ProbeOutcome::Fails(Failure::absent(format!("probe `{name}`")));
-    };
+    }
     nix::unistd::alarm::set(LONGEST_LIFE_S);
     // A probe of cgroups has something to put away, so it ends by itself, a moment after its parent.
-    if !matches!(mechanism, Mechanism::CgroupV1 | Mechanism::CgroupV2) {
+    if !matches!(mechanism, Some(Mechanism::CgroupV1 | Mechanism::CgroupV2)) {
         // Best effort: the alarm above is the backstop where the kernel forgets this at a change of credentials.
         let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
     }
-    match probe(mechanism) {
+    match mechanism.map_or_else(partition::links, probe) {
         Ok(detail) => ProbeOutcome::Works { detail },
         Err(failure) => ProbeOutcome::Fails(failure),
     }

@@ -22,6 +22,15 @@ pub(super) fn cuts(back_end: BackEnd) -> Result<String, Failure> {
     })
 }
 
+/// What can be done to links here beside cuts: a whole router's worth of it, in JSON.
+pub(super) fn links() -> Result<String, Failure> {
+    as_in_a_run(|| {
+        let mut links = Links::open(netns::own_namespace()?, None, &program_folders())?;
+        let abilities = links.shape(&[], None, 0)?;
+        serde_json::to_string(abilities).map_err(|error| Failure::said("write down what links can be", error.to_string()))
+    })
+}
+
 /// What `error` says about the one back end that was asked for.
 fn unusable(back_end: BackEnd, error: &str) -> Failure {
     let reason = error.rsplit_once(&format!("{back_end}: ")).map_or(error, |(_, reason)| reason);
