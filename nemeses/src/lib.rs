@@ -17,7 +17,7 @@
 //! Absent here: operations, histories, workloads, a clock that stamps, and chance at run time.
 //!
 //! - [`fault`], one file per family, [`target`](crate::TargetChoice), [`world`]: what is wanted
-//! - [`partition`]: the shapes, pure
+//! - [`partition`]: the shapes, pure; [`topology`]: racks, zones and regions
 //! - [`links`]: cuts by iptables, nftables or policy rules
 //! - [`process`]: kill, pause
 //! - [`clock`]: the wall clock of a node
@@ -46,6 +46,7 @@ mod program;
 pub mod receipt;
 pub mod switch;
 mod target;
+pub mod topology;
 pub mod world;
 
 pub use capability::Capability;
