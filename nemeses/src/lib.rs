@@ -18,7 +18,7 @@
 //!
 //! - [`fault`], one file per family, [`target`](crate::TargetChoice), [`world`]: what is wanted
 //! - [`partition`]: the shapes, pure; [`topology`]: racks, zones and regions
-//! - [`links`]: cuts by iptables, nftables or policy rules
+//! - [`links`]: cuts by iptables, nftables or policy rules; [`Fabric`]: those of every leaf
 //! - [`process`]: kill, pause
 //! - [`clock`]: the wall clock of a node
 //! - [`limits`]: processor time, memory, descriptors
@@ -31,6 +31,7 @@ pub mod clock;
 pub mod disk;
 pub mod effect;
 mod error;
+pub mod fabric;
 pub mod fault;
 pub mod limits;
 pub mod link;
@@ -51,9 +52,11 @@ pub mod world;
 
 pub use capability::Capability;
 pub use error::{Error, Result};
-pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Mechanism, Pulse, Resolved};
+pub use fabric::Fabric;
+pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Ground, Mechanism, Pulse, Resolved};
 pub use network::{KernelNetwork, Network, NetworkKind};
 pub use program::program_folders;
 pub use receipt::{Answered, Proof, Receipt};
 pub use target::{KeyRoles, Roles, Router, Skipped, Target, TargetChoice};
+pub use topology::Topology;
 pub use world::{Change, State, World};

@@ -87,7 +87,8 @@ fn faults() -> String {
         let group = info
             .controller()
             .map(|controller| format!("a control group of this machine for {}", controller.name()));
-        let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).chain(group).collect();
+        let domains = info.is_by_domain().then(|| "failure domains (`--topology`)".into());
+        let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).chain(group).chain(domains).collect();
         let needs = if needs.is_empty() {
             "nothing of the system".into()
         } else {

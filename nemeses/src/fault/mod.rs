@@ -10,6 +10,7 @@
 pub mod clock;
 mod dice;
 pub mod disk;
+pub mod domain;
 mod family;
 pub mod limits;
 pub mod links;
@@ -25,8 +26,9 @@ use serde::{Deserialize, Serialize};
 use self::clock::Clock;
 pub use self::dice::Dice;
 use self::disk::{Eio, Enospc, Fsync, LyingFsync, Power, SlowDisk, Torn};
+use self::domain::{RackDown, RegionSlow, SpineCut};
 use self::family::Family;
-pub use self::family::{Asks, Scene};
+pub use self::family::{Asks, Ground, Scene};
 use self::limits::{Cpu, Fd, Memory};
 use self::links::{
     BlackHole, ClientCut, Corrupt, CorruptPastChecksum, Delay, Duplicate, Flapping, LinkFault, Loss, Narrow, Reordering, Reset,
@@ -37,6 +39,7 @@ use self::partition::Partition;
 use self::process::{Kill, Pause, RestartStorm, Stutter};
 use crate::capability::Capability;
 use crate::target::{KeyRoles, Roles, Skipped};
+use crate::topology::Topology;
 use crate::world::State;
 
 /// What is known of a kind of fault.
@@ -110,6 +113,9 @@ pub const FAULTS: &[FaultInfo] = &[
     links::FLAPPING,
     links::SWIZZLE,
     links::CLIENT_CUT,
+    domain::RACK_DOWN,
+    domain::SPINE_CUT,
+    domain::REGION_SLOW,
 ];
 
 /// One fault, as a plan has it.
@@ -181,6 +187,12 @@ pub enum Fault {
     Swizzle(Swizzle),
     /// Cut the clients from a node.
     ClientCut(LinkFault<ClientCut>),
+    /// Lose the leaves of a failure domain.
+    RackDown(RackDown),
+    /// Lose a spine.
+    SpineCut(SpineCut),
+    /// Make the links between a failure domain and all others slow.
+    RegionSlow(RegionSlow),
 }
 
 impl FaultInfo {
@@ -189,6 +201,18 @@ impl FaultInfo {
     #[must_use]
     pub fn is_beyond_promises(&self) -> bool {
         [disk::LYING_FSYNC.name, links::CORRUPT_PAST_CHECKSUM.name].contains(&self.name)
+    }
+
+    /// Whether it hits failure domains, and so needs a topology.
+    #[must_use]
+    pub fn is_by_domain(&self) -> bool {
+        [domain::RACK_DOWN.name, domain::SPINE_CUT.name, domain::REGION_SLOW.name].contains(&self.name)
+    }
+
+    /// Why it cannot be done to nodes that stand so; `None` if it can.
+    #[must_use]
+    pub fn impossible_on(&self, topology: Option<&Topology>) -> Option<String> {
+        self.is_by_domain().then(|| domain::impossible(self.name, topology)).flatten()
     }
 }
 
@@ -259,6 +283,9 @@ impl Fault {
             Fault::Flapping(fault) => fault,
             Fault::Swizzle(fault) => fault,
             Fault::ClientCut(fault) => fault,
+            Fault::RackDown(fault) => fault,
+            Fault::SpineCut(fault) => fault,
+            Fault::RegionSlow(fault) => fault,
         }
     }
 
@@ -289,6 +316,15 @@ impl Fault {
         }
     }
 
+    /// The failure domain that is away as a whole for as long as it is in force, if one is.
+    #[must_use]
+    pub fn takes_away(&self) -> Option<&str> {
+        match self {
+            Fault::RackDown(fault) => Some(&fault.domain),
+            _ => None,
+        }
+    }
+
     /// Its beat, if it comes and goes while it is in force.
     #[must_use]
     pub fn pulse(&self) -> Option<Pulse> {
@@ -299,8 +335,8 @@ impl Fault {
     ///
     /// # Errors
     /// Names the word at fault.
-    pub fn validate(&self, nodes: &[String]) -> Result<(), String> {
-        self.family().validate(nodes)
+    pub fn validate<'a>(&self, ground: impl Into<Ground<'a>>) -> Result<(), String> {
+        self.family().validate_on(ground.into())
     }
 
     /// What must be known before it can be resolved.
@@ -313,7 +349,13 @@ impl Fault {
     ///
     /// # Errors
     /// If nobody can be hit now.
-    pub fn resolve(&self, nodes: &[String], now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
-        self.family().resolve(&Scene { nodes, now, roles })
+    pub fn resolve<'a>(&self, ground: impl Into<Ground<'a>>, now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
+        let Ground { nodes, topology } = ground.into();
+        self.family().resolve(&Scene {
+            nodes,
+            topology,
+            now,
+            roles,
+        })
     }
 }

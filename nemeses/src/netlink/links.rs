@@ -116,6 +116,20 @@ impl Netlink {
         Ok(())
     }
 
+    /// Routes a network to `gateway`, which is taken to be on this link even if no address says so.
+    ///
+    /// # Errors
+    /// If the route is there already, or the link is down.
+    pub fn add_route(&mut self, (network, bits): (Ipv4Addr, u8), gateway: Ipv4Addr, index: u32) -> Result<()> {
+        let request = Message::new(libc::RTM_NEWROUTE, CREATE | EXCLUSIVE)
+            .fixed(&route(bits, libc::RT_SCOPE_UNIVERSE, ON_LINK))
+            .address(libc::RTA_DST, network)
+            .address(libc::RTA_GATEWAY, gateway)
+            .u32(libc::RTA_OIF, index);
+        self.request(&format!("route {network}/{bits} to {gateway} out of link {index}"), request)?;
+        Ok(())
+    }
+
     /// Routes everything else to `gateway`, which is taken to be on this link even if no address says so.
     ///
     /// # Errors

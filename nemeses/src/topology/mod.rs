@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Pure data: subnets, ways and qualities follow from it without a look at any machine. Who builds it is another matter: on the kernel's network
-//! leaves and spines are namespaces (`Fabric`); on the switch a way is the same and a hop is not counted.
+//! leaves and spines are namespaces ([`crate::Fabric`]); on the switch a way is the same and a hop is not counted.
 //!
 //! **The main decision: the way of a packet is known.** Between two racks it goes by one spine, chosen by the leaf for each destination, as a router
 //! that hashes addresses does (Linux: `fib_multipath_hash_policy` 0, RFC 2992), but by a rule that everybody can repeat. So a lost spine is a set of
