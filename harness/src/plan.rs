@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
-use squall_nemeses::{Fault, FaultInfo, Mechanism, NetworkKind};
+use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Topology};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
@@ -49,6 +49,9 @@ pub struct Plan {
     /// By which rules something becomes durable on the nodes' disks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disk_rules: Rules,
+    /// The racks, zones and regions that the nodes are in, if they are in any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
     /// The network that nodes and clients are to be on; where none is named it is the kernel's, unless a fault needs the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkKind>,
@@ -180,6 +183,8 @@ pub struct Options {
     pub network: Option<NetworkKind>,
     /// Whether packets are to be written to files.
     pub pcap: bool,
+    /// The failure domains of the nodes, if any.
+    pub topology: Option<Topology>,
 }
 
 impl Plan {
@@ -197,8 +202,9 @@ impl Plan {
             faults,
             network,
             pcap,
+            topology,
         } = options;
-        let schedule = schedule::draw(seed, &system, &timing, &faults)?;
+        let schedule = schedule::draw(seed, (&system, topology.as_ref()), &timing, &faults)?;
         let drawn: BTreeSet<&str> = schedule.iter().map(|injection| injection.fault.kind()).collect();
         let appears = |kind: &String| drawn.contains(kind.as_str());
         Ok(Plan {
@@ -211,6 +217,7 @@ impl Plan {
             bind,
             timing,
             disk_rules: Rules::default(),
+            topology,
             network,
             pcap,
             requested: faults.kinds.into_iter().filter(appears).collect(),
@@ -227,6 +234,7 @@ impl Plan {
     /// The network that the run has.
     pub fn network_kind(&self) -> NetworkKind {
         let needs_switch = self.pcap
+            || self.has_latency()
             || self
                 .schedule
                 .iter()
@@ -236,6 +244,11 @@ impl Plan {
             None if needs_switch => NetworkKind::Switch,
             None => NetworkKind::Kernel,
         }
+    }
+
+    /// Whether domains are apart, which only the network `switch` can do.
+    fn has_latency(&self) -> bool {
+        self.topology.as_ref().is_some_and(|topology| !topology.latency.is_none())
     }
 
     /// The seed of what is left to chance on the links of the switch.
@@ -306,7 +319,7 @@ impl Plan {
             return Err("`timing`: a run lasts at most a day and an operation at least a millisecond".into());
         }
         for name in &self.requested {
-            if let Some(why) = impossible(fault_info(name)?, &self.system) {
+            if let Some(why) = impossible(fault_info(name)?, &self.system, self.topology.as_ref()) {
                 return Err(format!("`{name}` is requested: {why}"));
             }
         }
@@ -314,15 +327,26 @@ impl Plan {
             return Err("`pcap`: only the network `switch` writes packets to files".into());
         }
         let nodes = node_names(self.system.nodes());
+        if let Some(topology) = &self.topology {
+            topology.check()?;
+            topology.check_cluster(&nodes)?;
+            if self.has_latency() && self.network_kind() == NetworkKind::Kernel {
+                return Err("`latency_us`: the network `kernel` cannot keep domains apart, but `switch` can".into());
+            }
+        }
+        let ground = Ground {
+            nodes: &nodes,
+            topology: self.topology.as_ref(),
+        };
         let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
             let id = injection.id;
-            if let Some(why) = impossible(injection.fault.info(), &self.system) {
+            if let Some(why) = impossible(injection.fault.info(), &self.system, self.topology.as_ref()) {
                 return Err(format!("injection {id}: {}: {why}", injection.fault.kind()));
             }
             injection
                 .fault
-                .validate(&nodes)
+                .validate(ground)
                 .map_err(|error| format!("injection {id}: {error}"))?;
             if injection.fault.mechanism() == Mechanism::Links && self.network_kind() == NetworkKind::Kernel {
                 let kind = injection.fault.kind();

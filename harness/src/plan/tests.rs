@@ -12,6 +12,7 @@ fn plan() -> Plan {
         write_back: true,
         versions: Versions::Quorum,
         extras: Default::default(),
+        domains: Default::default(),
         clock_offset_ms: Default::default(),
         bug: None,
     });
@@ -27,12 +28,13 @@ fn plan() -> Plan {
         faults: Recipe::from(["partition", "kill", "pause"].map(String::from).to_vec()),
         network: None,
         pcap: false,
+        topology: None,
     })
     .expect("every kind finds a place")
 }
 
 fn drawn(seed: u64, plan: &Plan) -> Vec<Injection> {
-    schedule::draw(seed, &plan.system, &plan.timing, &Recipe::from(plan.requested.clone())).expect("every kind finds a place")
+    schedule::draw(seed, (&plan.system, plan.topology.as_ref()), &plan.timing, &Recipe::from(plan.requested.clone())).expect("every kind finds a place")
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
     let system: Arc<dyn System> = plan.system.open()?.into();
     enter::settle(folder.root(), &system.binaries(), &provided.folders()).context("close the sandbox's file tree")?;
     crate::log::to_file(&folder.log())?;
-    let star = Star::build(&node_names(plan.system.nodes()), plan.network_kind()).context("build the sandbox's network")?;
+    let star = Star::build(&node_names(plan.system.nodes()), plan.network_kind(), plan.topology.as_ref()).context("build the sandbox's network")?;
     // From here on there are threads, and this thread and all it starts are in the clients' namespace.
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
@@ -234,7 +234,8 @@ fn describe(plan: &Plan, system: &dyn System) -> String {
         NetworkKind::Kernel => String::new(),
         NetworkKind::Switch => ", network switch".into(),
     };
-    format!("{}, {} nodes{network}", system.describe(), plan.system.nodes())
+    let domains = plan.topology.as_ref().map_or_else(String::new, |topology| format!(", {topology}"));
+    format!("{}, {} nodes{domains}{network}", system.describe(), plan.system.nodes())
 }
 
 /// Every process of the run gets a seat of its own: clients first, then one final reader per node.
@@ -302,6 +303,7 @@ impl Run {
             self.pen.clone(),
             activity,
             Arc::clone(&self.events),
+            self.plan.topology.clone(),
         );
 
         let recovered = match self.storm(&load, &nemesis).await {

@@ -5,17 +5,18 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use squall_nemeses::disk::Rules;
 use squall_nemeses::effect::{EffectReport, LinkProber, Prepared, Turn};
 use squall_nemeses::limits::{Controller, Version};
 use squall_nemeses::link::{Pair, Quality};
-use squall_nemeses::links::{Applied, Links};
+use squall_nemeses::links::{Applied, BackEnd, Links};
 use squall_nemeses::partition::Cuts;
 use squall_nemeses::probe::{ProbeReport, Prober};
 use squall_nemeses::switch::Switch;
-use squall_nemeses::{KernelNetwork, NetworkKind, netns};
+use squall_nemeses::fabric::Leaf;
+use squall_nemeses::{Fabric, KernelNetwork, NetworkKind, Topology, netns};
 
 use crate::plan::Plan;
 use crate::record::RunClock;
@@ -30,6 +31,8 @@ const PROBE_BOUND: Duration = Duration::from_secs(5);
 pub(super) struct Network {
     nodes: Vec<Address>,
     links: Wires,
+    /// What links are like while nothing is wrong; who is not named has nothing.
+    base: BTreeMap<Pair, Quality>,
     prober: Mutex<Prober>,
     link_prober: Mutex<LinkProber>,
     /// Packets dropped by cuts that are no more, by the node they were meant for.
@@ -41,6 +44,7 @@ pub(super) struct Network {
 /// Whose links they are.
 enum Wires {
     Kernel(KernelNetwork),
+    Fabric(Fabric),
     Switch(Switch),
 }
 
@@ -48,18 +52,19 @@ impl Wires {
     fn get(&self) -> &dyn squall_nemeses::Network {
         match self {
             Wires::Kernel(network) => network,
+            Wires::Fabric(fabric) => fabric,
             Wires::Switch(switch) => switch,
         }
     }
 
     fn refused(&self) -> BTreeMap<String, String> {
-        match self {
-            Wires::Kernel(network) => {
-                let refused = network.refused().iter();
-                refused.map(|(back_end, why)| (back_end.name().to_owned(), why.clone())).collect()
-            }
-            Wires::Switch(_) => BTreeMap::new(),
-        }
+        let refused = match self {
+            Wires::Kernel(network) => network.refused(),
+            Wires::Fabric(fabric) => fabric.refused(),
+            Wires::Switch(_) => &[],
+        };
+        let reason = |(back_end, why): &(BackEnd, String)| (back_end.name().to_owned(), why.clone());
+        refused.iter().map(reason).collect()
     }
 }
 
@@ -70,6 +75,9 @@ struct Resolved<'a> {
     network: NetworkKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     network_seed: Option<u64>,
+    /// The leaves and spines between nodes, where the kernel's network has any.
+    #[serde(skip_serializing_if = "is_zero")]
+    leaves: usize,
     partitions_by: &'a str,
     refused: BTreeMap<String, String>,
     /// What limits nodes, and of which version.
@@ -87,13 +95,15 @@ impl Network {
     /// Opens links and probes for a star, and writes down which mechanism was taken and why no better one.
     pub(super) fn open(star: &Star, folder: &RunFolder, plan: &Plan, provided: &Provided) -> Result<Network> {
         let links = match star.kind {
-            NetworkKind::Kernel => Wires::Kernel(open_kernel(star)?),
+            NetworkKind::Kernel if star.leaves.is_empty() => Wires::Kernel(open_kernel(star)?),
+            NetworkKind::Kernel => Wires::Fabric(open_fabric(star)?),
             NetworkKind::Switch => Wires::Switch(star.plug_in(plan.network_seed())?),
         };
         let resolved = Resolved {
             squall_resolved: 1,
             network: star.kind,
             network_seed: (star.kind == NetworkKind::Switch).then(|| plan.network_seed()),
+            leaves: star.leaves.len(),
             partitions_by: links.get().back_end().name(),
             refused: links.refused(),
             groups: provided
@@ -108,14 +118,60 @@ impl Network {
         let text = serde_json::to_string_pretty(&resolved).expect("string keys only") + "\n";
         std::fs::write(folder.resolved(), text).context("write resolved.json")?;
         let targets: Vec<_> = star.nodes.iter().map(Address::target).collect();
-        Ok(Network {
+        let network = Network {
             nodes: star.nodes.clone(),
             links,
+            base: plan.topology.as_ref().map(Topology::base).unwrap_or_default(),
             prober: Mutex::new(Prober::open(&targets).context("open the probes' sockets")?),
             link_prober: Mutex::new(LinkProber::open(&star.ends()).context("open the sockets of the links' probes")?),
             dropped: Mutex::default(),
             faults_in_force: AtomicU64::new(0),
-        })
+        };
+        network.keep_apart().context("keep the domains as far apart as the plan says")?;
+        Ok(network)
+    }
+
+    /// Gives links what they are like while nothing is wrong, and proves it.
+    fn keep_apart(&self) -> Result<()> {
+        if self.base.is_empty() {
+            return Ok(());
+        }
+        self.links.get().apply(&self.base)?;
+        let turn = |(pair, quality): (&Pair, &Quality)| {
+            let turn = Turn {
+                before: Quality::default(),
+                now: quality.clone(),
+            };
+            (pair.clone(), turn)
+        };
+        let turned = self.base.iter().map(turn).collect();
+        let mut prober = self.link_prober.lock().expect("no holder of this lock panics");
+        let seen = prober.prove(&turned, &mut Prepared::default(), PROBE_BOUND)?;
+        ensure!(seen.ok, "links are not as slow as they are to be: {}", serde_json::to_string(&seen)?);
+        Ok(())
+    }
+
+    /// A link's quality by faults, on top of what it is like anyway.
+    fn with_base(&self, pair: &Pair, quality: &Quality) -> Quality {
+        self.base.get(pair).map_or_else(|| quality.clone(), |base| base.with(quality))
+    }
+
+    /// All links that are not perfect, with faults of these qualities.
+    fn all_links(&self, links: &BTreeMap<Pair, Quality>) -> BTreeMap<Pair, Quality> {
+        let mut all = self.base.clone();
+        all.extend(links.iter().map(|(pair, quality)| (pair.clone(), self.with_base(pair, quality))));
+        all
+    }
+
+    fn all_turns(&self, turned: &BTreeMap<Pair, Turn>) -> BTreeMap<Pair, Turn> {
+        let turn = |(pair, turn): (&Pair, &Turn)| {
+            let turn = Turn {
+                before: self.with_base(pair, &turn.before),
+                now: self.with_base(pair, &turn.now),
+            };
+            (pair.clone(), turn)
+        };
+        turned.iter().map(turn).collect()
     }
 
     /// Writes every packet from now on to files in `folder`, on the time axis of the history.
@@ -141,18 +197,19 @@ impl Network {
     /// Makes these the qualities of all links, cuts and all. Returns what [`Network::prove_turned`] needs of the time before.
     pub(super) fn apply(&self, links: &BTreeMap<Pair, Quality>, turned: &BTreeMap<Pair, Turn>) -> Result<(Applied, Prepared)> {
         let prober = self.link_prober.lock().expect("no holder of this lock panics");
-        let prepared = prober.prepare(turned)?;
-        Ok((self.links.get().apply(links)?, prepared))
+        let prepared = prober.prepare(&self.all_turns(turned))?;
+        Ok((self.links.get().apply(&self.all_links(links))?, prepared))
     }
 
     /// Proves what each link that `turned` does now, cuts aside.
     pub(super) fn prove_turned(&self, turned: &BTreeMap<Pair, Turn>, prepared: &mut Prepared) -> Result<EffectReport> {
         let mut prober = self.link_prober.lock().expect("no holder of this lock panics");
-        Ok(prober.prove(turned, prepared, PROBE_BOUND)?)
+        Ok(prober.prove(&self.all_turns(turned), prepared, PROBE_BOUND)?)
     }
 
     /// Proves that exactly `cuts` are cut: every other pair passes, and these are silent for as long as `links` delay anything.
     pub(super) fn prove(&self, cuts: &Cuts, links: &BTreeMap<Pair, Quality>) -> Result<ProbeReport> {
+        let links = self.all_links(links);
         let slowest_us = links.values().map(|quality| quality.delay_us + 3 * quality.jitter_us).max();
         let mut prober = self.prober.lock().expect("no holder of this lock panics");
         prober.wait_longer(Duration::from_micros(slowest_us.unwrap_or(0)));
@@ -200,6 +257,22 @@ fn open_kernel(star: &Star) -> Result<KernelNetwork> {
     let links = Links::open_for(n_nodes, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
     let addresses = star.nodes.iter().map(|node| (node.id.clone(), node.address)).collect();
     Ok(KernelNetwork::new(links, addresses))
+}
+
+fn open_fabric(star: &Star) -> Result<Fabric> {
+    let leaf = |(namespace, ends): &(std::path::PathBuf, std::collections::BTreeSet<String>)| -> Result<Leaf> {
+        Ok(Leaf {
+            namespace: netns::open(namespace)?,
+            ends: ends.clone(),
+        })
+    };
+    let leaves = star.leaves.iter().map(leaf).collect::<Result<Vec<_>>>()?;
+    let addresses = star.ends().into_iter().map(|end| (end.id, end.address)).collect();
+    Fabric::open(leaves, addresses, &squall_nemeses::program_folders()).context("find a way to cut links at the leaves")
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn retransmits(node: &Address) -> Option<u64> {

@@ -294,9 +294,11 @@ fn signed(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
 }
 
-/// Whether a simulated cluster can suffer it: it has no groups, no descriptors and no gates, its links are good or cut, and nothing in it beats.
+/// Whether a simulated cluster can suffer it: it has no groups, no descriptors and no gates, its links are good or cut, clients are next to every node,
+/// and nothing in it beats.
 pub(super) fn is_simulated(injection: &Injection) -> bool {
     injection.fault.pulse().is_none()
+        && !injection.fault.info().is_by_domain()
         && injection.when.is_none()
         && match injection.fault.mechanism() {
             Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::System => true,

@@ -23,7 +23,7 @@ use crate::links::{AddressCuts, Applied, BackEnd, Links};
 use crate::network::{Network, NetworkKind};
 use crate::{Error, Result};
 
-pub use self::build::{Built, FabricEnd, build};
+pub use self::build::{Built, FabricEnd, build, make_router};
 
 /// A leaf as the fabric takes it over.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Which faults the options ask for: kinds by name, profiles, all or some of them.
 
 use anyhow::Result;
-use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind};
+use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind, Topology};
 
 use super::PlanArgs;
 use super::values::{Percents, Times};
@@ -16,13 +16,16 @@ impl PlanArgs {
     /// Says which faults of a profile, or of all, a plan leaves out.
     pub(in crate::cli) fn say_left_out(&self, plan: &Plan) {
         for info in self.unnamed_kinds() {
-            if let Some(why) = left_out(info, &plan.system) {
+            if info.is_by_domain() && plan.topology.is_none() {
+                continue;
+            }
+            if let Some(why) = left_out(info, &plan.system, plan.topology.as_ref()) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
         let kinds = self.unnamed_kinds().into_iter().filter(|info| !self.is_on_network(info));
         let names: Vec<&str> = kinds
-            .filter(|info| left_out(info, &plan.system).is_none())
+            .filter(|info| left_out(info, &plan.system, plan.topology.as_ref()).is_none())
             .map(|info| info.name)
             .collect();
         if !names.is_empty() {
@@ -54,8 +57,8 @@ impl PlanArgs {
     }
 
     /// Which faults, when and how.
-    pub(super) fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
-        let wanted = |info: &&FaultInfo| self.is_on_network(info) && left_out(info, system).is_none();
+    pub(super) fn recipe(&self, system: &SystemPlan, topology: Option<&Topology>, seed: u64) -> Result<Recipe> {
+        let wanted = |info: &&FaultInfo| self.is_on_network(info) && left_out(info, system, topology).is_none();
         let possible = self.unnamed_kinds().into_iter().filter(wanted);
         let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
         let unnamed = |kinds| Recipe {
@@ -72,11 +75,13 @@ impl PlanArgs {
                     return Err(usage(format!("--faults {name}: {} cannot name its leader", system.name()), ""));
                 }
                 if possible.is_empty() {
-                    return Err(usage(format!("--faults {name}: {} can take none of its faults", system.name()), ""));
+                    let why = profile.kinds.iter().find_map(|kind| left_out(fault_info(kind).ok()?, system, topology));
+                    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                    return Err(usage(format!("--faults {name}: {} can take none of its faults{why}", system.name()), ""));
                 }
                 profile.recipe(possible)
             }
-            (list, None) => Recipe::from(named_kinds(list, system)?),
+            (list, None) => Recipe::from(named_kinds(list, system, topology)?),
         };
         if let Some(Times(every_ms)) = &self.fault_every {
             recipe.every_ms = Some(every_ms.clone());
@@ -92,12 +97,12 @@ impl PlanArgs {
 }
 
 /// The kinds of a list that a person typed.
-fn named_kinds(list: &str, system: &SystemPlan) -> Result<Vec<String>> {
+fn named_kinds(list: &str, system: &SystemPlan, topology: Option<&Topology>) -> Result<Vec<String>> {
     let mut kinds: Vec<String> = Vec::new();
     for name in list.split(',').map(str::trim) {
         let info =
             fault_info(name).map_err(|error| usage(format!("--faults: {error}"), "profiles, `all`, `none` and `swarm` stand alone"))?;
-        if let Some(why) = impossible(info, system) {
+        if let Some(why) = impossible(info, system, topology) {
             return Err(usage(format!("--faults {name}: {why}"), ""));
         }
         if !kinds.iter().any(|kind| kind == name) {

@@ -79,7 +79,11 @@ impl Nemesis {
         let mut proofs = applied.proofs;
         proofs.extend(self.prove_better(&change, applied.prepared).await?);
         let mut probe = match mechanism {
-            Mechanism::Cuts => value(self.prove_links(&after).await?),
+            // Of a lost domain the clients' links come back too.
+            Mechanism::Cuts => {
+                let cuts = self.prove_links(&after).await?;
+                value(proofs.into_iter().fold(cuts, worse))
+            }
             Mechanism::Links => proofs
                 .into_iter()
                 .reduce(worse)

@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use squall_nemeses::World;
+use squall_nemeses::{Topology, World};
 use squall_nemeses::limits::descriptors::Descriptors;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -58,6 +58,8 @@ pub(super) struct Nemesis {
     activity: Arc<Activity>,
     watch: Arc<Watch>,
     nodes: Vec<String>,
+    /// The failure domains of the nodes, if they are in any.
+    topology: Option<Topology>,
     world: Mutex<World>,
     /// Tells the bytes of one probe of a disk from those of another.
     stamp: AtomicU64,
@@ -67,7 +69,14 @@ pub(super) struct Nemesis {
 
 impl Nemesis {
     /// A nemesis that has done nothing yet.
-    pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, activity: Arc<Activity>, watch: Arc<Watch>) -> Arc<Nemesis> {
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        network: Arc<Network>,
+        pen: Pen,
+        activity: Arc<Activity>,
+        watch: Arc<Watch>,
+        topology: Option<Topology>,
+    ) -> Arc<Nemesis> {
         let nodes = cluster.members().iter().map(|member| member.id.clone()).collect();
         Arc::new(Nemesis {
             cluster,
@@ -76,6 +85,7 @@ impl Nemesis {
             activity,
             watch,
             nodes,
+            topology,
             world: Mutex::default(),
             stamp: AtomicU64::new(0),
             descriptors: std::sync::Mutex::default(),
