@@ -20,12 +20,14 @@
 //! - [`partition`]: the shapes, pure; [`topology`]: racks, zones and regions
 //! - [`links`]: cuts by iptables, nftables or policy rules; [`Fabric`]: those of every leaf
 //! - [`process`]: kill, pause
+//! - [`balancer`]: one address for all nodes, by NAT
 //! - [`clock`]: the wall clock of a node
 //! - [`limits`]: processor time, memory, descriptors
 //! - [`probe`]: what passes between whom
 //! - [`receipt`]: what goes into the history
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
+pub mod balancer;
 mod capability;
 pub mod clock;
 pub mod disk;
@@ -53,7 +55,7 @@ pub mod world;
 pub use capability::Capability;
 pub use error::{Error, Result};
 pub use fabric::Fabric;
-pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Ground, Mechanism, Pulse, Resolved};
+pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Ground, Mechanism, Pulse, Resolved, Site};
 pub use network::{KernelNetwork, Network, NetworkKind};
 pub use program::program_folders;
 pub use receipt::{Answered, Proof, Receipt};

@@ -178,6 +178,10 @@ impl LeafMaker<'_> {
             let Some(spine) = self.topology.spine_of(&Pair::new(here, id)) else { continue };
             let spine = spine as usize;
             netlink.add_route((*address, 32), self.plan.spines[spine], uplinks[spine])?;
+            if id == CLIENTS {
+                // A balancer stands beside the clients, and is reached like them.
+                netlink.add_route((self.plan.balancer, 32), self.plan.spines[spine], uplinks[spine])?;
+            }
         }
         Ok(())
     }

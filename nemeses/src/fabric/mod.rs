@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use crate::link::{Pair, Quality};
+use crate::link::{CLIENTS, Pair, Quality};
 use crate::links::{AddressCuts, Applied, BackEnd, Links};
 use crate::network::{Network, NetworkKind};
 use crate::{Error, Result};
@@ -39,6 +39,8 @@ pub struct Leaf {
 pub struct Fabric {
     leaves: Vec<(Links, BTreeSet<String>)>,
     addresses: BTreeMap<String, Ipv4Addr>,
+    /// From where the balancer sends what clients send to it, if there is one.
+    balancer: Option<Ipv4Addr>,
     /// What was applied last.
     applied: Mutex<Vec<AddressCuts>>,
 }
@@ -68,7 +70,17 @@ impl Fabric {
             applied: Mutex::new(vec![AddressCuts::new(); leaves.len()]),
             leaves,
             addresses,
+            balancer: None,
         })
+    }
+
+    /// From now on the clients' links are those by way of the balancer as well.
+    #[must_use]
+    pub fn with_balancer(self, address: Ipv4Addr) -> Fabric {
+        Fabric {
+            balancer: Some(address),
+            ..self
+        }
     }
 
     /// The better back ends that do not work here, with their reasons.
@@ -88,7 +100,9 @@ impl Fabric {
         for pair in links.iter().filter(|(_, quality)| quality.cut).map(|(pair, _)| pair) {
             let leaf = self.leaves.iter().position(|(_, ends)| ends.contains(&pair.to));
             let leaf = leaf.ok_or_else(|| Error::Unusable(format!("`{}` is behind no leaf", pair.to)))?;
-            cuts[leaf].insert((self.address(&pair.from)?, self.address(&pair.to)?));
+            let (from, to) = (self.address(&pair.from)?, self.address(&pair.to)?);
+            let balanced = self.balancer.filter(|_| pair.from == CLIENTS);
+            cuts[leaf].extend([from].into_iter().chain(balanced).map(|from| (from, to)));
         }
         Ok(cuts)
     }
@@ -126,7 +140,7 @@ impl Network for Fabric {
             drop(self.apply_all(&applied));
             return Err(error);
         }
-        let n_cuts = cuts.iter().map(AddressCuts::len).sum();
+        let n_cuts = links.values().filter(|quality| quality.cut).count();
         *applied = cuts;
         Ok(Applied {
             back_end: self.back_end(),
@@ -142,12 +156,16 @@ impl Network for Fabric {
         if self.back_end() == BackEnd::PolicyRules {
             return Ok(None);
         }
-        let name = |address: Ipv4Addr| self.addresses.iter().find(|(_, known)| **known == address).map(|(id, _)| id);
-        let mut dropped = BTreeMap::new();
+        let balanced = |address: Ipv4Addr| self.balancer.filter(|own| *own == address).and(self.addresses.get(CLIENTS).copied());
+        let name = |address: Ipv4Addr| {
+            let address = balanced(address).unwrap_or(address);
+            self.addresses.iter().find(|(_, known)| **known == address).map(|(id, _)| id)
+        };
+        let mut dropped: BTreeMap<Pair, u64> = BTreeMap::new();
         for (links, _) in &self.leaves {
             for ((from, to), packets) in links.standing()? {
                 if let (Some(from), Some(to), Some(packets)) = (name(from), name(to), packets) {
-                    dropped.insert(Pair::new(from, to), packets);
+                    *dropped.entry(Pair::new(from, to)).or_default() += packets;
                 }
             }
         }

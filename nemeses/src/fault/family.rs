@@ -25,6 +25,15 @@ pub struct Ground<'a> {
     pub topology: Option<&'a Topology>,
 }
 
+/// What nodes are in and behind, as far as it decides which faults there can be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Site<'a> {
+    /// Racks, zones and regions, if the nodes are in any.
+    pub topology: Option<&'a Topology>,
+    /// Whether a balancer is in front of the nodes.
+    pub balancer: bool,
+}
+
 impl<'a> From<&'a [String]> for Ground<'a> {
     fn from(nodes: &'a [String]) -> Ground<'a> {
         Ground { nodes, topology: None }

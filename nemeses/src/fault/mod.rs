@@ -7,6 +7,7 @@
 //! `Family`. This file knows of it by a variant of [`Fault`], an arm of [`Fault::family`] and a line of [`FAULTS`]. What a kind asks for is a part of the
 //! [`State`] of the world, called its [`Mechanism`]: kinds of the same mechanism are applied, proved and healed by the same code.
 
+pub mod balancer;
 pub mod clock;
 mod dice;
 pub mod disk;
@@ -23,12 +24,13 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::balancer::{LbFlush, LbPorts};
 use self::clock::Clock;
 pub use self::dice::Dice;
 use self::disk::{Eio, Enospc, Fsync, LyingFsync, Power, SlowDisk, Torn};
 use self::domain::{RackDown, RegionSlow, SpineCut};
 use self::family::Family;
-pub use self::family::{Asks, Ground, Scene};
+pub use self::family::{Asks, Ground, Scene, Site};
 use self::limits::{Cpu, Fd, Memory};
 use self::links::{
     BlackHole, ClientCut, Corrupt, CorruptPastChecksum, Delay, Duplicate, Flapping, LinkFault, Loss, Narrow, Reordering, Reset,
@@ -39,7 +41,6 @@ use self::partition::Partition;
 use self::process::{Kill, Pause, RestartStorm, Stutter};
 use crate::capability::Capability;
 use crate::target::{KeyRoles, Roles, Skipped};
-use crate::topology::Topology;
 use crate::world::State;
 
 /// What is known of a kind of fault.
@@ -76,6 +77,8 @@ pub enum Mechanism {
     Limits,
     /// [`State::disks`]: proved by the bytes of a probe file, and by what its operations come to.
     Disks,
+    /// [`State::balancer`]: proved by connections of ours through it.
+    Balancer,
     /// [`State::removed`] and [`State::led_by`]: asked of the system itself, which may refuse; proved by what its leader shows.
     System,
 }
@@ -116,6 +119,8 @@ pub const FAULTS: &[FaultInfo] = &[
     domain::RACK_DOWN,
     domain::SPINE_CUT,
     domain::REGION_SLOW,
+    balancer::LB_FLUSH,
+    balancer::LB_PORTS,
 ];
 
 /// One fault, as a plan has it.
@@ -193,6 +198,10 @@ pub enum Fault {
     SpineCut(SpineCut),
     /// Make the links between a failure domain and all others slow.
     RegionSlow(RegionSlow),
+    /// Flush the balancer's flow table.
+    LbFlush(LbFlush),
+    /// Use the balancer's ports up.
+    LbPorts(LbPorts),
 }
 
 impl FaultInfo {
@@ -209,10 +218,20 @@ impl FaultInfo {
         [domain::RACK_DOWN.name, domain::SPINE_CUT.name, domain::REGION_SLOW.name].contains(&self.name)
     }
 
+    /// Whether it is one of the balancer in front of the nodes.
+    #[must_use]
+    pub fn is_of_balancer(&self) -> bool {
+        self.mechanism == Mechanism::Balancer
+    }
+
     /// Why it cannot be done to nodes that stand so; `None` if it can.
     #[must_use]
-    pub fn impossible_on(&self, topology: Option<&Topology>) -> Option<String> {
-        self.is_by_domain().then(|| domain::impossible(self.name, topology)).flatten()
+    pub fn impossible_on(&self, site: Site<'_>) -> Option<String> {
+        if self.is_by_domain() {
+            return domain::impossible(self.name, site.topology);
+        }
+        let missing = self.is_of_balancer() && !site.balancer;
+        missing.then(|| "it needs a balancer; put one in front of the nodes by `--lb`".into())
     }
 }
 
@@ -286,6 +305,8 @@ impl Fault {
             Fault::RackDown(fault) => fault,
             Fault::SpineCut(fault) => fault,
             Fault::RegionSlow(fault) => fault,
+            Fault::LbFlush(fault) => fault,
+            Fault::LbPorts(fault) => fault,
         }
     }
 

@@ -33,6 +33,8 @@ pub struct AddressPlan {
     pub ends: BTreeMap<String, Ipv4Addr>,
     /// The spines, in order.
     pub spines: Vec<Ipv4Addr>,
+    /// The address of a balancer, if there is to be one.
+    pub balancer: Ipv4Addr,
 }
 
 impl Cidr {
@@ -135,8 +137,8 @@ impl AddressPlan {
         };
         let fullest = topology.racks.iter().rev().max_by_key(|rack| rack.nodes.len());
         let n_nodes = fullest.map_or(0, |rack| rack.nodes.len());
-        // A leaf and its nodes; the border, the clients and the spines.
-        let (in_rack, at_border) = (n_nodes + 1, topology.spines as usize + 2);
+        // A leaf and its nodes; the border, the clients, the spines and a balancer.
+        let (in_rack, at_border) = (n_nodes + 1, topology.spines as usize + 3);
         let subnet = |place: u32| Cidr {
             network: cidr.at(place << (32 - bits).min(31)),
             bits: bits as u8,
@@ -158,6 +160,7 @@ impl AddressPlan {
         Ok(AddressPlan {
             ends: in_racks.chain([(CLIENTS.to_owned(), border.at(2))]).collect(),
             spines: (0..topology.spines).map(|spine| border.at(3 + spine)).collect(),
+            balancer: border.at(3 + topology.spines),
             border,
             racks,
         })

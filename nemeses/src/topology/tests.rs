@@ -142,7 +142,8 @@ fn subnets_are_equal_do_not_overlap_and_hold_everybody_once() {
         }
         assert!(is_in(plan.border, plan.ends[CLIENTS]));
         let routers = subnets.iter().map(|subnet| subnet.gateway());
-        let all: Vec<_> = plan.ends.values().copied().chain(plan.spines.clone()).chain(routers).collect();
+        let all: Vec<_> = plan.ends.values().copied().chain(plan.spines.clone()).chain(routers).chain([plan.balancer]).collect();
+        assert!(is_in(plan.border, plan.balancer) && plan.spines.iter().all(|spine| is_in(plan.border, *spine)));
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{shape}: an address is used twice");
     }
 }
@@ -162,7 +163,7 @@ fn a_network_that_is_too_small_is_refused_by_who_finds_no_room() {
         carve("3x6", "192.168.0.0/27").unwrap_err(),
         "`cidr` 192.168.0.0/27 is too small: of its 4 subnets of /29 none has room for 7 hosts, as rack `rack1` needs"
     );
-    assert!(carve("3x1", "192.168.0.0/28").unwrap_err().contains("4 hosts, as the border with the spines needs"));
+    assert!(carve("3x1", "192.168.0.0/28").unwrap_err().contains("5 hosts, as the border with the spines needs"));
     for (shape, cidr) in [("3x1", "10.0.0.0/30"), ("32x1", "10.0.0.0/28"), ("4x1", "10.0.0.0/30")] {
         assert!(carve(shape, cidr).unwrap_err().contains("is too small"), "{shape} in {cidr}");
     }

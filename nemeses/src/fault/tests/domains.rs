@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::nodes;
 use crate::fault::domain::{RackDown, RegionSlow, SpineCut};
-use crate::fault::{Dice, FAULTS, Fault, Ground};
+use crate::fault::{Dice, FAULTS, Fault, Ground, Site};
 use crate::link::{CLIENTS, Pair, Quality};
 use crate::target::{Roles, Skipped};
 use crate::topology::{Shape, Topology};
@@ -131,10 +131,15 @@ fn what_is_no_domain_or_cannot_be_seen_is_refused() {
 fn a_kind_that_needs_domains_says_so_where_there_are_none() {
     let by_domain: Vec<&FaultInfo> = FAULTS.iter().filter(|info| info.is_by_domain()).collect();
     assert_eq!(by_domain.iter().map(|info| info.name).collect::<Vec<_>>(), ["rack-down", "spine-cut", "region-slow"]);
+    let (three, one) = (of("3x1"), of("1x3"));
+    let site = |topology, balancer| Site { topology, balancer };
     for info in FAULTS {
-        assert_eq!(info.impossible_on(None).is_some(), info.is_by_domain(), "{}", info.name);
-        assert_eq!(info.impossible_on(Some(&of("3x1"))), None, "{}", info.name);
-        assert_eq!(info.impossible_on(Some(&of("1x3"))).is_some(), info.name == "region-slow");
+        let needs = |site| info.impossible_on(site).is_some();
+        assert_eq!(needs(Site::default()), info.is_by_domain() || info.is_of_balancer(), "{}", info.name);
+        assert_eq!(needs(site(None, true)), info.is_by_domain(), "{}", info.name);
+        assert_eq!(needs(site(Some(&three), false)), info.is_of_balancer(), "{}", info.name);
+        assert!(!needs(site(Some(&three), true)), "{}", info.name);
+        assert_eq!(needs(site(Some(&one), true)), info.name == "region-slow");
     }
     for fault in [rack_down("rack1"), slow("rack1", 50_000), Fault::SpineCut(SpineCut { spine: 1 })] {
         assert!(fault.validate(&nodes(3)).unwrap_err().contains("`--topology 3x2`"));
