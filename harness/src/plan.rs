@@ -15,13 +15,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
-use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Topology};
+use squall_nemeses::topology::subnets::Cidr;
+use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Site, Topology};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
 use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
+
+/// The addresses of an overlay: shared space (RFC 6598), which no plan's network is likely to have.
+pub const OVERLAY: Cidr = Cidr::of(std::net::Ipv4Addr::new(100, 64, 0, 0), 16);
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -52,6 +56,12 @@ pub struct Plan {
     /// The racks, zones and regions that the nodes are in, if they are in any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<Topology>,
+    /// Whether clients talk to all nodes by one address, behind which a balancer gives each connection a node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub balancer: bool,
+    /// What nodes and clients are joined by above the network, if by anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<Overlay>,
     /// The network that nodes and clients are to be on; where none is named it is the kernel's, unless a fault needs the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkKind>,
@@ -78,6 +88,14 @@ pub enum WorkloadPlan {
     Counter(workloads::Options),
     /// Elements added to sets that are read whole.
     Set(workloads::Options),
+}
+
+/// A network above the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overlay {
+    /// Ethernet in UDP; packets of 1450 bytes at most.
+    Vxlan,
 }
 
 /// Whom a client talks to.
@@ -218,6 +236,8 @@ impl Plan {
             timing,
             disk_rules: Rules::default(),
             topology,
+            balancer: false,
+            overlay: None,
             network,
             pcap,
             requested: faults.kinds.into_iter().filter(appears).collect(),
@@ -243,6 +263,14 @@ impl Plan {
             Some(kind) => kind,
             None if needs_switch => NetworkKind::Switch,
             None => NetworkKind::Kernel,
+        }
+    }
+
+    /// What the nodes are in and behind.
+    pub fn site(&self) -> Site<'_> {
+        Site {
+            topology: self.topology.as_ref(),
+            balancer: self.balancer,
         }
     }
 
@@ -319,7 +347,7 @@ impl Plan {
             return Err("`timing`: a run lasts at most a day and an operation at least a millisecond".into());
         }
         for name in &self.requested {
-            if let Some(why) = impossible(fault_info(name)?, &self.system, self.topology.as_ref()) {
+            if let Some(why) = impossible(fault_info(name)?, &self.system, self.site()) {
                 return Err(format!("`{name}` is requested: {why}"));
             }
         }
@@ -334,6 +362,7 @@ impl Plan {
                 return Err("`latency_us`: the network `kernel` cannot keep domains apart, but `switch` can".into());
             }
         }
+        self.validate_extras()?;
         let ground = Ground {
             nodes: &nodes,
             topology: self.topology.as_ref(),
@@ -341,7 +370,7 @@ impl Plan {
         let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
             let id = injection.id;
-            if let Some(why) = impossible(injection.fault.info(), &self.system, self.topology.as_ref()) {
+            if let Some(why) = impossible(injection.fault.info(), &self.system, self.site()) {
                 return Err(format!("injection {id}: {}: {why}", injection.fault.kind()));
             }
             injection
@@ -368,6 +397,27 @@ impl Plan {
             if self.schedule[..position].iter().any(|earlier| earlier.id == id) {
                 return Err(format!("injection {id}: the number is used twice"));
             }
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// What only the kernel's network can have.
+    fn validate_extras(&self) -> Result<(), String> {
+        let on_switch = self.network_kind() == NetworkKind::Switch;
+        if self.balancer && on_switch {
+            return Err("`balancer`: it is NAT of the kernel, which the network `switch` has not; leave out what needs the switch".into());
+        }
+        if self.overlay.is_some() && on_switch {
+            return Err("`overlay`: it is a device of the kernel's network, and the network `switch` would not see into it".into());
+        }
+        if self.overlay.is_some() && self.balancer {
+            return Err("`overlay`: the `balancer` stands below it, and reaches no node in it; take one of them".into());
+        }
+        let overlaps = self.overlay.is_some() && self.topology.as_ref().is_some_and(|topology| topology.cidr.overlaps(OVERLAY));
+        if overlaps {
+            return Err(format!("`cidr`: the overlay has {OVERLAY}; take another network below it"));
         }
         Ok(())
     }

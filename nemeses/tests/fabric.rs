@@ -32,7 +32,7 @@ struct Laid {
 impl Laid {
     fn new(shape: &str) -> Laid {
         let topology: Topology = shape.parse::<Shape>().unwrap().into();
-        let Built { leaves, spines, ends } = build(&topology).unwrap();
+        let Built { leaves, spines, ends, .. } = build(&topology).unwrap();
         std::fs::create_dir_all("/run/netns").unwrap();
         let target = |end: &squall_nemeses::fabric::FabricEnd| {
             let path = PathBuf::from(format!("/run/netns/{}", end.id));

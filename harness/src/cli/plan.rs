@@ -256,6 +256,8 @@ pub(super) const PLAN_ARGUMENTS: [&str; 39 + topology::ARGUMENTS.len()] = [
     topology::ARGUMENTS[2],
     topology::ARGUMENTS[3],
     topology::ARGUMENTS[4],
+    topology::ARGUMENTS[5],
+    topology::ARGUMENTS[6],
 ];
 
 /// The plan that `squall run` would draw for these words, a seed among them.
@@ -388,7 +390,7 @@ impl PlanArgs {
         let timing = Timing::of(self.time, self.operation_timeout);
         let mut plan = Plan::draw(Options {
             seed,
-            faults: self.recipe(&system, topology.as_ref(), seed)?,
+            faults: self.recipe(&system, self.topology.site(topology.as_ref()), seed)?,
             network: self.network,
             pcap: self.pcap,
             topology,
@@ -398,6 +400,8 @@ impl PlanArgs {
             timing,
         })
         .map_err(|error| usage(error, "see `squall run --help`, \"Faults\""))?;
+        plan.balancer = self.topology.lb;
+        plan.overlay = self.topology.overlay;
         plan.disk_rules = self.disk_rules.map_or(plan.system.disk_rules(), Rules::from);
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
         Ok(plan)

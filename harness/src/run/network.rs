@@ -1,12 +1,15 @@
 //! The network of a run while it runs: its links, the probes that prove what was done to them, and what is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
+use squall_nemeses::balancer::{Balancer, BalancerProbe, BalancerReport, BalancerTrouble, Setup};
 use squall_nemeses::disk::Rules;
 use squall_nemeses::effect::{EffectReport, LinkProber, Prepared, Turn};
 use squall_nemeses::limits::{Controller, Version};
@@ -33,6 +36,7 @@ pub(super) struct Network {
     links: Wires,
     /// What links are like while nothing is wrong; who is not named has nothing.
     base: BTreeMap<Pair, Quality>,
+    balancer: Option<(Balancer, BalancerProbe)>,
     prober: Mutex<Prober>,
     link_prober: Mutex<LinkProber>,
     /// Packets dropped by cuts that are no more, by the node they were meant for.
@@ -96,7 +100,7 @@ impl Network {
     pub(super) fn open(star: &Star, folder: &RunFolder, plan: &Plan, provided: &Provided) -> Result<Network> {
         let links = match star.kind {
             NetworkKind::Kernel if star.leaves.is_empty() => Wires::Kernel(open_kernel(star)?),
-            NetworkKind::Kernel => Wires::Fabric(open_fabric(star)?),
+            NetworkKind::Kernel => Wires::Fabric(open_fabric(star, plan.balancer)?),
             NetworkKind::Switch => Wires::Switch(star.plug_in(plan.network_seed())?),
         };
         let resolved = Resolved {
@@ -122,6 +126,7 @@ impl Network {
             nodes: star.nodes.clone(),
             links,
             base: plan.topology.as_ref().map(Topology::base).unwrap_or_default(),
+            balancer: plan.balancer.then(|| open_balancer(star, plan)).transpose()?,
             prober: Mutex::new(Prober::open(&targets).context("open the probes' sockets")?),
             link_prober: Mutex::new(LinkProber::open(&star.ends()).context("open the sockets of the links' probes")?),
             dropped: Mutex::default(),
@@ -149,6 +154,19 @@ impl Network {
         let seen = prober.prove(&turned, &mut Prepared::default(), PROBE_BOUND)?;
         ensure!(seen.ok, "links are not as slow as they are to be: {}", serde_json::to_string(&seen)?);
         Ok(())
+    }
+
+    /// The address that clients talk to, if there is a balancer.
+    pub(super) fn balancer(&self) -> Option<Ipv4Addr> {
+        self.balancer.as_ref().map(|(balancer, _)| balancer.address())
+    }
+
+    /// Changes what is wrong with the balancer, and proves it.
+    pub(super) fn rebalance(&self, before: BalancerTrouble, now: BalancerTrouble) -> Result<BalancerReport> {
+        let (balancer, probe) = self.balancer.as_ref().context("no balancer is in front of the nodes")?;
+        let standing = if before.no_ports { None } else { probe.prepare(PROBE_BOUND)? };
+        balancer.apply(now)?;
+        Ok(probe.prove((before, now), standing, PROBE_BOUND)?)
     }
 
     /// A link's quality by faults, on top of what it is like anyway.
@@ -255,20 +273,38 @@ fn open_kernel(star: &Star) -> Result<KernelNetwork> {
     let router = netns::open(&star.router.namespace)?;
     let n_nodes = u8::try_from(star.nodes.len()).context("too many nodes")?;
     let links = Links::open_for(n_nodes, &router, None, &squall_nemeses::program_folders()).context("find a way to cut links")?;
-    let addresses = star.nodes.iter().map(|node| (node.id.clone(), node.address)).collect();
+    let addresses = star.nodes.iter().map(|node| (node.id.clone(), node.underlay)).collect();
     Ok(KernelNetwork::new(links, addresses))
 }
 
-fn open_fabric(star: &Star) -> Result<Fabric> {
-    let leaf = |(namespace, ends): &(std::path::PathBuf, std::collections::BTreeSet<String>)| -> Result<Leaf> {
+fn open_fabric(star: &Star, has_balancer: bool) -> Result<Fabric> {
+    let leaf = |(namespace, ends): &(PathBuf, BTreeSet<String>)| -> Result<Leaf> {
         Ok(Leaf {
             namespace: netns::open(namespace)?,
             ends: ends.clone(),
         })
     };
     let leaves = star.leaves.iter().map(leaf).collect::<Result<Vec<_>>>()?;
-    let addresses = star.ends().into_iter().map(|end| (end.id, end.address)).collect();
-    Fabric::open(leaves, addresses, &squall_nemeses::program_folders()).context("find a way to cut links at the leaves")
+    let ends = star.nodes.iter().chain([&star.clients]).cloned();
+    let addresses = ends.map(|end| (end.id, end.underlay)).collect();
+    let fabric = Fabric::open(leaves, addresses, &squall_nemeses::program_folders()).context("find a way to cut links at the leaves")?;
+    Ok(if has_balancer { fabric.with_balancer(star.balancer) } else { fabric })
+}
+
+/// A balancer, seen to let connections through.
+fn open_balancer(star: &Star, plan: &Plan) -> Result<(Balancer, BalancerProbe)> {
+    let setup = Setup {
+        router: netns::open(&star.router.namespace)?,
+        address: star.balancer,
+        port: plan.system.port(),
+        nodes: star.nodes.iter().map(|node| (node.id.clone(), node.address)).collect(),
+    };
+    let balancer = Balancer::open(setup, &squall_nemeses::program_folders());
+    let balancer = balancer.context("put a balancer in front of the nodes; `squall doctor` says what it needs")?;
+    let nodes: Vec<_> = star.nodes.iter().map(Address::target).collect();
+    let probe = BalancerProbe::open(star.clients.target(), &nodes, star.balancer)?;
+    ensure!(probe.prepare(PROBE_BOUND)?.is_some(), "the balancer lets no connection through to any node");
+    Ok((balancer, probe))
 }
 
 fn is_zero(number: &usize) -> bool {

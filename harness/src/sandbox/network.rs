@@ -14,10 +14,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use squall_nemeses::link;
 use squall_nemeses::netlink::Netlink;
+use squall_nemeses::netlink::overlay::OverlayEnd;
 use squall_nemeses::switch::{End, Switch};
 use squall_nemeses::fabric::{self, Leaf};
 use squall_nemeses::topology::subnets::AddressPlan;
 use squall_nemeses::{NetworkKind, Router, Target, Topology, netns};
+
+use crate::plan::{OVERLAY, Overlay};
 
 /// Where namespaces are named, as `ip netns` expects: `ip netns exec n1 …` works inside the sandbox.
 const NAMES: &str = "/run/netns";
@@ -25,6 +28,11 @@ const NAMES: &str = "/run/netns";
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 255, 254);
 /// The clients' address in a plain star.
 const CLIENTS: Ipv4Addr = Ipv4Addr::new(10, 77, 255, 1);
+/// A balancer's address in a plain star.
+const BALANCER: Ipv4Addr = Ipv4Addr::new(10, 77, 255, 2);
+/// The device of an overlay, and the number of its network.
+const OVERLAY_DEVICE: &str = "vxlan0";
+const OVERLAY_ID: u32 = 77;
 
 /// The network of a run.
 #[derive(Debug, Clone)]
@@ -39,6 +47,8 @@ pub struct Star {
     pub nodes: Vec<Address>,
     /// The leaves and who is behind each, the border last, where the kernel's network is a leaf–spine.
     pub leaves: Vec<(PathBuf, BTreeSet<String>)>,
+    /// The address of a balancer, if there is to be one.
+    pub balancer: Ipv4Addr,
     /// The gateway that nodes on the switch are told; it is nobody.
     gateway: Ipv4Addr,
 }
@@ -50,6 +60,8 @@ pub struct Address {
     pub id: String,
     /// Its address; it exists in this sandbox only.
     pub address: Ipv4Addr,
+    /// Its address in the network below, where there is an overlay; else the same.
+    pub underlay: Ipv4Addr,
     /// Its namespace, as a path.
     pub namespace: PathBuf,
     /// The router's end of its link.
@@ -60,6 +72,7 @@ pub struct Address {
 struct Addresses {
     nodes: Vec<(String, Ipv4Addr)>,
     clients: Ipv4Addr,
+    balancer: Ipv4Addr,
     gateway: Ipv4Addr,
 }
 
@@ -70,14 +83,38 @@ impl Star {
     ///
     /// # Errors
     /// Names the step that failed.
-    pub fn build(ids: &[String], kind: NetworkKind, topology: Option<&Topology>) -> Result<Star> {
+    pub fn build(ids: &[String], kind: NetworkKind, topology: Option<&Topology>, overlay: Option<Overlay>) -> Result<Star> {
         std::fs::create_dir_all(NAMES).with_context(|| format!("create {NAMES}"))?;
-        let (star, clients) = match topology {
+        let (mut star, clients) = match topology {
             Some(topology) if kind == NetworkKind::Kernel => lay_fabric(ids, topology)?,
             _ => lay_star(kind, addresses(ids, topology)?)?,
         };
+        if let Some(Overlay::Vxlan) = overlay {
+            star.overlay().context("lay the overlay")?;
+        }
         netns::enter(&clients).context("enter the clients' namespace")?;
         Ok(star)
+    }
+
+    /// Gives every end a device of an overlay, whose address is its own from now on.
+    fn overlay(&mut self) -> Result<()> {
+        let n_nodes = u32::try_from(self.nodes.len())?;
+        for (place, end) in (1..).zip(self.nodes.iter_mut()) {
+            end.address = OVERLAY.at(place);
+        }
+        self.clients.address = OVERLAY.at(n_nodes + 1);
+        let ends: Vec<&Address> = self.nodes.iter().chain([&self.clients]).collect();
+        for end in &ends {
+            let others = ends.iter().filter(|other| other.id != end.id);
+            let peers: Vec<OverlayEnd> = others.map(|other| other.overlaid()).collect();
+            netns::in_namespace(netns::open(&end.namespace)?, || -> squall_nemeses::Result<()> {
+                let mut netlink = Netlink::open()?;
+                let below = netlink.index("eth0")?;
+                netlink.add_vxlan(OVERLAY_DEVICE, below, OVERLAY_ID, (end.overlaid(), OVERLAY.bits()), &peers)
+            })?
+            .with_context(|| format!("join {} to the overlay; `squall doctor` says whether the kernel has VXLAN", end.id))?;
+        }
+        Ok(())
     }
 
     /// Starts a switch between all arms of a star that has no links of its own.
@@ -112,6 +149,7 @@ fn addresses(ids: &[String], topology: Option<&Topology>) -> Result<Addresses> {
         return Ok(Addresses {
             nodes: numbered.collect::<Result<_>>()?,
             clients: CLIENTS,
+            balancer: BALANCER,
             gateway: GATEWAY,
         });
     };
@@ -120,6 +158,7 @@ fn addresses(ids: &[String], topology: Option<&Topology>) -> Result<Addresses> {
     Ok(Addresses {
         nodes: ids.iter().map(|id| Ok((id.clone(), of(id)?))).collect::<Result<_>>()?,
         clients: of(link::CLIENTS)?,
+        balancer: plan.balancer,
         gateway: plan.border.gateway(),
     })
 }
@@ -134,6 +173,7 @@ fn lay_star(kind: NetworkKind, addresses: Addresses) -> Result<(Star, OwnedFd)> 
         let address = Address {
             id: id.to_owned(),
             address,
+            underlay: address,
             namespace: path,
             interface,
         };
@@ -151,6 +191,7 @@ fn lay_star(kind: NetworkKind, addresses: Addresses) -> Result<(Star, OwnedFd)> 
         clients,
         nodes,
         leaves: Vec::new(),
+        balancer: addresses.balancer,
         gateway: addresses.gateway,
     };
     Ok((star, clients_ns))
@@ -173,6 +214,7 @@ fn lay_fabric(ids: &[String], topology: &Topology) -> Result<(Star, OwnedFd)> {
         let address = Address {
             namespace: name(&end.namespace, &end.id)?,
             address: end.address,
+            underlay: end.address,
             interface: end.interface,
             id: end.id.clone(),
         };
@@ -185,6 +227,7 @@ fn lay_fabric(ids: &[String], topology: &Topology) -> Result<(Star, OwnedFd)> {
     let star = Star {
         kind: NetworkKind::Kernel,
         router: Router { namespace: border.clone() },
+        balancer: built.balancer,
         gateway: clients.address,
         clients,
         nodes,
@@ -231,6 +274,14 @@ fn name(namespace: &OwnedFd, id: &str) -> Result<PathBuf> {
 }
 
 impl Address {
+    /// Where it is in an overlay.
+    fn overlaid(&self) -> OverlayEnd {
+        OverlayEnd {
+            address: self.address,
+            underlay: self.underlay,
+        }
+    }
+
     /// The node as probes see it, without its processes.
     pub fn target(&self) -> Target {
         Target {

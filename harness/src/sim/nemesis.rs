@@ -156,6 +156,7 @@ impl<S: Store> Play<'_, S> {
             // Those that cannot be simulated were skipped.
             Mechanism::Cuts
             | Mechanism::Links
+            | Mechanism::Balancer
             | Mechanism::Life
             | Mechanism::Motion
             | Mechanism::Clocks
@@ -302,7 +303,7 @@ pub(super) fn is_simulated(injection: &Injection) -> bool {
         && injection.when.is_none()
         && match injection.fault.mechanism() {
             Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::System => true,
-            Mechanism::Links | Mechanism::Limits | Mechanism::Disks => false,
+            Mechanism::Links | Mechanism::Limits | Mechanism::Disks | Mechanism::Balancer => false,
         }
 }
 

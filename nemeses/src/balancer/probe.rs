@@ -68,7 +68,14 @@ impl BalancerProbe {
     /// # Errors
     /// If the clients' namespace cannot be entered.
     pub fn prepare(&self, bound: Duration) -> Result<Option<Through>> {
-        self.connect(Instant::now() + bound, CONNECT_LIMIT)
+        let deadline = Instant::now() + bound;
+        // A try may come to a node that another fault keeps from the balancer; the next one comes to the next.
+        while Instant::now() < deadline {
+            if let Some(through) = self.connect(deadline, CONNECT_LIMIT)? {
+                return Ok(Some(through));
+            }
+        }
+        Ok(None)
     }
 
     /// To how many nodes so many connections go.

@@ -45,6 +45,8 @@ pub struct Built {
     pub spines: Vec<OwnedFd>,
     /// The nodes rack by rack, and the clients behind them.
     pub ends: Vec<FabricEnd>,
+    /// The address of a balancer at the border, if there is to be one.
+    pub balancer: Ipv4Addr,
 }
 
 /// What packets are routed by; the same in every router's namespace. Reverse path filtering would drop what comes back by another spine; redirects
@@ -87,6 +89,7 @@ pub fn build(topology: &Topology) -> Result<Built> {
         leaves: Vec::new(),
         spines,
         ends: Vec::new(),
+        balancer: plan.balancer,
     };
     let clients = [CLIENTS.to_owned()];
     let racks = topology.racks.iter().map(|rack| rack.nodes.as_slice());

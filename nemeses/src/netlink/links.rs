@@ -145,7 +145,7 @@ impl Netlink {
 }
 
 /// `struct ifinfomsg`: family, pad, type, index, flags, changed flags.
-fn link(index: u32, flags: u32, change: u32) -> [u8; LINK_PART] {
+pub(super) fn link(index: u32, flags: u32, change: u32) -> [u8; LINK_PART] {
     let mut part = [0; LINK_PART];
     part[4..8].copy_from_slice(&index.to_ne_bytes());
     part[8..12].copy_from_slice(&flags.to_ne_bytes());
@@ -173,7 +173,7 @@ fn route(destination_bits: u8, scope: u8, flags: u32) -> [u8; 12] {
     ]
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') {
         return Err(Error::Unusable(format!("link name {name:?} must have 1 to {NAME_BYTES_MAX} bytes")));
     }

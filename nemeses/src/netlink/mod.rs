@@ -6,9 +6,10 @@
 //!
 //! - [`wire`]: messages out, attributes in
 //! - [`socket`]: requests, dumps, atomic batches; errors with the kernel's own words
-//! - [`links`]: veth pairs, addresses and routes, for whoever builds the star
+//! - [`links`]: veth pairs, addresses and routes, for whoever builds the star; [`overlay`]: VXLAN above them
 
 pub mod links;
+pub mod overlay;
 pub mod socket;
 pub mod wire;
 

@@ -38,6 +38,19 @@ pub struct AddressPlan {
 }
 
 impl Cidr {
+    /// A network that is written in the program.
+    #[must_use]
+    pub const fn of(network: Ipv4Addr, bits: u8) -> Cidr {
+        Cidr { network, bits }
+    }
+
+    /// Whether an address is in both.
+    #[must_use]
+    pub fn overlaps(self, other: Cidr) -> bool {
+        let mask = u32::MAX << (32 - self.bits.min(other.bits));
+        (self.network.to_bits() ^ other.network.to_bits()) & mask == 0
+    }
+
     /// The network's own address.
     #[must_use]
     pub fn network(self) -> Ipv4Addr {

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Deserialize;
-use squall_nemeses::Topology;
 use squall_nemeses::topology::subnets::Cidr;
+use squall_nemeses::{Site, Topology};
 use squall_nemeses::topology::{Latency, Tier};
 
 use crate::exit::usage;
+use crate::plan::Overlay;
 
 /// The options.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,10 +39,18 @@ pub(super) struct TopologyArgs {
     /// of; by default wherever the ring puts them
     #[arg(long, value_name = "WHERE", value_enum)]
     placement: Option<Placement>,
+
+    /// Puts a balancer in front of the nodes: clients talk to one address, and each connection gets a node, by NAT of the network `kernel`
+    #[arg(long)]
+    pub(super) lb: bool,
+
+    /// Joins nodes and clients by a network above the network `kernel`, with packets of 1450 bytes at most
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub(super) overlay: Option<Overlay>,
 }
 
 /// Ids of [`TopologyArgs`], none of which goes with a ready plan.
-pub(super) const ARGUMENTS: [&str; 5] = ["topology", "cidr", "spines", "latency", "placement"];
+pub(super) const ARGUMENTS: [&str; 7] = ["topology", "cidr", "spines", "latency", "placement", "lb", "overlay"];
 
 /// Where replicas of a key may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -95,6 +104,14 @@ impl TopologyArgs {
                 "leave out `--nodes`; the topology says how many there are",
             )),
             _ => Ok(n_nodes),
+        }
+    }
+
+    /// What nodes of this topology are in and behind.
+    pub(super) fn site<'a>(&self, topology: Option<&'a Topology>) -> Site<'a> {
+        Site {
+            topology,
+            balancer: self.lb,
         }
     }
 

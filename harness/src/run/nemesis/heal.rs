@@ -111,6 +111,10 @@ impl Nemesis {
                 .into_iter()
                 .reduce(worse)
                 .map_or(json!({"ok": true, "reason": "its node is down"}), value),
+            Mechanism::Balancer => proofs
+                .into_iter()
+                .reduce(worse)
+                .map_or(json!({"ok": true, "reason": "another fault asks for the same"}), value),
             Mechanism::Disks if !resolved.state.down.is_empty() => self.prove_power(world, resolved).await?,
             Mechanism::Disks => proofs
                 .into_iter()

@@ -8,7 +8,7 @@
 //! - [`roles`]: who is hit, settled when a fault is due
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
 //! - [`beat`]: faults that come and go while they are in force
-//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`clocks`], [`limits`], [`process`], and what the system
+//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
 //!   is asked for (`run/members.rs`)
 //! - [`stages`]: what goes into the history
 //!
@@ -16,6 +16,7 @@
 //! [`inject`] and in [`heal`].
 
 mod apply;
+mod balancer;
 mod beat;
 pub(crate) mod clocks;
 mod disks;
