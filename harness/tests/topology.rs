@@ -6,30 +6,56 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::Squall;
+use common::sandbox_or_skip;
 use serde_json::Value;
 
 /// What the history says of every fault: its kind, and what it was seen to come to.
 fn stages(history: &str, stage: &str) -> Vec<(String, Value)> {
     let lines = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let faults = lines.filter(|line| line["process"] == "nemesis" && line["value"]["stage"] == stage);
-    faults.map(|line| (line["f"].as_str().unwrap().to_owned(), line["value"].clone())).collect()
+    faults
+        .map(|line| (line["f"].as_str().unwrap().to_owned(), line["value"].clone()))
+        .collect()
 }
 
 #[test]
 fn a_run_in_racks_loses_racks_and_spines_and_is_valid() {
-    let squall = Squall::new();
-    let said = squall.run(&["run", "--topology", "3x2", "--time", "9s", "--seed", "5", "--faults", "rack-down,spine-cut", "--placement", "rack"]);
+    let Some(squall) = sandbox_or_skip() else { return };
+    let said = squall.run(&[
+        "run",
+        "--topology",
+        "3x2",
+        "--time",
+        "9s",
+        "--seed",
+        "5",
+        "--faults",
+        "rack-down,spine-cut",
+        "--placement",
+        "rack",
+    ]);
     assert_eq!(said.status.code(), Some(0), "{}", said.text());
     assert!(said.stdout.contains("6 nodes, 3 racks, 2 spines"), "{}", said.stdout);
-    assert!(said.stdout.contains("rack-down") && said.stdout.contains("all seen to bite, all healed"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("rack-down") && said.stdout.contains("all seen to bite, all healed"),
+        "{}",
+        said.stdout
+    );
 
     let history = std::fs::read_to_string(squall.latest().join("history.jsonl")).unwrap();
     let (probed, healed) = (stages(&history, "probed"), stages(&history, "healed"));
     assert!(probed.len() >= 2 && probed.iter().chain(&healed).all(|(_, value)| value["probe"]["ok"] == true));
-    let lost: Vec<Value> = stages(&history, "applied").into_iter().filter(|(kind, _)| kind == "rack-down").map(|(_, value)| value).collect();
+    let lost: Vec<Value> = stages(&history, "applied")
+        .into_iter()
+        .filter(|(kind, _)| kind == "rack-down")
+        .map(|(_, value)| value)
+        .collect();
     let state = &lost[0]["resolved"]["resolved"]["state"];
-    assert_eq!(state["cuts"].as_array().unwrap().len(), 2 * 4 * 2 + 2, "two nodes from four others, both ways, and from each other");
+    assert_eq!(
+        state["cuts"].as_array().unwrap().len(),
+        2 * 4 * 2 + 2,
+        "two nodes from four others, both ways, and from each other"
+    );
     assert_eq!(state["links"].as_object().unwrap().len(), 4, "and from the clients");
 
     let resolved: Value = serde_json::from_str(&std::fs::read_to_string(squall.latest().join("resolved.json")).unwrap()).unwrap();
@@ -38,8 +64,20 @@ fn a_run_in_racks_loses_racks_and_spines_and_is_valid() {
 
 #[test]
 fn replicas_are_in_distinct_racks_and_the_nodes_say_so() {
-    let squall = Squall::new();
-    let said = squall.run(&["run", "--topology", "3x2", "--placement", "rack", "--time", "5s", "--seed", "8", "--faults", "none"]);
+    let Some(squall) = sandbox_or_skip() else { return };
+    let said = squall.run(&[
+        "run",
+        "--topology",
+        "3x2",
+        "--placement",
+        "rack",
+        "--time",
+        "5s",
+        "--seed",
+        "8",
+        "--faults",
+        "none",
+    ]);
     assert_eq!(said.status.code(), Some(0), "{}", said.text());
     let rack = |node: &str| (node.trim_start_matches('n').parse::<u32>().unwrap() + 1) / 2;
     // A node's trace says which keys it holds.
@@ -50,7 +88,9 @@ fn replicas_are_in_distinct_racks_and_the_nodes_say_so() {
         assert!(command.contains(&format!("--domain={node}=rack{}", rack(node))), "{command}");
         let trace = std::fs::read_to_string(folder.join("trace.jsonl")).unwrap();
         for line in trace.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-            if line["kind"] == "put" && let Some(key) = line["key"].as_str() {
+            if line["kind"] == "put"
+                && let Some(key) = line["key"].as_str()
+            {
                 holders.entry(key.to_owned()).or_default().insert(rack(node));
             }
         }
@@ -61,8 +101,19 @@ fn replicas_are_in_distinct_racks_and_the_nodes_say_so() {
 
 #[test]
 fn a_plan_is_a_table_that_can_be_written_by_hand() {
-    let squall = Squall::new();
-    let plan = squall.run(&["plan", "--topology", "2x2", "--faults", "none", "--time", "5s", "--seed", "3", "--toml"]);
+    let Some(squall) = sandbox_or_skip() else { return };
+    let plan = squall.run(&[
+        "plan",
+        "--topology",
+        "2x2",
+        "--faults",
+        "none",
+        "--time",
+        "5s",
+        "--seed",
+        "3",
+        "--toml",
+    ]);
     assert_eq!(plan.status.code(), Some(0), "{}", plan.text());
     let table = plan.stdout.find("[topology]").unwrap_or_else(|| panic!("{}", plan.stdout));
     let path = squall.folder().join("plan.toml");
@@ -71,14 +122,20 @@ fn a_plan_is_a_table_that_can_be_written_by_hand() {
         squall.run(&["run", "--plan", path.to_str().unwrap()])
     };
     let (before, own) = plan.stdout.split_at(table);
-    let rest = own.find("\n[timing]").or_else(|| own.find("\n[workload")).or_else(|| own.find("\n[system"));
+    let rest = own
+        .find("\n[timing]")
+        .or_else(|| own.find("\n[workload"))
+        .or_else(|| own.find("\n[system"));
     let rest = rest.map_or("", |at| &own[at..]);
     let by_hand = "\n[topology]\ncidr = \"172.16.0.0/24\"\n[[topology.racks]]\nname = \"left\"\nnodes = [\"n1\"]\n[[topology.racks]]\nname = \"right\"\nzone = \"far\"\nnodes = [\"n2\", \"n3\", \"n4\"]\n";
     let said = run(&format!("{before}{by_hand}{rest}"));
     assert_eq!(said.status.code(), Some(0), "{}", said.text());
     assert!(said.stdout.contains("2 racks in 2 zones, 2 spines"), "{}", said.stdout);
     let command = std::fs::read_to_string(squall.latest().join("nodes/n2/command.txt")).unwrap();
-    assert!(command.contains("--listen 172.16.0.66:"), "the second of four subnets of /26: {command}");
+    assert!(
+        command.contains("--listen 172.16.0.66:"),
+        "the second of four subnets of /26: {command}"
+    );
 
     for (wrong, word) in [
         (by_hand.replace("\"n4\"", "\"n5\""), "`n5`"),
@@ -94,7 +151,7 @@ fn a_plan_is_a_table_that_can_be_written_by_hand() {
 
 #[test]
 fn rubbish_is_refused_in_a_sentence() {
-    let squall = Squall::new();
+    let Some(squall) = sandbox_or_skip() else { return };
     for (args, words) in [
         (vec!["--topology", "3x"], "`3x` is no topology"),
         (vec!["--topology", "0x2"], "at least one of each"),
@@ -103,13 +160,19 @@ fn rubbish_is_refused_in_a_sentence() {
         (vec!["--topology", "3x2", "--cidr", "10.0.0.0/29"], "is too small"),
         (vec!["--topology", "3x2", "--spines", "0"], "`spines` is 0"),
         (vec!["--topology", "3x2", "--latency", "racks=5"], "is no time"),
-        (vec!["--topology", "3x2", "--latency", "racks=5ms", "--network", "kernel"], "cannot keep domains apart"),
+        (
+            vec!["--topology", "3x2", "--latency", "racks=5ms", "--network", "kernel"],
+            "cannot keep domains apart",
+        ),
         (vec!["--topology", "1x3", "--faults", "region-slow"], "all nodes are in one rack"),
         (vec!["--topology", "nowhere.toml"], "cannot read the file"),
         (vec!["--faults", "rack-down"], "--topology 3x2"),
         (vec!["--faults", "domains"], "--topology 3x2"),
         (vec!["--placement", "rack"], "--topology 3x2"),
-        (vec!["raft", "--topology", "3x1", "--placement", "rack"], "--placement is no setting of raft"),
+        (
+            vec!["raft", "--topology", "3x1", "--placement", "rack"],
+            "--placement is no setting of raft",
+        ),
     ] {
         let args: Vec<&str> = ["run"].into_iter().chain(args).collect();
         let said = squall.run(&args);
@@ -123,17 +186,22 @@ fn domains_are_as_far_apart_as_asked_and_a_slow_region_is_slower() {
     if let Err(error) = squall_nemeses::switch::may_open() {
         return common::skip(&error.to_string());
     }
-    let squall = Squall::new();
+    let Some(squall) = sandbox_or_skip() else { return };
     let args = "run --topology 2x1x2 --latency zones=10ms --time 8s --seed 6 --faults region-slow,rack-down";
     let said = squall.run(&args.split(' ').collect::<Vec<_>>());
     assert_eq!(said.status.code(), Some(0), "{}", said.text());
     let history = std::fs::read_to_string(squall.latest().join("history.jsonl")).unwrap();
-    let healed: Vec<Value> = stages(&history, "healed").into_iter().filter(|(kind, _)| kind == "region-slow").map(|(_, value)| value).collect();
+    let healed: Vec<Value> = stages(&history, "healed")
+        .into_iter()
+        .filter(|(kind, _)| kind == "region-slow")
+        .map(|(_, value)| value)
+        .collect();
     let bounds = healed[0]["probe"]["effect"]["links"].as_object().unwrap();
     let seen = bounds.values().flat_map(|bounds| bounds.as_array().unwrap());
     assert!(seen.clone().count() > 0);
     assert!(
-        seen.clone().all(|bound| bound["least"] == 10_000 && bound["seen"].as_u64().unwrap() >= 10_000),
+        seen.clone()
+            .all(|bound| bound["least"] == 10_000 && bound["seen"].as_u64().unwrap() >= 10_000),
         "a healed link is as slow as its latency: {bounds:?}"
     );
 }

@@ -72,7 +72,11 @@ fn without_ports_what_stands_goes_on_and_nothing_new_is_let_through_until_it_is_
         let standing = probe.prepare(BOUND).unwrap();
         assert!(standing.is_some());
         let done = balancer.apply(none_left).unwrap();
-        assert_eq!(done.n_flows, 3 * 2 * usize::from(N_PORTS), "every port of every node, for its clients and for probes");
+        assert_eq!(
+            done.n_flows,
+            3 * 2 * usize::from(N_PORTS),
+            "every port of every node, for its clients and for probes"
+        );
         let seen = probe.prove((WELL, none_left), standing, BOUND).unwrap();
         assert!(seen.ok && seen.seen.len() == 2, "{seen:?}");
         balancer.apply(WELL).unwrap();

@@ -74,8 +74,13 @@ impl Laid {
     fn taken_in(&self) -> Vec<u64> {
         let count = |spine: &OwnedFd| -> u64 {
             let table = netns::in_namespace(spine, || std::fs::read_to_string("/proc/thread-self/net/dev").unwrap()).unwrap();
-            let links = table.lines().filter_map(|line| line.trim().split_once(':')).filter(|(name, _)| name.starts_with("down"));
-            links.map(|(_, figures)| figures.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum()
+            let links = table
+                .lines()
+                .filter_map(|line| line.trim().split_once(':'))
+                .filter(|(name, _)| name.starts_with("down"));
+            links
+                .map(|(_, figures)| figures.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
+                .sum()
         };
         self.spines.iter().map(count).collect()
     }
@@ -92,10 +97,20 @@ fn every_packet_between_racks_goes_by_the_spine_that_the_topology_names() {
         let laid = Laid::new("3x2");
         let mut prober = Prober::open(&laid.targets).unwrap();
         assert!(prober.prove(&Cuts::new(), BOUND).unwrap().ok, "everybody reaches everybody");
-        for (from, to) in [("n1", "n3"), ("n3", "n1"), ("n2", "n6"), ("n1", "n2"), (CLIENTS, "n4"), ("n5", CLIENTS)] {
+        for (from, to) in [
+            ("n1", "n3"),
+            ("n3", "n1"),
+            ("n2", "n6"),
+            ("n1", "n2"),
+            (CLIENTS, "n4"),
+            ("n5", CLIENTS),
+        ] {
             let before = laid.taken_in();
             let (source, target) = (laid.target(from), laid.target(to));
-            let socket = netns::in_namespace(netns::open(&source.namespace).unwrap(), || UdpSocket::bind((source.address, 0)).unwrap()).unwrap();
+            let socket = netns::in_namespace(netns::open(&source.namespace).unwrap(), || {
+                UdpSocket::bind((source.address, 0)).unwrap()
+            })
+            .unwrap();
             for _ in 0..N {
                 // Nobody listens: what comes back are ICMP errors, at most one a millisecond and destination.
                 let _ = socket.send_to(b"x", (target.address, 9));
@@ -124,8 +139,12 @@ fn a_lost_rack_or_spine_cuts_exactly_its_links_clients_and_all_and_heals() {
             let seen = prober.prove(&cuts, BOUND).unwrap();
             assert!(seen.ok, "{fault:?}: {seen:?}");
             let dropped = laid.fabric.dropped().unwrap();
-            let dropped: Option<BTreeSet<Pair>> = dropped.map(|dropped| dropped.into_iter().filter(|(_, n)| *n > 0).map(|(pair, _)| pair).collect());
-            assert!(dropped.is_none_or(|dropped| dropped == links.keys().cloned().collect()), "{fault:?}");
+            let dropped: Option<BTreeSet<Pair>> =
+                dropped.map(|dropped| dropped.into_iter().filter(|(_, n)| *n > 0).map(|(pair, _)| pair).collect());
+            assert!(
+                dropped.is_none_or(|dropped| dropped == links.keys().cloned().collect()),
+                "{fault:?}"
+            );
             laid.fabric.apply(&BTreeMap::new()).unwrap();
             assert!(prober.prove(&Cuts::new(), BOUND).unwrap().ok, "healed of {fault:?}");
         }
@@ -145,7 +164,11 @@ fn what_a_leaf_cannot_do_is_refused_and_leaves_the_links_as_they_were() {
         };
         let error = laid.fabric.apply(&BTreeMap::from([(Pair::new("n2", "n1"), slow)])).unwrap_err();
         assert!(error.to_string().contains("n2>n1"), "{error}");
-        assert!(laid.fabric.apply(&BTreeMap::from([(Pair::new("n1", "n9"), Quality::cut())])).is_err());
+        assert!(
+            laid.fabric
+                .apply(&BTreeMap::from([(Pair::new("n1", "n9"), Quality::cut())]))
+                .is_err()
+        );
         assert!(prober.prove(&Cuts::from([("n1".into(), "n2".into())]), BOUND).unwrap().ok);
     });
 }

@@ -379,7 +379,11 @@ mod tests {
                 .contains("quorum, wall-clock, coordinator-local, hlc, vector")
         );
         assert!(parse("--n 2 --domain n1=a").unwrap_err().contains("n2 has no --domain"));
-        assert!(parse("--n 2 --domain n1=a --domain n2=a --domain n1=b").unwrap_err().contains("n1 is given twice"));
+        assert!(
+            parse("--n 2 --domain n1=a --domain n2=a --domain n1=b")
+                .unwrap_err()
+                .contains("n1 is given twice")
+        );
         assert!(parse("--n 2 --domain n9=a").unwrap_err().contains("--domain n9"));
         assert!(parse("--n 2 --domain n1").unwrap_err().contains("NAME=DOMAIN"));
         assert!(parse("--n 2 --version-read").unwrap_err().contains("belongs to --versions hlc"));

@@ -53,7 +53,7 @@ impl Ring {
             domains.is_empty() || domains.len() == self.members,
             "a domain for each member, or none at all"
         );
-        let number = |domain: &Text| domains.iter().position(|first| first == domain).unwrap_or(0);
+        let number = |domain: &Text| domains.iter().position(|first| first == domain).expect("it is in the list itself");
         Ring {
             domains: domains.iter().map(number).collect(),
             ..self

@@ -104,7 +104,7 @@ fn check_network(plan: &Plan) -> Result<()> {
         NetworkKind::Switch => squall_nemeses::switch::may_open().map_err(|error| {
             usage(
                 format!("the network `switch`: {error}"),
-                "`squall doctor` says what to type; without faults of links `--network kernel` does",
+                "`squall doctor` says what to type; without faults of links, latencies and packets in files `--network kernel` does",
             )
         }),
     }

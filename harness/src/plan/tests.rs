@@ -34,7 +34,13 @@ fn plan() -> Plan {
 }
 
 fn drawn(seed: u64, plan: &Plan) -> Vec<Injection> {
-    schedule::draw(seed, (&plan.system, plan.topology.as_ref()), &plan.timing, &Recipe::from(plan.requested.clone())).expect("every kind finds a place")
+    schedule::draw(
+        seed,
+        (&plan.system, plan.topology.as_ref()),
+        &plan.timing,
+        &Recipe::from(plan.requested.clone()),
+    )
+    .expect("every kind finds a place")
 }
 
 #[test]

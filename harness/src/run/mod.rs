@@ -77,7 +77,13 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
     let system: Arc<dyn System> = plan.system.open()?.into();
     enter::settle(folder.root(), &system.binaries(), &provided.folders()).context("close the sandbox's file tree")?;
     crate::log::to_file(&folder.log())?;
-    let star = Star::build(&node_names(plan.system.nodes()), plan.network_kind(), plan.topology.as_ref(), plan.overlay).context("build the sandbox's network")?;
+    let star = Star::build(
+        &node_names(plan.system.nodes()),
+        plan.network_kind(),
+        plan.topology.as_ref(),
+        plan.overlay,
+    )
+    .context("build the sandbox's network")?;
     // From here on there are threads, and this thread and all it starts are in the clients' namespace.
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
@@ -408,7 +414,11 @@ impl Run {
     fn start_load(&self, activity: &Arc<Activity>) -> Load {
         self.enter_phase("warm-up");
         let members: Arc<[Member]> = match self.network.balancer() {
-            Some(address) => [Member { id: BALANCER.into(), address }].into(),
+            Some(address) => [Member {
+                id: BALANCER.into(),
+                address,
+            }]
+            .into(),
             None => self.cluster.members().into(),
         };
         let stop = watch::Sender::new(false);

@@ -12,13 +12,13 @@ use serde::Serialize;
 use squall_nemeses::balancer::{Balancer, BalancerProbe, BalancerReport, BalancerTrouble, Setup};
 use squall_nemeses::disk::Rules;
 use squall_nemeses::effect::{EffectReport, LinkProber, Prepared, Turn};
+use squall_nemeses::fabric::Leaf;
 use squall_nemeses::limits::{Controller, Version};
 use squall_nemeses::link::{Pair, Quality};
 use squall_nemeses::links::{Applied, BackEnd, Links};
 use squall_nemeses::partition::Cuts;
 use squall_nemeses::probe::{ProbeReport, Prober};
 use squall_nemeses::switch::Switch;
-use squall_nemeses::fabric::Leaf;
 use squall_nemeses::{Fabric, KernelNetwork, NetworkKind, Topology, netns};
 
 use crate::plan::Plan;
@@ -152,7 +152,11 @@ impl Network {
         let turned = self.base.iter().map(turn).collect();
         let mut prober = self.link_prober.lock().expect("no holder of this lock panics");
         let seen = prober.prove(&turned, &mut Prepared::default(), PROBE_BOUND)?;
-        ensure!(seen.ok, "links are not as slow as they are to be: {}", serde_json::to_string(&seen)?);
+        ensure!(
+            seen.ok,
+            "links are not as slow as they are to be: {}",
+            serde_json::to_string(&seen)?
+        );
         Ok(())
     }
 
@@ -288,7 +292,11 @@ fn open_fabric(star: &Star, has_balancer: bool) -> Result<Fabric> {
     let ends = star.nodes.iter().chain([&star.clients]).cloned();
     let addresses = ends.map(|end| (end.id, end.underlay)).collect();
     let fabric = Fabric::open(leaves, addresses, &squall_nemeses::program_folders()).context("find a way to cut links at the leaves")?;
-    Ok(if has_balancer { fabric.with_balancer(star.balancer) } else { fabric })
+    Ok(if has_balancer {
+        fabric.with_balancer(star.balancer)
+    } else {
+        fabric
+    })
 }
 
 /// A balancer, seen to let connections through.
@@ -303,7 +311,10 @@ fn open_balancer(star: &Star, plan: &Plan) -> Result<(Balancer, BalancerProbe)> 
     let balancer = balancer.context("put a balancer in front of the nodes; `squall doctor` says what it needs")?;
     let nodes: Vec<_> = star.nodes.iter().map(Address::target).collect();
     let probe = BalancerProbe::open(star.clients.target(), &nodes, star.balancer)?;
-    ensure!(probe.prepare(PROBE_BOUND)?.is_some(), "the balancer lets no connection through to any node");
+    ensure!(
+        probe.prepare(PROBE_BOUND)?.is_some(),
+        "the balancer lets no connection through to any node"
+    );
     Ok((balancer, probe))
 }
 

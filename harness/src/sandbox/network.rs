@@ -12,11 +12,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use squall_nemeses::fabric::{self, Leaf};
 use squall_nemeses::link;
 use squall_nemeses::netlink::Netlink;
 use squall_nemeses::netlink::overlay::OverlayEnd;
 use squall_nemeses::switch::{End, Switch};
-use squall_nemeses::fabric::{self, Leaf};
 use squall_nemeses::topology::subnets::AddressPlan;
 use squall_nemeses::{NetworkKind, Router, Target, Topology, netns};
 
@@ -205,7 +205,11 @@ fn lay_fabric(ids: &[String], topology: &Topology) -> Result<(Star, OwnedFd)> {
     }
     let n_racks = topology.racks.len();
     let leaf = |(place, leaf): (usize, Leaf)| {
-        let called = if place == n_racks { "router".into() } else { format!("leaf{}", place + 1) };
+        let called = if place == n_racks {
+            "router".into()
+        } else {
+            format!("leaf{}", place + 1)
+        };
         Ok((name(&leaf.namespace, &called)?, leaf.ends))
     };
     let leaves = built.leaves.into_iter().enumerate().map(leaf).collect::<Result<Vec<_>>>()?;

@@ -24,7 +24,10 @@ pub fn without_majority_ms(plan: &Plan) -> Option<u64> {
             Some((injection.at_ms, injection.at_ms.saturating_add(injection.for_ms), nodes.len()))
         })
         .collect();
-    let spans = takes_one.iter().copied().chain(takes_domain.iter().map(|(from, to, _)| (*from, *to)));
+    let spans = takes_one
+        .iter()
+        .copied()
+        .chain(takes_domain.iter().map(|(from, to, _)| (*from, *to)));
     let mut changes: Vec<u64> = spans.flat_map(|(from, to)| [from, to]).collect();
     changes.sort_unstable();
     changes.dedup();

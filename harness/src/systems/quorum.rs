@@ -177,7 +177,8 @@ impl Settings {
             let given = self.domains.len();
             return Err(format!("`domains` has {given} of {nodes} nodes; give each node one, or none"));
         }
-        let plain = |domain: &&String| !domain.is_empty() && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let plain =
+            |domain: &&String| !domain.is_empty() && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if let Some(odd) = self.domains.values().find(|domain| !plain(domain)) {
             return Err(format!("`domains`: `{odd}` is no name; letters, digits, `-`, `_` and `.` are"));
         }

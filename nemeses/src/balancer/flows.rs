@@ -65,7 +65,9 @@ impl Flows {
                 .nest(TUPLE_REPLY, |tuple| back.append(tuple))
                 .be32(STATUS, STATUS_ASSURED)
                 .be32(TIMEOUT, TIMEOUT_S)
-                .nest(PROTOCOL_STATE, |info| info.nest(STATE_TCP, |tcp| tcp.attribute(TCP_STATE, &[ESTABLISHED])));
+                .nest(PROTOCOL_STATE, |info| {
+                    info.nest(STATE_TCP, |tcp| tcp.attribute(TCP_STATE, &[ESTABLISHED]))
+                });
             self.unless(nix::errno::Errno::EEXIST, "occupy a port of the balancer", request)?;
         }
         Ok(flows.len())

@@ -155,7 +155,11 @@ impl Balancer {
     /// A flow for every place that a connection to a node, or to its probe, could have.
     fn fillers(&self) -> Vec<flows::Flow> {
         let ports = || FIRST_PORT..FIRST_PORT + N_PORTS;
-        let to = self.setup.nodes.values().flat_map(|node| [(*node, self.setup.port), (*node, PROBE_PORT)]);
+        let to = self
+            .setup
+            .nodes
+            .values()
+            .flat_map(|node| [(*node, self.setup.port), (*node, PROBE_PORT)]);
         let all = to.flat_map(|to| ports().map(move |port| (port, to)));
         all.map(|(port, to)| flows::Flow {
             from: (self.setup.address, port),

@@ -53,7 +53,9 @@ impl BalancerProbe {
         let listen = |node: &Target| -> Result<TcpListener> {
             let listener = netns::in_namespace(netns::open(&node.namespace)?, || TcpListener::bind((node.address, PROBE_PORT)))?;
             let listener = listener.map_err(Error::system(format!("listen on {} for probes of the balancer", node.id)))?;
-            listener.set_nonblocking(true).map_err(Error::system("keep a listener from blocking"))?;
+            listener
+                .set_nonblocking(true)
+                .map_err(Error::system("keep a listener from blocking"))?;
             Ok(listener)
         };
         Ok(BalancerProbe {
@@ -157,7 +159,9 @@ impl BalancerProbe {
     }
 
     fn accepted(&self) -> Option<TcpStream> {
-        self.listeners.iter().find_map(|listener| listener.accept().ok().map(|(server, _)| server))
+        self.listeners
+            .iter()
+            .find_map(|listener| listener.accept().ok().map(|(server, _)| server))
     }
 }
 
@@ -182,10 +186,18 @@ impl Through {
     fn is_reset(&mut self, bound: Duration) -> bool {
         let deadline = Instant::now() + bound;
         while Instant::now() < deadline {
-            if self.client.write_all(b"x").is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+            if self
+                .client
+                .write_all(b"x")
+                .is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
+            {
                 return true;
             }
-            if self.client.read(&mut [0; 8]).is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+            if self
+                .client
+                .read(&mut [0; 8])
+                .is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
+            {
                 return true;
             }
             std::thread::sleep(LOOK);

@@ -24,7 +24,11 @@ pub(super) fn install(setup: &Setup, folders: &[PathBuf]) -> Result<()> {
             Err(error) => refused.push(format!("{name}: {error}")),
         }
     }
-    let reasons = if refused.is_empty() { "no `iptables-restore` is installed".into() } else { refused.join("; ") };
+    let reasons = if refused.is_empty() {
+        "no `iptables-restore` is installed".into()
+    } else {
+        refused.join("; ")
+    };
     Err(Error::Unusable(format!("no way to balance by NAT works here: {reasons}")))
 }
 
@@ -42,7 +46,11 @@ fn table(setup: &Setup) -> String {
     }
     for (place, node) in setup.nodes.values().enumerate() {
         let left = n_nodes - place;
-        let turn = if left > 1 { format!("-m statistic --mode nth --every {left} --packet 0 ") } else { String::new() };
+        let turn = if left > 1 {
+            format!("-m statistic --mode nth --every {left} --packet 0 ")
+        } else {
+            String::new()
+        };
         line(format!("-A {CHAIN} -p tcp {turn}-j DNAT --to-destination {node}"));
     }
     let last = FIRST_PORT + N_PORTS - 1;

@@ -94,7 +94,11 @@ pub fn build(topology: &Topology) -> Result<Built> {
     let clients = [CLIENTS.to_owned()];
     let racks = topology.racks.iter().map(|rack| rack.nodes.as_slice());
     for (place, nodes) in racks.chain([clients.as_slice()]).enumerate() {
-        let namespace = if place == topology.racks.len() { netns::own_namespace()? } else { router()? };
+        let namespace = if place == topology.racks.len() {
+            netns::own_namespace()?
+        } else {
+            router()?
+        };
         let maker = LeafMaker {
             topology,
             plan: &plan,
@@ -123,7 +127,11 @@ struct LeafMaker<'a> {
 impl LeafMaker<'_> {
     fn make(&self, spines: &[OwnedFd]) -> Result<Vec<FabricEnd>> {
         let mut netlink = Netlink::open()?;
-        let ends = self.nodes.iter().map(|node| self.link_end(&mut netlink, node)).collect::<Result<Vec<_>>>()?;
+        let ends = self
+            .nodes
+            .iter()
+            .map(|node| self.link_end(&mut netlink, node))
+            .collect::<Result<Vec<_>>>()?;
         let uplinks = self.link_spines(&mut netlink, spines)?;
         self.route(&mut netlink, &uplinks)?;
         Ok(ends)
@@ -178,7 +186,9 @@ impl LeafMaker<'_> {
     fn route(&self, netlink: &mut Netlink, uplinks: &[u32]) -> Result<()> {
         let Some(here) = self.nodes.first() else { return Ok(()) };
         for (id, address) in &self.plan.ends {
-            let Some(spine) = self.topology.spine_of(&Pair::new(here, id)) else { continue };
+            let Some(spine) = self.topology.spine_of(&Pair::new(here, id)) else {
+                continue;
+            };
             let spine = spine as usize;
             netlink.add_route((*address, 32), self.plan.spines[spine], uplinks[spine])?;
             if id == CLIENTS {

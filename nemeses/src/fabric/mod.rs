@@ -53,7 +53,9 @@ impl Fabric {
     pub fn open(leaves: Vec<Leaf>, addresses: BTreeMap<String, Ipv4Addr>, folders: &[PathBuf]) -> Result<Fabric> {
         let n_ends = u8::try_from(addresses.len()).map_err(|_| Error::Unusable("too many nodes".into()))?;
         let mut leaves = leaves.into_iter();
-        let first = leaves.next().ok_or_else(|| Error::Unusable("a fabric has at least one leaf".into()))?;
+        let first = leaves
+            .next()
+            .ok_or_else(|| Error::Unusable("a fabric has at least one leaf".into()))?;
         let links = Links::open_for(n_ends, &first.namespace, None, folders)?;
         let choice = Some(links.back_end());
         let rest: Vec<Leaf> = leaves.collect();
@@ -61,7 +63,9 @@ impl Fabric {
         let others = thread::scope(|scope| {
             let open = |leaf: &Leaf| Links::open_for(n_ends, &leaf.namespace, choice, folders);
             let tries: Vec<_> = rest.iter().map(|leaf| scope.spawn(move || open(leaf))).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, Result<Links>>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let join = |thread: thread::ScopedJoinHandle<'_, Result<Links>>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
             tries.into_iter().map(join).collect::<Result<Vec<Links>>>()
         })?;
         let ends = rest.into_iter().map(|leaf| leaf.ends);
@@ -112,7 +116,9 @@ impl Fabric {
         thread::scope(|scope| {
             let leaves = self.leaves.iter().zip(cuts);
             let changes: Vec<_> = leaves.map(|((links, _), cuts)| scope.spawn(move || links.apply(cuts))).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, Result<Applied>>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let join = |thread: thread::ScopedJoinHandle<'_, Result<Applied>>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
             changes.into_iter().map(join).collect()
         })
     }
@@ -130,7 +136,9 @@ impl Network for Fabric {
     fn apply(&self, links: &BTreeMap<Pair, Quality>) -> Result<Applied> {
         let mut bad = links.iter().filter(|(_, quality)| !quality.is_healthy() && !quality.is_plain_cut());
         if let Some((pair, _)) = bad.next() {
-            return Err(Error::Unusable(format!("leaves of the kernel's network cut links, and do nothing else to link {pair}")));
+            return Err(Error::Unusable(format!(
+                "leaves of the kernel's network cut links, and do nothing else to link {pair}"
+            )));
         }
         let began = Instant::now();
         let cuts = self.by_leaf(links)?;
@@ -156,7 +164,11 @@ impl Network for Fabric {
         if self.back_end() == BackEnd::PolicyRules {
             return Ok(None);
         }
-        let balanced = |address: Ipv4Addr| self.balancer.filter(|own| *own == address).and(self.addresses.get(CLIENTS).copied());
+        let balanced = |address: Ipv4Addr| {
+            self.balancer
+                .filter(|own| *own == address)
+                .and(self.addresses.get(CLIENTS).copied())
+        };
         let name = |address: Ipv4Addr| {
             let address = balanced(address).unwrap_or(address);
             self.addresses.iter().find(|(_, known)| **known == address).map(|(id, _)| id)

@@ -59,7 +59,9 @@ impl Family for LbFlush {
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         if scene.now.balancer.no_ports {
-            return Err(Skipped("another fault has used the balancer's ports up, so that nothing can be seen of it".into()));
+            return Err(Skipped(
+                "another fault has used the balancer's ports up, so that nothing can be seen of it".into(),
+            ));
         }
         Ok(resolved(BalancerTrouble {
             flushes: 1,

@@ -169,12 +169,17 @@ impl Family for SpineCut {
     }
 
     fn validate_on(&self, ground: Ground<'_>) -> Result<(), String> {
-        let topology = ground.topology.ok_or_else(|| impossible(SPINE_CUT.name, None).unwrap_or_default())?;
+        let topology = ground
+            .topology
+            .ok_or_else(|| impossible(SPINE_CUT.name, None).unwrap_or_default())?;
         if !(1..=topology.spines).contains(&self.spine) {
             return Err(format!("there is no spine {}; there are 1 to {}", self.spine, topology.spines));
         }
         if !busy_spines(topology).contains(&self.spine) {
-            return Err(format!("nothing goes by spine {}, so that nothing would be lost with it", self.spine));
+            return Err(format!(
+                "nothing goes by spine {}, so that nothing would be lost with it",
+                self.spine
+            ));
         }
         Ok(())
     }
@@ -204,8 +209,12 @@ impl Family for RegionSlow {
     fn validate_on(&self, ground: Ground<'_>) -> Result<(), String> {
         self.check()?;
         check_domain(&self.domain, ground, REGION_SLOW.name)?;
-        let leads_out = ground.topology.is_some_and(|topology| !topology.links_across(&self.domain).is_empty());
-        leads_out.then_some(()).ok_or_else(|| format!("all nodes are in `{}`, and no link leads out of it", self.domain))
+        let leads_out = ground
+            .topology
+            .is_some_and(|topology| !topology.links_across(&self.domain).is_empty());
+        leads_out
+            .then_some(())
+            .ok_or_else(|| format!("all nodes are in `{}`, and no link leads out of it", self.domain))
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {

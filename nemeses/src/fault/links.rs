@@ -148,7 +148,12 @@ fn visible(name: &str, value: u64, least: u64, most: u64) -> Result<(), String> 
 }
 
 /// Links that are cut by another fault show nothing of this one.
-pub(super) fn resolved(node: Option<String>, key: Option<KeyRoles>, links: BTreeMap<Pair, Quality>, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+pub(super) fn resolved(
+    node: Option<String>,
+    key: Option<KeyRoles>,
+    links: BTreeMap<Pair, Quality>,
+    scene: &Scene<'_>,
+) -> Result<Resolved, Skipped> {
     let is_cut = |pair: &Pair| scene.now.cuts.contains(&(pair.from.clone(), pair.to.clone()));
     if links.is_empty() {
         return Err(Skipped(format!("there are no such links between {} nodes", scene.nodes.len())));

@@ -75,16 +75,21 @@ impl Topology {
         }
         let names: BTreeSet<&str> = self.racks.iter().map(|rack| rack.name.as_str()).collect();
         if names.len() < self.racks.len() {
-            let twice = self.racks.iter().enumerate().find(|(place, rack)| {
-                self.racks[..*place].iter().any(|earlier| earlier.name == rack.name)
-            });
+            let twice = self
+                .racks
+                .iter()
+                .enumerate()
+                .find(|(place, rack)| self.racks[..*place].iter().any(|earlier| earlier.name == rack.name));
             return Err(format!("two racks are called `{}`", twice.map_or("", |(_, rack)| &rack.name)));
         }
         let mut regions: BTreeMap<&str, &str> = BTreeMap::new();
         for rack in &self.racks {
             let region = regions.entry(&rack.zone).or_insert(&rack.region);
             if *region != rack.region {
-                return Err(format!("zone `{}` is in region `{region}` and in region `{}`", rack.zone, rack.region));
+                return Err(format!(
+                    "zone `{}` is in region `{region}` and in region `{}`",
+                    rack.zone, rack.region
+                ));
             }
         }
         Ok(())

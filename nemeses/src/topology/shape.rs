@@ -28,7 +28,9 @@ impl FromStr for Shape {
 
     fn from_str(text: &str) -> Result<Shape, String> {
         let form = || {
-            format!("`{text}` is no topology; write RACKSxNODES, as 3x2: three racks of two nodes; or ZONESxRACKSxNODES, or REGIONSxZONESxRACKSxNODES")
+            format!(
+                "`{text}` is no topology; write RACKSxNODES, as 3x2: three racks of two nodes; or ZONESxRACKSxNODES, or REGIONSxZONESxRACKSxNODES"
+            )
         };
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         let parts: Vec<&str> = text.split('x').collect();
@@ -42,24 +44,38 @@ impl FromStr for Shape {
             *factor = part.parse().unwrap_or(u32::MAX);
         }
         if own.contains(&0) {
-            return Err(format!("`{text}`: a topology has at least one of each, and this one has 0 of something"));
+            return Err(format!(
+                "`{text}`: a topology has at least one of each, and this one has 0 of something"
+            ));
         }
         let [regions, zones, racks, nodes] = factors;
         let n_racks = u64::from(regions).saturating_mul(u64::from(zones)).saturating_mul(u64::from(racks));
         let n_nodes = n_racks.saturating_mul(u64::from(nodes));
         if n_racks > RACKS_MAX as u64 {
-            return Err(format!("`{text}` has more than {RACKS_MAX} racks, which is the most a topology has"));
+            return Err(format!(
+                "`{text}` has more than {RACKS_MAX} racks, which is the most a topology has"
+            ));
         }
         if n_nodes > NODES_MAX as u64 {
             return Err(format!("`{text}` has {n_nodes} nodes; a cluster has 1 to {NODES_MAX}"));
         }
-        Ok(Shape { regions, zones, racks, nodes })
+        Ok(Shape {
+            regions,
+            zones,
+            racks,
+            nodes,
+        })
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { regions, zones, racks, nodes } = self;
+        let Shape {
+            regions,
+            zones,
+            racks,
+            nodes,
+        } = self;
         match (regions, zones) {
             (1, 1) => write!(formatter, "{racks}x{nodes}"),
             (1, _) => write!(formatter, "{zones}x{racks}x{nodes}"),
@@ -76,7 +92,9 @@ impl From<Shape> for Topology {
             name: format!("rack{}", place + 1),
             zone: format!("zone{}", place / shape.racks + 1),
             region: format!("region{}", place / (shape.racks * shape.zones) + 1),
-            nodes: (1..=shape.nodes).map(|number| format!("n{}", place * shape.nodes + number)).collect(),
+            nodes: (1..=shape.nodes)
+                .map(|number| format!("n{}", place * shape.nodes + number))
+                .collect(),
         };
         Topology {
             cidr: Cidr::default(),

@@ -107,9 +107,15 @@ impl FromStr for Cidr {
         if inside != network {
             return Err(format!("`{text}` has bits beyond /{bits}; its network is {inside}/{bits}"));
         }
-        let odd = network.is_loopback() || network.is_multicast() || network.is_link_local() || network.octets()[0] == 0 || network.octets()[0] >= 240;
+        let odd = network.is_loopback()
+            || network.is_multicast()
+            || network.is_link_local()
+            || network.octets()[0] == 0
+            || network.octets()[0] >= 240;
         if odd {
-            return Err(format!("`{text}` is not for hosts; take a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"));
+            return Err(format!(
+                "`{text}` is not for hosts; take a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"
+            ));
         }
         Ok(Cidr { network, bits })
     }

@@ -78,7 +78,10 @@ impl PlanArgs {
                 if possible.is_empty() {
                     let why = profile.kinds.iter().find_map(|kind| left_out(fault_info(kind).ok()?, system, site));
                     let why = why.map_or_else(String::new, |why| format!(": {why}"));
-                    return Err(usage(format!("--faults {name}: {} can take none of its faults{why}", system.name()), ""));
+                    return Err(usage(
+                        format!("--faults {name}: {} can take none of its faults{why}", system.name()),
+                        "",
+                    ));
                 }
                 profile.recipe(possible)
             }

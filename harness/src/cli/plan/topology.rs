@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Deserialize;
 use squall_nemeses::topology::subnets::Cidr;
-use squall_nemeses::{Site, Topology};
 use squall_nemeses::topology::{Latency, Tier};
+use squall_nemeses::{Site, Topology};
 
 use crate::exit::usage;
 use crate::plan::Overlay;
@@ -96,7 +96,9 @@ impl TopologyArgs {
     /// # Errors
     /// A usage error if others are typed than the topology has.
     pub(super) fn nodes(&self, topology: Option<&Topology>, typed: Option<u32>, usual: u32) -> Result<u32> {
-        let Some(topology) = topology else { return Ok(typed.unwrap_or(usual)) };
+        let Some(topology) = topology else {
+            return Ok(typed.unwrap_or(usual));
+        };
         let n_nodes = u32::try_from(topology.n_nodes())?;
         match typed {
             Some(typed) if typed != n_nodes => Err(usage(
@@ -158,7 +160,9 @@ fn read_table(path: &Path) -> Result<Topology, String> {
     let file = File::open(path).map_err(|error| format!("cannot read the file: {error}"))?;
     let n_bytes = file.take(TABLE_BYTES_MAX + 1).read_to_string(&mut text);
     if n_bytes.map_err(|error| format!("cannot read the file: {error}"))? as u64 > TABLE_BYTES_MAX {
-        return Err(format!("longer than {TABLE_BYTES_MAX} bytes; a topology has a few lines for each rack"));
+        return Err(format!(
+            "longer than {TABLE_BYTES_MAX} bytes; a topology has a few lines for each rack"
+        ));
     }
     let is_headed = text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("topology"));
     let read = if is_headed {
@@ -223,7 +227,19 @@ mod tests {
                 ..Latency::default()
             })
         );
-        for wrong in ["", "5ms", "racks", "racks=", "racks=5", "racks=0us", "racks=-1ms", "racks=11s", "planets=1ms", "racks=1ms,racks=2ms", "racks=1ms,"] {
+        for wrong in [
+            "",
+            "5ms",
+            "racks",
+            "racks=",
+            "racks=5",
+            "racks=0us",
+            "racks=-1ms",
+            "racks=11s",
+            "planets=1ms",
+            "racks=1ms,racks=2ms",
+            "racks=1ms,",
+        ] {
             assert!(parse_latency(wrong).is_err(), "{wrong}");
         }
     }
@@ -241,6 +257,10 @@ mod tests {
         assert_eq!((plain.n_nodes(), plain.domains(Tier::Rack)), (2, vec!["a", "b"]));
         assert_eq!(read(&format!("[topology]\n{racks}")), Ok(plain));
         assert!(read("[topology]\nrakcs = []\n").expect_err("a typo").contains("rakcs"));
-        assert!(read_table(Path::new("/nowhere.toml")).expect_err("no file").contains("cannot read the file"));
+        assert!(
+            read_table(Path::new("/nowhere.toml"))
+                .expect_err("no file")
+                .contains("cannot read the file")
+        );
     }
 }

@@ -35,8 +35,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use squall_nemeses::{Topology, World};
 use squall_nemeses::limits::descriptors::Descriptors;
+use squall_nemeses::{Topology, World};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;

@@ -25,7 +25,12 @@ impl Quorum {
         let names = node_names(settings.nodes);
         let members = Members::new(names.iter().map(String::as_str))?;
         let planted = Planted::new(settings.bug)?;
-        let domains: Vec<Text> = members.names().iter().filter_map(|name| settings.domains.get(&**name)).map(|domain| domain.as_str().into()).collect();
+        let domains: Vec<Text> = members
+            .names()
+            .iter()
+            .filter_map(|name| settings.domains.get(&**name))
+            .map(|domain| domain.as_str().into())
+            .collect();
         let config = |me: NodeIndex| QuorumConfig {
             me,
             n: settings.n as usize,
@@ -129,7 +134,9 @@ mod tests {
             write_back: false,
             versions: Versions::WallClock,
             clock_offset_ms: BTreeMap::from([("n2".into(), -7)]),
-            domains: (1..=5).map(|number| (format!("n{number}"), format!("rack{}", number % 3))).collect(),
+            domains: (1..=5)
+                .map(|number| (format!("n{number}"), format!("rack{}", number % 3)))
+                .collect(),
             extras: Extras {
                 digest_reads: true,
                 anti_entropy_ms: Some(70),

@@ -53,7 +53,9 @@ fn who_is_in_a_lost_rack_reaches_nobody_and_everybody_else_reaches_each_other() 
         }
     }
     let clients: BTreeSet<Pair> = state.links.keys().cloned().collect();
-    let expected = lost.into_iter().flat_map(|node| [Pair::new(CLIENTS, node), Pair::new(node, CLIENTS)]);
+    let expected = lost
+        .into_iter()
+        .flat_map(|node| [Pair::new(CLIENTS, node), Pair::new(node, CLIENTS)]);
     assert_eq!(clients, expected.collect());
     assert!(state.links.values().all(Quality::is_plain_cut));
 }
@@ -69,11 +71,19 @@ fn a_lost_zone_is_all_of_its_racks() {
 fn a_lost_spine_leaves_the_ways_by_the_other() {
     let topology = of("3x1");
     let both: Vec<State> = [1, 2]
-        .map(|spine| resolve(&Fault::SpineCut(SpineCut { spine }), &topology, &State::default()).unwrap().state)
+        .map(|spine| {
+            resolve(&Fault::SpineCut(SpineCut { spine }), &topology, &State::default())
+                .unwrap()
+                .state
+        })
         .to_vec();
     assert!(both.iter().all(|state| !state.cuts.is_empty()));
     assert!(both[0].cuts.is_disjoint(&both[1].cuts));
-    assert_eq!(both[0].cuts.len() + both[1].cuts.len(), 6, "every way between three racks goes by one of them");
+    assert_eq!(
+        both[0].cuts.len() + both[1].cuts.len(),
+        6,
+        "every way between three racks goes by one of them"
+    );
 }
 
 #[test]
@@ -96,7 +106,10 @@ fn what_others_cut_already_is_not_cut_again() {
         cuts: all.cuts,
         ..State::default()
     };
-    assert!(resolve(&rack_down("rack1"), &topology, &nodes_only).is_ok(), "the clients are still to be cut off");
+    assert!(
+        resolve(&rack_down("rack1"), &topology, &nodes_only).is_ok(),
+        "the clients are still to be cut off"
+    );
 }
 
 #[test]
@@ -110,12 +123,28 @@ fn what_is_no_domain_or_cannot_be_seen_is_refused() {
         let error = fault.validate(ground).unwrap_err();
         assert!(error.contains(expected), "{error}");
     };
-    check(&rack_down("rack9"), "2x2", "there is no domain `rack9`; there are rack1, rack2, zone1, region1");
-    check(&Fault::SpineCut(SpineCut { spine: 0 }), "2x2", "there is no spine 0; there are 1 to 2");
-    check(&Fault::SpineCut(SpineCut { spine: 3 }), "2x2", "there is no spine 3; there are 1 to 2");
+    check(
+        &rack_down("rack9"),
+        "2x2",
+        "there is no domain `rack9`; there are rack1, rack2, zone1, region1",
+    );
+    check(
+        &Fault::SpineCut(SpineCut { spine: 0 }),
+        "2x2",
+        "there is no spine 0; there are 1 to 2",
+    );
+    check(
+        &Fault::SpineCut(SpineCut { spine: 3 }),
+        "2x2",
+        "there is no spine 3; there are 1 to 2",
+    );
     check(&slow("rack1", 4_999), "2x2", "below 5000 no probe can tell");
     check(&slow("rack1", 0), "2x2", "is a `delay_us`");
-    check(&slow("zone1", 50_000), "2x2", "all nodes are in `zone1`, and no link leads out of it");
+    check(
+        &slow("zone1", 50_000),
+        "2x2",
+        "all nodes are in `zone1`, and no link leads out of it",
+    );
     let lossy = Fault::RegionSlow(RegionSlow {
         domain: "rack1".into(),
         quality: Quality {
@@ -130,12 +159,20 @@ fn what_is_no_domain_or_cannot_be_seen_is_refused() {
 #[test]
 fn a_kind_that_needs_domains_says_so_where_there_are_none() {
     let by_domain: Vec<&FaultInfo> = FAULTS.iter().filter(|info| info.is_by_domain()).collect();
-    assert_eq!(by_domain.iter().map(|info| info.name).collect::<Vec<_>>(), ["rack-down", "spine-cut", "region-slow"]);
+    assert_eq!(
+        by_domain.iter().map(|info| info.name).collect::<Vec<_>>(),
+        ["rack-down", "spine-cut", "region-slow"]
+    );
     let (three, one) = (of("3x1"), of("1x3"));
     let site = |topology, balancer| Site { topology, balancer };
     for info in FAULTS {
         let needs = |site| info.impossible_on(site).is_some();
-        assert_eq!(needs(Site::default()), info.is_by_domain() || info.is_of_balancer(), "{}", info.name);
+        assert_eq!(
+            needs(Site::default()),
+            info.is_by_domain() || info.is_of_balancer(),
+            "{}",
+            info.name
+        );
         assert_eq!(needs(site(None, true)), info.is_by_domain(), "{}", info.name);
         assert_eq!(needs(site(Some(&three), false)), info.is_of_balancer(), "{}", info.name);
         assert!(!needs(site(Some(&three), true)), "{}", info.name);
