@@ -13,6 +13,7 @@ pub mod linearizability;
 pub mod model;
 pub mod online;
 pub mod parallel;
+pub mod seconds;
 pub mod siblings;
 pub mod trace;
 pub mod verdict;

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! magic      8 bytes    89 S Q H 0d 0a 1a 0a (as PNG's: a transfer as text breaks it)
-//! version    u32        1
+//! version    u32        2
 //! tables     section    header, cut line, marks, names, values
 //! operations section*   up to 16,384 operations of 60 bytes each
 //! end        section    of length 0
@@ -33,7 +33,7 @@ pub use self::write::write_binary;
 pub(super) const MAGIC: [u8; 8] = *b"\x89SQH\r\n\x1a\n";
 
 /// The version we write and read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of an operation.
 const ROW_BYTES: usize = 60;

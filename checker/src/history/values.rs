@@ -1,6 +1,7 @@
 //! Values as numbers that are equal exactly if the values are.
 //!
-//! Small integers, which is what our workloads write, are stored in the number itself. Everything else is interned as canonical JSON text:
+//! Small integers, which is what our workloads write, are stored in the number itself, and so are lists of two of them, which is what a
+//! `cas` is asked with. Everything else is interned as canonical JSON text:
 //! white space and escapes of the file do not make two values of one, and numbers are compared by their digits, never as floats: two
 //! large unique values rounded to one would be a false alarm, and so would `1` and `1.0` taken for two.
 
@@ -36,6 +37,31 @@ impl ValueId {
         ValueId((place as i64) << 1 | 1)
     }
 
+    /// The list of two integers of at most 30 bits each, sign included; longer ones are interned.
+    fn of_small_pair(first: ValueId, second: ValueId) -> Option<ValueId> {
+        let half = |value: ValueId| value.integer().filter(|integer| SMALL.contains(integer));
+        let (first, second) = (half(first)?, half(second)?);
+        let packed = (first - SMALL.start) << HALF_BITS | (second - SMALL.start);
+        Some(ValueId(SMALL_PAIRS - 2 * packed))
+    }
+
+    /// The integers of such a list.
+    fn small_pair(self) -> Option<(ValueId, ValueId)> {
+        let packed = (self.0 & 1 == 1 && self.0 <= SMALL_PAIRS).then(|| (SMALL_PAIRS - self.0) >> 1)?;
+        let half = |bits: i64| ValueId((SMALL.start + bits) << 1);
+        (packed >> (2 * HALF_BITS) == 0).then(|| (half(packed >> HALF_BITS), half(packed & ((1 << HALF_BITS) - 1))))
+    }
+
+    /// Whether it is a list that stands in its own number.
+    pub(super) fn is_small_pair(self) -> bool {
+        self.small_pair().is_some()
+    }
+
+    /// Whether the number says by itself what the value is.
+    pub(super) fn is_by_itself(self) -> bool {
+        self.integer().is_some() || self == ValueId::NULL || self.is_small_pair()
+    }
+
     /// The number behind the id, which only a [`ValueTable`] can tell.
     pub(super) fn raw(self) -> i64 {
         self.0
@@ -52,7 +78,16 @@ impl ValueId {
     }
 }
 
-/// The values of one history that are not small integers.
+/// Bits of an integer in a small pair.
+const HALF_BITS: u32 = 30;
+
+/// The integers of small pairs.
+const SMALL: std::ops::Range<i64> = -(1 << (HALF_BITS - 1))..1 << (HALF_BITS - 1);
+
+/// The id of the first small pair. They go down from here, on odd numbers, over 60 bits.
+const SMALL_PAIRS: i64 = -5;
+
+/// The values of one history that are not numbers by themselves ([`ValueId`]).
 #[derive(Debug, Clone, Default)]
 pub struct ValueTable {
     entries: Vec<Entry>,
@@ -67,7 +102,8 @@ pub struct ValueTable {
 pub(super) enum Entry {
     /// Canonical JSON.
     Text(Arc<str>),
-    /// A list of two. Every `cas` has one as its argument, so it must cost no more than two numbers, and come apart again.
+    /// A list of two that is no small pair. Every `cas` has one as its argument, so it must cost no more than two numbers, and come
+    /// apart again.
     Pair(ValueId, ValueId),
 }
 
@@ -84,6 +120,9 @@ impl ValueTable {
         if let Some(integer) = value.integer() {
             return integer.to_string().into();
         }
+        if let Some((first, second)) = value.small_pair() {
+            return format!("[{},{}]", self.text(first), self.text(second)).into();
+        }
         match value.place().and_then(|place| self.entries.get(place)) {
             Some(Entry::Text(text)) => Cow::Borrowed(text),
             // As deep as the value is nested, at most `DEPTH_MAX`.
@@ -94,14 +133,19 @@ impl ValueTable {
 
     /// The two values of a list of two: what a `cas` expected, and what it put in its place.
     pub fn pair(&self, value: ValueId) -> Option<(ValueId, ValueId)> {
-        match value.place().and_then(|place| self.entries.get(place))? {
-            Entry::Pair(first, second) => Some((*first, *second)),
-            Entry::Text(_) => None,
-        }
+        value
+            .small_pair()
+            .or_else(|| match value.place().and_then(|place| self.entries.get(place))? {
+                Entry::Pair(first, second) => Some((*first, *second)),
+                Entry::Text(_) => None,
+            })
     }
 
     /// The id of the list `[first, second]`.
     pub fn pair_of(&mut self, first: ValueId, second: ValueId) -> ValueId {
+        if let Some(small) = ValueId::of_small_pair(first, second) {
+            return small;
+        }
         let place = *self.pairs.entry((first, second)).or_insert(self.entries.len());
         if place == self.entries.len() {
             self.entries.push(Entry::Pair(first, second));
@@ -119,7 +163,7 @@ impl ValueTable {
         self.entries.len()
     }
 
-    /// Whether every value is a small integer or null.
+    /// Whether every value is a small integer, null, or a list of two small integers.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -339,6 +383,38 @@ mod tests {
         for other in ["[1]", "[1,2,3]", "[]", "12", r#"{"a":1,"b":2}"#] {
             let other = table.intern(other).unwrap();
             assert_eq!(table.pair(other), None);
+        }
+    }
+
+    #[test]
+    fn a_list_of_two_small_integers_needs_no_table() {
+        let mut table = ValueTable::default();
+        let mut seen = std::collections::BTreeSet::new();
+        let small = [SMALL.start, SMALL.start + 1, -1, 0, 1, 17, SMALL.end - 1];
+        for first in small {
+            for second in small {
+                let text = format!("[{first},{second}]");
+                let value = table.intern(&text).unwrap();
+                assert_eq!(
+                    table.pair(value).map(|(first, second)| (first.integer(), second.integer())),
+                    Some((Some(first), Some(second)))
+                );
+                assert_eq!(table.text(value), text);
+                assert_eq!((value.integer(), value.place(), value.is_by_itself()), (None, None, true));
+                assert!(seen.insert(value) && value != ValueId::NULL && value != ValueId::NONE);
+            }
+        }
+        assert!(table.is_empty());
+        for json in ["[0,536870912]", "[-536870913,0]", "[null,1]", "[[1,2],3]"] {
+            let value = table.intern(json).unwrap();
+            assert_eq!(
+                (value.small_pair(), value.place().is_some(), value.is_by_itself()),
+                (None, true, false)
+            );
+            assert_eq!(table.text(value), json);
+        }
+        for raw in [i64::MIN + 1, SMALL_PAIRS - (2 << (2 * HALF_BITS)), ValueId::NULL.0, ValueId::NONE.0] {
+            assert_eq!(ValueId(raw).small_pair(), None);
         }
     }
 

@@ -3,8 +3,9 @@
 //! Source: ARCHITECTURE.md, "Crash and liveness". Whether a fault explains an exit is decided where it is seen, because only the harness knows
 //! what it has just done to the process; the word stands in the history.
 
-use super::finding::{Class, RuleFinding, seconds};
+use super::finding::{Class, RuleFinding};
 use super::timeline::{NodeExit, Timeline, WaitedAfter};
+use crate::seconds::seconds;
 
 const RULE: &str = "crash";
 

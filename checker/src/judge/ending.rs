@@ -3,10 +3,11 @@
 //! A prefix of a history is causally closed (ARCHITECTURE.md, "The history"), so what it proves broken stays broken; that nothing is broken in it
 //! says nothing about what was never recorded.
 
-use super::finding::{RuleFinding, seconds};
+use super::finding::RuleFinding;
 use super::timeline::Timeline;
 use crate::escape::visible;
 use crate::history::mark::EndReason;
+use crate::seconds::seconds;
 use crate::verdict::Verdict;
 
 const RULE: &str = "ending";

@@ -75,8 +75,3 @@ impl RuleFinding {
         self
     }
 }
-
-/// `12.118 s`: how sentences give a moment of the history.
-pub(crate) fn seconds(time_ns: u64) -> String {
-    format!("{}.{:03} s", time_ns / 1_000_000_000, time_ns / 1_000_000 % 1_000)
-}

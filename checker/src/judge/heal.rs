@@ -2,8 +2,9 @@
 //!
 //! Source: ARCHITECTURE.md, "Crash and liveness".
 
-use super::finding::{RuleFinding, seconds};
+use super::finding::RuleFinding;
 use super::timeline::Timeline;
+use crate::seconds::seconds;
 use crate::verdict::Verdict;
 
 const RULE: &str = "heal";

@@ -5,8 +5,9 @@
 //! dead.
 
 use super::crash::log_evidence;
-use super::finding::{Class, RuleFinding, seconds};
+use super::finding::{Class, RuleFinding};
 use super::timeline::{Injection, Readiness, Timeline, WaitedAfter};
+use crate::seconds::seconds;
 use crate::verdict::Verdict;
 
 const RULE: &str = "readiness";

@@ -1,9 +1,10 @@
 //! The rule of keys that hold several values, as findings of all keys together. See [`crate::siblings`].
 
-use super::finding::{Class, RuleFinding, seconds};
+use super::finding::{Class, RuleFinding};
 use crate::history::History;
 use crate::history::operation::{KeyId, Operation};
 use crate::model::Value;
+use crate::seconds::seconds;
 use crate::siblings::{self, Flaw};
 use crate::verdict::Verdict;
 

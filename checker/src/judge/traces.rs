@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{Class, RuleFinding, seconds};
+use super::finding::{Class, RuleFinding};
 use super::readiness::STALL_MS;
 use super::timeline::{Injection, Timeline};
 use super::vacuity::is_conclusive;
 use crate::history::History;
 use crate::history::mark::Header;
+use crate::seconds::seconds;
 use crate::trace::{Calm, Conditions, NodeTraces, Promise, Violation};
 use crate::verdict::Verdict;
 

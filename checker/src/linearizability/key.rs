@@ -14,6 +14,7 @@ use super::zones::Zones;
 use crate::history::History;
 use crate::history::values::ValueId;
 use crate::parallel;
+use crate::seconds::{digits_of, with_digits};
 
 /// The answer for one key.
 pub(super) enum Judged {
@@ -116,20 +117,17 @@ fn reason(history: &History, register: &Register, unfinished: &Unfinished) -> St
         let operation = place_of(register, item).operation().map(|place| history.operations[place]);
         operation.map_or(0, |operation| operation.complete_line().unwrap_or(operation.invoke_line()))
     };
-    let shown = |item: usize| {
-        let returned_ns = register.items[item].returned_ns;
-        let time_ns = if returned_ns == Times::NEVER {
-            register.items[item].invoked_ns
+    let time_ns = |item: usize| {
+        let item = &register.items[item];
+        let time_ns = if item.returned_ns == Times::NEVER {
+            item.invoked_ns
         } else {
-            returned_ns
+            item.returned_ns
         };
-        format!(
-            "{}.{:03} s (line {})",
-            time_ns / 1_000_000_000,
-            time_ns / 1_000_000 % 1_000,
-            line(item)
-        )
+        time_ns.max(0).unsigned_abs()
     };
+    let digits = since.map_or(3, |since| digits_of(&[time_ns(since), time_ns(at)]));
+    let shown = |item: usize| format!("{} (line {})", with_digits(time_ns(item), digits), line(item));
     let since = since.map_or_else(|| "the beginning".to_owned(), shown);
     let until = shown(at);
     format!(

@@ -9,6 +9,7 @@ use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Function, KeyId, Operation, Outcome};
 use crate::model::ModelChoice;
+use crate::seconds::{digits_of, with_digits};
 use crate::verdict::Verdict;
 
 /// What was found out about one object.
@@ -186,15 +187,16 @@ fn of_search(history: &History, undecided: &general::Undecided) -> String {
     let (Some(_), Some((place, since_ns))) = (undecided.end, undecided.window) else {
         return visible(&undecided.reason, usize::MAX);
     };
-    let seconds = |time_ns: u64| format!("{}.{:03} s", time_ns / 1_000_000_000, time_ns / 1_000_000 % 1_000);
     let operation = &history.operations[place];
     let line = operation.complete_line().unwrap_or(operation.invoke_line());
-    let until = seconds(operation.returned_ns().unwrap_or(undecided.proved_ns));
+    let until_ns = operation.returned_ns().unwrap_or(undecided.proved_ns);
+    let digits = digits_of(&[since_ns, until_ns]);
+    let until = with_digits(until_ns, digits);
     format!(
         "{} between {} and {until} (line {line}), with up to {} operations at once and {} of unknown outcome; \
          everything that returned before {until} is linearizable",
         undecided.reason,
-        seconds(since_ns),
+        with_digits(since_ns, digits),
         undecided.concurrency,
         undecided.unknown
     )

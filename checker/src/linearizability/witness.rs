@@ -171,22 +171,3 @@ fn value_json(history: &History, operation: &Operation) -> String {
     };
     value.map_or_else(|| "null".to_owned(), |value| history.value(value).into_owned())
 }
-
-/// A time since the start of the run: `1.203 s`. Cut, not rounded, so that what is earlier never shows as later.
-fn seconds(time_ns: u64, digits: usize) -> String {
-    let fraction = format!("{:09}", time_ns % 1_000_000_000);
-    format!("{}.{} s", time_ns / 1_000_000_000, &fraction[..digits])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::seconds;
-
-    #[test]
-    fn seconds_are_cut_to_their_digits() {
-        assert_eq!(seconds(1_203_999_999, 3), "1.203 s");
-        assert_eq!(seconds(1_203_999_999, 9), "1.203999999 s");
-        assert_eq!(seconds(0, 6), "0.000000 s");
-        assert_eq!(seconds(7_200_000_000_001, 3), "7200.000 s");
-    }
-}

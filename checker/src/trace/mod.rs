@@ -5,7 +5,7 @@
 //! depends on it leaves, so the traces of all nodes together are causally closed, and no rule asks for an event on which nothing rests. The
 //! decision not taken was one machine that follows all nodes' events in the order of their clocks: skewed arrival would raise false alarms.
 //!
-//! A file's first line says whose it is. **Raft** (`raft_start`): [`raft`], rules T1 to T15. **Quorum** (`start`): `read` turns a file into
+//! A file's first line says whose it is. **Raft** (`raft_start`): [`raft`], rules T1 to T16. **Quorum** (`start`): `read` turns a file into
 //! events, `holdings` says who held what, and each rule is a file: `acknowledged` (K1), `never_back` (K2), `one_value` (K3), `intersection`
 //! (K4), `newest_reply` (K5), `definite_failure` (K6), `convergence` (K7). What a node was not started to promise (W, R, write-back,
 //! anti-entropy), no rule asks of it. `node/tests/golden/trace.jsonl` and `node/tests/golden/raft_trace.jsonl` hold writer and reader together.
@@ -230,6 +230,5 @@ fn read_raft<R: BufRead>(begun: BTreeMap<String, io::Result<Begun<R>>>) -> RaftR
 
 /// `12.402 s`: a moment of the history, by the monotonic clock.
 fn seconds(mono_ns: u64, origin_ns: u64) -> String {
-    let time_ns = mono_ns.saturating_sub(origin_ns);
-    format!("{}.{:03} s", time_ns / 1_000_000_000, time_ns / 1_000_000 % 1_000)
+    crate::seconds::seconds(mono_ns.saturating_sub(origin_ns))
 }

@@ -234,14 +234,16 @@ impl<'a> Fields<'a> {
     fn earlier_value(&mut self, depths: &[usize]) -> Result<(ValueId, usize)> {
         let value = known(ValueId::of_raw(self.number()? as i64), depths.len()).filter(|value| *value != ValueId::NONE);
         let value = value.ok_or_else(|| wrong("a pair of values names one that is not there"))?;
-        Ok((value, value.place().map_or(0, |place| depths[place])))
+        let depth = value
+            .place()
+            .map_or_else(|| usize::from(value.is_small_pair()), |place| depths[place]);
+        Ok((value, depth))
     }
 }
 
 /// The value, if it is one of a table of so many. So nothing in a table names itself.
 fn known(value: ValueId, count: usize) -> Option<ValueId> {
-    let known =
-        value.integer().is_some() || value == ValueId::NULL || value == ValueId::NONE || value.place().is_some_and(|place| place < count);
+    let known = value.is_by_itself() || value == ValueId::NONE || value.place().is_some_and(|place| place < count);
     known.then_some(value)
 }
 

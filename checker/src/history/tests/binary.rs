@@ -140,6 +140,6 @@ fn a_length_that_was_told_takes_no_memory() {
 #[test]
 fn another_version_says_which() {
     let mut bytes = bytes_of(&History::default());
-    bytes[8] = 2;
-    assert!(refused(&bytes).contains("format version 2"), "{}", refused(&bytes));
+    bytes[8] = 3;
+    assert!(refused(&bytes).contains("format version 3"), "{}", refused(&bytes));
 }

@@ -1,11 +1,12 @@
 //! The claim as a sentence that a person can follow: who did what when, and why that cannot be.
 
-use super::{SHOWN_CHARS_MAX, described, model, seconds};
+use super::{SHOWN_CHARS_MAX, described, model};
 use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Operation, Outcome};
 use crate::linearizability::general::{Claim, Refusal};
 use crate::model::{Call, Counter, CounterOp, Model, Value};
+use crate::seconds::{digits_of, with_digits};
 
 /// The words for one refused object.
 pub(super) struct Words<'a> {
@@ -356,18 +357,12 @@ impl<'a> Words<'a> {
             Claim::OutOfBounds { .. } => claim.operations(),
             _ => self.operations(claim),
         };
-        let mut times_ns: Vec<u64> = places
+        let times_ns: Vec<u64> = places
             .into_iter()
             .flat_map(|place| [Some(self.operation(place).invoked_ns), self.operation(place).returned_ns()])
             .flatten()
             .collect();
-        times_ns.sort_unstable();
-        times_ns.dedup();
-        let tells_apart = |digits: &usize| {
-            let unit_ns = 10_u64.pow(9 - *digits as u32);
-            times_ns.windows(2).all(|pair| pair[0] / unit_ns < pair[1] / unit_ns)
-        };
-        [3, 6].into_iter().find(tells_apart).unwrap_or(9)
+        digits_of(&times_ns)
     }
 
     fn own(&self) -> impl Iterator<Item = usize> {
@@ -450,12 +445,12 @@ impl<'a> Words<'a> {
     }
 
     fn invoked(&self, place: usize) -> String {
-        seconds(self.operation(place).invoked_ns, self.digits)
+        with_digits(self.operation(place).invoked_ns, self.digits)
     }
 
     fn returned(&self, place: usize) -> String {
         let returned_ns = self.operation(place).returned_ns();
-        returned_ns.map_or_else(|| "an unknown time".to_owned(), |time_ns| seconds(time_ns, self.digits))
+        returned_ns.map_or_else(|| "an unknown time".to_owned(), |time_ns| with_digits(time_ns, self.digits))
     }
 
     /// The last moment at which it can have taken effect, with what clocks may differ by.

@@ -1,9 +1,10 @@
 //! The violation as a sentence that a person can follow: who returned before whom, and what was seen nevertheless.
 
-use super::{Certificate, Place, SHOWN_CHARS_MAX, seconds, value_json};
+use super::{Certificate, Place, SHOWN_CHARS_MAX, value_json};
 use crate::escape::visible;
 use crate::history::History;
 use crate::history::operation::{Function, Operation};
+use crate::seconds::{fewest_digits, with_digits};
 
 /// The words of one certificate.
 pub(super) struct Words<'a> {
@@ -20,13 +21,8 @@ struct Edge {
 
 /// The fewest digits behind the point, of 3, 6 and 9, that tell the compared times apart.
 pub(super) fn digits(history: &History, certificate: &Certificate) -> usize {
-    let tells_apart = |digits: usize| {
-        let unit_ns = 10_u64.pow(9 - digits as u32);
-        compared_ns(history, certificate)
-            .iter()
-            .all(|(first_ns, then_ns)| first_ns / unit_ns < then_ns / unit_ns)
-    };
-    [3, 6].into_iter().find(|&digits| tells_apart(digits)).unwrap_or(9)
+    let compared_ns = compared_ns(history, certificate);
+    fewest_digits(|unit_ns| compared_ns.iter().all(|(first_ns, then_ns)| first_ns / unit_ns < then_ns / unit_ns))
 }
 
 /// The pairs of times that the proof rests on: the earlier, the later.
@@ -186,7 +182,7 @@ impl Words<'_> {
             ),
         };
         let then = &self.history.operations[then];
-        let (process, at, value) = (then.process, seconds(then.invoked_ns, self.digits), self.value(then));
+        let (process, at, value) = (then.process, with_digits(then.invoked_ns, self.digits), self.value(then));
         match then.f {
             Function::Write => format!("{first} before process {process} began write {value} at {at}"),
             Function::Cas => format!("{first} before process {process} began cas {value} at {at}"),
@@ -206,7 +202,7 @@ impl Words<'_> {
         };
         let until = operation
             .returned_ns()
-            .map_or_else(|| "unknown".to_owned(), |ns| seconds(ns, self.digits));
+            .map_or_else(|| "unknown".to_owned(), |ns| with_digits(ns, self.digits));
         let (value, process) = (self.value(operation), operation.process);
         format!("{what} {value} by process {process} ({} to {until})", self.invoked(place))
     }
@@ -239,11 +235,11 @@ impl Words<'_> {
     fn returned(&self, place: Place) -> String {
         self.operation(place)
             .and_then(Operation::returned_ns)
-            .map_or_else(String::new, |time_ns| seconds(time_ns, self.digits))
+            .map_or_else(String::new, |time_ns| with_digits(time_ns, self.digits))
     }
 
     fn invoked(&self, place: Place) -> String {
         self.operation(place)
-            .map_or_else(String::new, |operation| seconds(operation.invoked_ns, self.digits))
+            .map_or_else(String::new, |operation| with_digits(operation.invoked_ns, self.digits))
     }
 }

@@ -1,7 +1,8 @@
 //! The witness as text: the sentence, then one row per operation.
 
-use super::{Outcome, SHOWN_CHARS_MAX, Witness, WitnessOperation, described, seconds};
+use super::{Outcome, SHOWN_CHARS_MAX, Witness, WitnessOperation, described};
 use crate::escape::visible;
+use crate::seconds::with_digits;
 
 /// More compare-and-sets than these between the operations that matter are shown as one line.
 const LINKS_SHOWN_MAX: usize = 3;
@@ -57,7 +58,7 @@ impl Witness {
     fn row(&self, operation: &WitnessOperation) -> [String; 6] {
         let returned = operation
             .returned_ns
-            .map_or_else(|| "unknown".to_owned(), |time_ns| seconds(time_ns, self.digits));
+            .map_or_else(|| "unknown".to_owned(), |time_ns| with_digits(time_ns, self.digits));
         let value = visible(&operation.value, SHOWN_CHARS_MAX);
         let shown = match (operation.f.as_str(), operation.outcome) {
             _ if operation.asked.is_some() => described::operation(operation),
@@ -71,7 +72,7 @@ impl Witness {
             _ => format!("write {value}"),
         };
         [
-            seconds(operation.invoked_ns, self.digits),
+            with_digits(operation.invoked_ns, self.digits),
             returned,
             if operation.folded == 0 {
                 operation.process.to_string()

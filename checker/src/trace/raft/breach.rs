@@ -25,6 +25,7 @@ pub(super) enum Rule {
     ReadFreshness,
     Membership,
     Amplification,
+    ConfirmedReads,
 }
 
 impl Rule {
@@ -45,6 +46,7 @@ impl Rule {
             Rule::ReadFreshness => "trace T12",
             Rule::Membership => "trace T13",
             Rule::Amplification => "trace T14",
+            Rule::ConfirmedReads => "trace T16",
         }
     }
 
@@ -65,6 +67,7 @@ impl Rule {
             Rule::ReadFreshness => "fresh reads: a read sees everything that was answered before it began",
             Rule::Membership => "membership: one change at a time, and consecutive configurations share a node in every two majorities",
             Rule::Amplification => "bounded amplification: messages and appends are a small multiple of what the work needs",
+            Rule::ConfirmedReads => "confirmed reads: a leader answers a read only while a majority's word that it leads covers it",
         }
     }
 }

@@ -7,6 +7,7 @@ use super::breach::{Breaches, Node, Sight};
 use super::clocks::Clocks;
 use super::commit::{self, Commits};
 use super::completeness::Completeness;
+use super::confirm::{self, Confirmations};
 use super::election::Election;
 use super::event::{Ack, Apply, By, Event, Index, Outcome, Role, Stage, Start, Term, What};
 use super::fresh::{Freshness, Read};
@@ -40,6 +41,7 @@ pub(super) struct Machine {
     commits: Commits,
     effects: once::Effects,
     fresh: Freshness,
+    confirmations: Confirmations,
     membership: Membership,
     amplification: Amplification,
     recent: Recent,
@@ -66,6 +68,7 @@ impl Machine {
             commits: Commits::default(),
             effects: once::Effects::default(),
             fresh: Freshness::default(),
+            confirmations: Confirmations::of(n_nodes),
             membership: Membership::default(),
             amplification: Amplification::of(n_nodes),
             recent: Recent::of(n_nodes),
@@ -146,8 +149,13 @@ impl Machine {
                 applied,
                 basis,
                 begun_ns,
-                ..
+                term,
             } => {
+                let confirmed = confirm::Read {
+                    basis: *basis,
+                    begun_ns: *begun_ns,
+                    term: *term,
+                };
                 let read = Read {
                     index: *index,
                     applied: *applied,
@@ -157,6 +165,7 @@ impl Machine {
                 self.amplification.n_answers += 1;
                 let (scene, rules) = self.scene(node, sight, names);
                 rules.fresh.read(scene, read, rules.clocks, rules.breaches);
+                rules.confirmations.read(scene, confirmed, rules.breaches);
             }
             What::Send {
                 to,
@@ -168,12 +177,22 @@ impl Machine {
                 let incarnation = self.nodes[node].start.as_ref().map_or(0, |start| start.incarnation);
                 self.lost.sent(node, incarnation, *stamp);
                 self.clocks.sent(sight, incarnation, *stamp);
+                let sent = confirm::Sent {
+                    id: (incarnation, *stamp),
+                    message: *message,
+                    term: *term,
+                };
+                self.confirmations.sent(sight, self.home(*to, names), sent);
                 let (scene, rules) = self.scene(node, sight, names);
                 rules.election.send(scene, *to, *message, *term, *ok, rules.breaches);
             }
             What::Receive {
-                from, incarnation, stamp, ..
-            } => self.receive(sight, *from, (*incarnation, *stamp), names),
+                from,
+                incarnation,
+                stamp,
+                term,
+                ..
+            } => self.receive(sight, *from, (*incarnation, *stamp, *term), names),
             What::Health { messages, appends, .. } => {
                 let (scene, rules) = self.scene(node, sight, names);
                 rules.amplification.health(scene, *messages, *appends, rules.breaches);
@@ -398,15 +417,18 @@ impl Machine {
         }
     }
 
-    fn receive(&mut self, sight: Sight, from: NameId, (incarnation, stamp): (u64, u64), names: &Names) {
-        let text = names.get(from);
-        let home = self.homes.get(&from).copied();
-        let Some(home) = home.or_else(|| self.nodes.iter().position(|state| state.name == text)) else {
-            return;
-        };
+    fn receive(&mut self, sight: Sight, from: NameId, (incarnation, stamp, term): (u64, u64, Term), names: &Names) {
+        let Some(home) = self.home(from, names) else { return };
         self.lost.received(home, incarnation, stamp, sight);
         let (sender, receiver) = (&self.nodes[home].name, &self.nodes[usize::from(sight.node)].name);
         self.clocks.received(sight, (home, sender), receiver, (incarnation, stamp));
+        self.confirmations.received(sight, home, (incarnation, stamp), term);
+    }
+
+    /// The node of a member, or of that name.
+    fn home(&self, member: NameId, names: &Names) -> Option<Node> {
+        let by_name = || self.nodes.iter().position(|state| state.name == names.get(member));
+        self.homes.get(&member).copied().or_else(by_name)
     }
 
     fn reached(&mut self, node: Node, sight: Sight) {
@@ -432,6 +454,7 @@ impl Machine {
             commits: &mut self.commits,
             effects: &mut self.effects,
             fresh: &mut self.fresh,
+            confirmations: &self.confirmations,
             membership: &mut self.membership,
             amplification: &mut self.amplification,
         };
@@ -449,6 +472,7 @@ struct Rules<'a> {
     commits: &'a mut Commits,
     effects: &'a mut once::Effects,
     fresh: &'a mut Freshness,
+    confirmations: &'a Confirmations,
     membership: &'a mut Membership,
     amplification: &'a mut Amplification,
 }

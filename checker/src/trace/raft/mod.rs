@@ -1,4 +1,4 @@
-//! The rules on traces of Raft nodes, T1 to T15, as machines that take one event at a time.
+//! The rules on traces of Raft nodes, T1 to T16, as machines that take one event at a time.
 //!
 //! Main decision: all nodes' events are taken in the order of their Lamport stamps, which is an order in which they can have happened, and
 //! every rule joins them by term and index: it asks for causes only, never whether two concurrent events came in one order or the other. So
@@ -10,13 +10,15 @@
 //!
 //! `scan`, `line`, `words` and `stream` make bytes into events; `node`, `log` and `slots` are what is known; `machine` calls the rules: `election`
 //! (T1, T2), `monotone` (T3), `matching` (T4, T5), `state` (T6), `completeness` (T7), `commit` (T8, T9), `once` (T10, T11), `fresh` (T12),
-//! `membership` (T13), `amplification` (T14), `progress` (T15).
+//! `membership` (T13), `amplification` (T14), `progress` (T15),
+//! `confirm` (T16).
 
 mod amplification;
 mod breach;
 mod clocks;
 mod commit;
 mod completeness;
+mod confirm;
 mod election;
 pub mod event;
 mod fresh;

@@ -7,8 +7,9 @@ use super::arrange::{Arranged, Arrow, Fate, LANE_PX, Point, TOP_PX, lane_name, l
 use super::labels::{is_end, labels};
 use crate::report::markup::{Element, element};
 use crate::report::shapes::{CHAR_PX, SMALL_PX, line, n, path, rect, text};
-use crate::report::witness::words::{columns, duration, long, moment};
+use crate::report::witness::words::{columns, duration, long};
 use crate::report::words::shortened;
+use squall_checker::seconds::with_digits;
 
 /// Below the last lane: the axis with its times, and what is left out.
 const FOOT_PX: (f64, f64) = (30.0, 16.0);
@@ -251,5 +252,5 @@ fn axis(arranged: &Arranged<'_>) -> Vec<Element> {
 /// A moment of the run, negative before its begin.
 pub(super) fn at(time_ns: i64, digits: usize) -> String {
     let sign = if time_ns < 0 { "−" } else { "" };
-    format!("{sign}{}", moment(time_ns.unsigned_abs(), digits))
+    format!("{sign}{}", with_digits(time_ns.unsigned_abs(), digits))
 }

@@ -4,10 +4,11 @@ use squall_checker::history::operation::Outcome;
 
 use super::layout::{BOX_PX, FAULTS_PX, LANE_PX, Layout, ROW_PX, ribbon_name};
 use super::scene::{Fault, Part, Scene, Shown};
-use super::words::{columns, digits, duration, long, moment, value};
+use super::words::{columns, duration, long, value};
 use crate::report::markup::{Element, element};
 use crate::report::shapes::{CHAR_PX, SMALL_PX, line, n, path, rect, text};
 use crate::report::words::plural;
+use squall_checker::seconds::{digits_of, with_digits};
 
 /// Top and height of the ribbon.
 const RIBBON_PX: (f64, f64) = (8.0, 22.0);
@@ -295,8 +296,8 @@ impl Canvas<'_> {
             wanted.push(shown.operation.invoked_ns);
             wanted.extend(shown.operation.returned_ns());
         }
-        let digits = digits(&wanted);
-        let apart = TIMES_APART_PX.max(columns(&moment(self.scene.to_ns, digits)) * SMALL_PX + 10.0);
+        let digits = digits_of(&wanted);
+        let apart = TIMES_APART_PX.max(columns(&with_digits(self.scene.to_ns, digits)) * SMALL_PX + 10.0);
         let mut taken: Vec<f64> = Vec::new();
         let mut marks = Vec::new();
         for time_ns in wanted {
@@ -304,7 +305,7 @@ impl Canvas<'_> {
             if taken.iter().all(|other| (other - x).abs() >= apart) {
                 taken.push(x);
                 let label_x = x.min(self.layout.width - apart / 2.0);
-                marks.push(text(label_x, y, "middle", "small", &moment(time_ns, digits)));
+                marks.push(text(label_x, y, "middle", "small", &with_digits(time_ns, digits)));
             }
         }
         marks
@@ -356,7 +357,7 @@ fn title(shown: &Shown<'_>, row: &str) -> String {
     let operation = shown.operation;
     let returned = operation.returned_ns().map_or_else(
         || "outcome unknown".to_owned(),
-        |time_ns| format!("returned {}", moment(time_ns, 9)),
+        |time_ns| format!("returned {}", with_digits(time_ns, 9)),
     );
     let after = shown
         .full
@@ -366,7 +367,7 @@ fn title(shown: &Shown<'_>, row: &str) -> String {
     format!(
         "{}, {row}: invoked {}, {returned}{after}; lines {}{lines} of the history",
         shown.label,
-        moment(operation.invoked_ns, 9),
+        with_digits(operation.invoked_ns, 9),
         operation.invoke_line()
     )
 }

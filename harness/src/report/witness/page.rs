@@ -6,10 +6,11 @@ use squall_checker::linearizability::Witness;
 
 use super::layout::Layout;
 use super::scene::{Part, Scene, Shown};
-use super::words::{digits, long, moment};
+use super::words::long;
 use crate::report::markup::{Element, element};
 use crate::report::page::{crumb, frame, invalid, legend, sentence, table};
 use crate::report::words::{count, plural};
+use squall_checker::seconds::{digits_of, with_digits};
 
 /// The whole page.
 pub(super) fn page(history: &History, witness: &Witness, scene: &Scene<'_>, layout: &Layout, picture: Element) -> String {
@@ -89,18 +90,18 @@ fn operations(history: &History, scene: &Scene<'_>) -> Element {
         .flat_map(|shown| [Some(shown.operation.invoked_ns), shown.operation.returned_ns()])
         .flatten()
         .collect();
-    let digits = digits(&times_ns);
+    let digits = digits_of(&times_ns);
     let rows = proof.into_iter().map(|shown| {
         let operation = shown.operation;
         let returned = operation
             .returned_ns()
-            .map_or_else(|| "unknown".to_owned(), |time_ns| moment(time_ns, digits));
+            .map_or_else(|| "unknown".to_owned(), |time_ns| with_digits(time_ns, digits));
         let lines = match operation.complete_line() {
             Some(line) => format!("{}, {line}", operation.invoke_line()),
             None => operation.invoke_line().to_string(),
         };
         let cells = [
-            moment(operation.invoked_ns, digits),
+            with_digits(operation.invoked_ns, digits),
             returned,
             operation.process.to_string(),
             history.node(operation).map_or_else(|| "-".to_owned(), long),

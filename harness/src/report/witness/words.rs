@@ -44,24 +44,6 @@ pub(in crate::report) fn duration(time_ns: u64) -> String {
     }
 }
 
-/// A moment of the run, cut to its digits: `62.118 s`.
-pub(in crate::report) fn moment(time_ns: u64, digits: usize) -> String {
-    let fraction = format!("{:09}", time_ns % 1_000_000_000);
-    format!("{}.{} s", time_ns / 1_000_000_000, &fraction[..digits])
-}
-
-/// The fewest digits of 3, 6 and 9 that tell these moments apart.
-pub(in crate::report) fn digits(times_ns: &[u64]) -> usize {
-    let mut times_ns = times_ns.to_vec();
-    times_ns.sort_unstable();
-    times_ns.dedup();
-    let tells_apart = |digits: &usize| {
-        let unit_ns = 10_u64.pow(9 - *digits as u32);
-        times_ns.windows(2).all(|pair| pair[0] / unit_ns < pair[1] / unit_ns)
-    };
-    [3, 6].into_iter().find(tells_apart).unwrap_or(9)
-}
-
 /// How many columns of a monospaced typeface a text takes at most: beyond ASCII, characters may be two wide.
 pub(in crate::report) fn columns(text: &str) -> f64 {
     text.chars()
@@ -93,13 +75,5 @@ mod tests {
             long(&"é".repeat(10_000)).chars().count(),
             64 + "… (10000 characters)".chars().count()
         );
-    }
-
-    #[test]
-    fn moments_are_told_apart() {
-        assert_eq!(digits(&[1_000_000, 2_000_000, 2_000_000]), 3);
-        assert_eq!(digits(&[1_000_000, 1_001_000]), 6);
-        assert_eq!(digits(&[1, 2]), 9);
-        assert_eq!(moment(62_118_999_999, 3), "62.118 s");
     }
 }

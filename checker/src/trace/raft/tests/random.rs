@@ -90,6 +90,7 @@ fn finds_bugs_of_logs() {
 #[test]
 fn finds_bugs_of_answers_and_reads() {
     found(Bug::ReadUnconfirmed, &["trace T12"]);
+    found(Bug::ReadUnconfirmed, &["trace T16"]);
     found(Bug::ReadBeforeNoop, &["trace T12"]);
     found(Bug::RetryTakesEffect, &["trace T10"]);
     found(Bug::FailedOnStepDown, &["trace T11"]);

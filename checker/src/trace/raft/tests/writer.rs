@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::trace::raft::log::extend;
 
+/// The election timeout of every node.
+pub(crate) const ELECTION_MS: u64 = 150;
+
 /// One entry as tests speak of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Item {
@@ -80,7 +83,7 @@ impl Writer {
                 "member": self.member, "term": begin.term, "vote": begin.vote, "base": [begin.base.0, begin.base.1], "last": [last, last_term],
                 "commit": begin.commit, "applied": begin.applied, "state_hash": hex(begin.state), "members": begin.voters,
                 "voters": begin.voters, "voters_old": begin.voters_old, "learners": [], "reads": begin.reads, "sessions": true,
-                "election_ms": 150, "heartbeat_ms": 30, "snapshot_every": 1000, "mono_offset_ns": 0,
+                "election_ms": ELECTION_MS, "heartbeat_ms": 30, "snapshot_every": 1000, "mono_offset_ns": 0,
             }),
         );
         for (index, item) in (begin.base.0 + 1..).zip(begin.log) {
