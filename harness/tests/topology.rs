@@ -79,7 +79,7 @@ fn replicas_are_in_distinct_racks_and_the_nodes_say_so() {
         "none",
     ]);
     assert_eq!(said.status.code(), Some(0), "{}", said.text());
-    let rack = |node: &str| (node.trim_start_matches('n').parse::<u32>().unwrap() + 1) / 2;
+    let rack = |node: &str| node.trim_start_matches('n').parse::<u32>().unwrap().div_ceil(2);
     // A node's trace says which keys it holds.
     let mut holders: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
     for node in ["n1", "n2", "n3", "n4", "n5", "n6"] {

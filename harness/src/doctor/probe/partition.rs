@@ -44,7 +44,7 @@ pub(super) fn nat() -> Result<String, Failure> {
             balancer.apply(all)?;
             balancer.apply(BalancerTrouble::default()).map(drop)
         };
-        balance().map_err(|error| Failure::said("balance by NAT", &error.to_string()))?;
+        balance().map_err(|error| Failure::said("balance by NAT", error.to_string()))?;
         Ok(String::new())
     })
 }
