@@ -4,6 +4,7 @@
 //! the same seed means the same storm everywhere. All chance is drawn here; at run time only roles are resolved.
 
 mod kinds;
+mod site;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -15,17 +16,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
-use squall_nemeses::topology::subnets::Cidr;
-use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Site, Topology};
+use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Topology};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
+pub use self::site::{OVERLAY, Overlay};
 use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
-
-/// The addresses of an overlay: shared space (RFC 6598), which no plan's network is likely to have.
-pub const OVERLAY: Cidr = Cidr::of(std::net::Ipv4Addr::new(100, 64, 0, 0), 16);
 
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
@@ -88,14 +86,6 @@ pub enum WorkloadPlan {
     Counter(workloads::Options),
     /// Elements added to sets that are read whole.
     Set(workloads::Options),
-}
-
-/// A network above the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Overlay {
-    /// Ethernet in UDP; packets of 1450 bytes at most.
-    Vxlan,
 }
 
 /// Whom a client talks to.
@@ -266,19 +256,6 @@ impl Plan {
         }
     }
 
-    /// What the nodes are in and behind.
-    pub fn site(&self) -> Site<'_> {
-        Site {
-            topology: self.topology.as_ref(),
-            balancer: self.balancer,
-        }
-    }
-
-    /// Whether domains are apart, which only the network `switch` can do.
-    fn has_latency(&self) -> bool {
-        self.topology.as_ref().is_some_and(|topology| !topology.latency.is_none())
-    }
-
     /// The seed of what is left to chance on the links of the switch.
     pub fn network_seed(&self) -> u64 {
         schedule::generator(self.seed, "network").random()
@@ -355,14 +332,7 @@ impl Plan {
             return Err("`pcap`: only the network `switch` writes packets to files".into());
         }
         let nodes = node_names(self.system.nodes());
-        if let Some(topology) = &self.topology {
-            topology.check()?;
-            topology.check_cluster(&nodes)?;
-            if self.has_latency() && self.network_kind() == NetworkKind::Kernel {
-                return Err("`latency_us`: the network `kernel` cannot keep domains apart, but `switch` can".into());
-            }
-        }
-        self.validate_extras()?;
+        self.validate_site(&nodes)?;
         let ground = Ground {
             nodes: &nodes,
             topology: self.topology.as_ref(),
@@ -397,27 +367,6 @@ impl Plan {
             if self.schedule[..position].iter().any(|earlier| earlier.id == id) {
                 return Err(format!("injection {id}: the number is used twice"));
             }
-        }
-        Ok(())
-    }
-}
-
-impl Plan {
-    /// What only the kernel's network can have.
-    fn validate_extras(&self) -> Result<(), String> {
-        let on_switch = self.network_kind() == NetworkKind::Switch;
-        if self.balancer && on_switch {
-            return Err("`balancer`: it is NAT of the kernel, which the network `switch` has not; leave out what needs the switch".into());
-        }
-        if self.overlay.is_some() && on_switch {
-            return Err("`overlay`: it is a device of the kernel's network, and the network `switch` would not see into it".into());
-        }
-        if self.overlay.is_some() && self.balancer {
-            return Err("`overlay`: the `balancer` stands below it, and reaches no node in it; take one of them".into());
-        }
-        let overlaps = self.overlay.is_some() && self.topology.as_ref().is_some_and(|topology| topology.cidr.overlaps(OVERLAY));
-        if overlaps {
-            return Err(format!("`cidr`: the overlay has {OVERLAY}; take another network below it"));
         }
         Ok(())
     }

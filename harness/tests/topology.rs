@@ -95,6 +95,11 @@ fn replicas_are_in_distinct_racks_and_the_nodes_say_so() {
             }
         }
     }
+    let log = std::fs::read_to_string(squall.latest().join("squall.log")).unwrap();
+    for rack in ["rack1", "rack2", "rack3"] {
+        let said = log.matches(&format!("domain\\\":\\\"{rack}")).count();
+        assert_eq!(said, 2, "two nodes say of themselves that they are in {rack}");
+    }
     assert!(holders.len() > 10, "{holders:?}");
     assert!(holders.values().all(|racks| racks.len() == 3), "{holders:?}");
 }

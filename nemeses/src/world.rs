@@ -451,6 +451,31 @@ mod tests {
     }
 
     #[test]
+    fn a_balancer_is_flushed_as_often_as_asked_and_gets_its_ports_back_with_the_last_heal() {
+        let asks = |flushes, no_ports| State {
+            balancer: BalancerTrouble { flushes, no_ports },
+            ..State::default()
+        };
+        let mut world = World::default();
+        world.inject(1, asks(1, false));
+        world.inject(2, asks(0, true));
+        let before = world.desired();
+        world.inject(3, asks(1, true));
+        let now = world.desired();
+        assert_eq!(
+            now.change_from(&before).balancer,
+            Some((asks(1, true).balancer, asks(2, true).balancer))
+        );
+        world.heal(2);
+        assert_eq!(world.desired().change_from(&now).balancer, None, "another fault uses them up still");
+        world.heal_all();
+        assert_eq!(
+            world.desired().change_from(&now).balancer,
+            Some((asks(2, true).balancer, asks(0, false).balancer))
+        );
+    }
+
+    #[test]
     fn is_stored_without_what_is_empty() {
         let text = serde_json::to_string(&cut("n1", "n2")).unwrap();
         assert_eq!(text, r#"{"cuts":[["n1","n2"]]}"#);

@@ -40,6 +40,17 @@ fn balanced(test: &str, body: impl FnOnce(&Balancer, &BalancerProbe)) {
 }
 
 #[test]
+fn connections_that_are_over_give_their_ports_back() {
+    balanced("connections_that_are_over_give_their_ports_back", |_, probe| {
+        // More than there are ports, of all three nodes together.
+        let n = 4 * usize::from(N_PORTS);
+        for _ in 0..n {
+            assert!(probe.prepare(BOUND).unwrap().is_some());
+        }
+    });
+}
+
+#[test]
 fn connections_go_to_every_node_in_turn() {
     balanced("connections_go_to_every_node_in_turn", |_, probe| {
         assert_eq!(probe.spread(9, BOUND).unwrap(), 3);

@@ -36,12 +36,24 @@ use crate::netlink::Netlink;
 use crate::world::Compose;
 use crate::{Error, Result, netns};
 
-/// How many ports of the balancer tell connections to one node apart. Few, so that they can be used up.
-pub const N_PORTS: u16 = 64;
+/// How many ports of the balancer tell connections to one node apart. Few, so that they are soon used up; more than the clients of a run have at a time.
+pub const N_PORTS: u16 = 128;
 /// The first of them.
 const FIRST_PORT: u16 = 20_000;
 /// Where probes listen, on each node.
 pub const PROBE_PORT: u16 = 19_999;
+
+/// No pickup in midstream; and connections that are over give their ports back within seconds. By default one keeps its port for two minutes, and clients
+/// that reconnect a lot would use all of them up without any fault.
+const SETTINGS: [(&str, &str); 7] = [
+    ("loose", "0"),
+    ("timeout_syn_sent", "5"),
+    ("timeout_fin_wait", "2"),
+    ("timeout_close_wait", "2"),
+    ("timeout_last_ack", "2"),
+    ("timeout_time_wait", "1"),
+    ("timeout_close", "1"),
+];
 
 /// What should be wrong with the balancer; by default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -103,9 +115,11 @@ impl Balancer {
     /// If the kernel or its programs cannot do NAT.
     pub fn open(setup: Setup, folders: &[PathBuf]) -> Result<Balancer> {
         netns::in_namespace(&setup.router, || -> Result<()> {
-            let path = "/proc/sys/net/netfilter/nf_conntrack_tcp_loose";
             rules::install(&setup, folders)?;
-            std::fs::write(path, "0").map_err(Error::system(format!("write 0 to {path}")))?;
+            for (name, value) in SETTINGS {
+                let path = format!("/proc/sys/net/netfilter/nf_conntrack_tcp_{name}");
+                std::fs::write(&path, value).map_err(Error::system(format!("write {value} to {path}")))?;
+            }
             let mut netlink = Netlink::open()?;
             let loopback = netlink.index("lo")?;
             netlink.add_address(loopback, setup.address, 32)

@@ -60,3 +60,34 @@ fn table(setup: &Setup) -> String {
     line("COMMIT".into());
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn every_node_has_its_turn_and_only_its_own_port_is_balanced() {
+        let node = |number: u8| (format!("n{number}"), Ipv4Addr::new(10, 0, 0, number));
+        let setup = Setup {
+            // No rule is installed here.
+            router: std::fs::File::open("/dev/null").unwrap().into(),
+            address: Ipv4Addr::new(10, 0, 0, 9),
+            port: 7000,
+            nodes: BTreeMap::from([node(1), node(2), node(3)]),
+        };
+        insta::assert_snapshot!(table(&setup), @r"
+        *nat
+        :SQUALL-LB - [0:0]
+        -A PREROUTING -d 10.0.0.9/32 -p tcp -m tcp --dport 7000 -j SQUALL-LB
+        -A PREROUTING -d 10.0.0.9/32 -p tcp -m tcp --dport 19999 -j SQUALL-LB
+        -A SQUALL-LB -p tcp -m statistic --mode nth --every 3 --packet 0 -j DNAT --to-destination 10.0.0.1
+        -A SQUALL-LB -p tcp -m statistic --mode nth --every 2 --packet 0 -j DNAT --to-destination 10.0.0.2
+        -A SQUALL-LB -p tcp -j DNAT --to-destination 10.0.0.3
+        -A POSTROUTING -p tcp -m conntrack --ctstate DNAT --ctorigdst 10.0.0.9/32 -j SNAT --to-source 10.0.0.9:20000-20127
+        COMMIT
+        ");
+    }
+}
