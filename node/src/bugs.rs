@@ -34,6 +34,8 @@ pub struct BugInfo {
     pub source: &'static str,
     /// The least that reveals it: fault kinds, as `squall list faults` prints them.
     pub faults: &'static [&'static str],
+    /// When those come and for how long: further arguments of `squall run` beside them. Empty if the usual schedule will do.
+    pub schedule: &'static [&'static str],
     /// The settings it shows under: further arguments of `squall run`.
     pub settings: &'static [&'static str],
     /// The fault it cannot be found without and that does not exist yet.
@@ -42,7 +44,7 @@ pub struct BugInfo {
 
 macro_rules! bugs {
     ($($id:ident, $store:ident, $what:literal, breaks $breaks:literal, source $source:literal,
-       faults [$($fault:literal),*], settings [$($setting:literal),*] $(, waits for $waits:literal)?;)*) => {
+       faults [$($fault:literal),*] $(, schedule [$($schedule:literal),*])?, settings [$($setting:literal),*] $(, waits for $waits:literal)?;)*) => {
         /// A planted bug, by its number in the catalogue.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Bug {
@@ -77,6 +79,7 @@ macro_rules! bugs {
                 breaks: $breaks,
                 source: $source,
                 faults: &[$($fault),*],
+                schedule: &[$($($schedule),*)?],
                 settings: &[$($setting),*],
                 waits_for: bugs!(@waits $($waits)?),
             },)*
@@ -98,13 +101,13 @@ bugs! {
     R05, Raft, "votes go to candidates with older logs", breaks "leader completeness", source "Ongaro 2014, section 3.6.1",
         faults ["partition"], settings [];
     R07, Raft, "two votes in one term", breaks "election safety", source "camunda/camunda#1068",
-        faults ["partition", "kill"], settings [];
+        faults ["kill", "delay"], settings [];
     R08, Raft, "half of the votes elect", breaks "election safety", source "databendlabs/openraft d60f1e85",
         faults ["partition"], settings [];
     R09, Raft, "half of the acknowledgements commit", breaks "acknowledged means durable on a majority", source "databendlabs/openraft#1802, beb0302b",
         faults ["partition"], settings [];
     R10, Raft, "the term of the entry before is not compared", breaks "log matching", source "willemt/raft 3fc7f32",
-        faults ["partition"], settings [];
+        faults ["partition", "kill"], schedule ["--fault-every", "600ms..1s", "--fault-for", "1s..2s"], settings [];
     R11, Raft, "every append truncates what stands behind it", breaks "committed entries stay", source "databendlabs/openraft 9540c904, 71a290cd",
         faults ["partition"], settings [];
     R13, Raft, "a follower commits what the leader has committed, matching or not", breaks "state machine safety", source "scylladb/scylladb#10578, #9965; willemt/raft 9de8af4",
@@ -116,7 +119,7 @@ bugs! {
     R16, Raft, "a new leader reads before anything of its term is committed", breaks "linearizable reads", source "etcd-io/etcd#7331; RedisLabs/redisraft#22; tikv/tikv#9239",
         faults ["kill"], settings [];
     R17, Raft, "a lease outlives the election timeout", breaks "linearizable reads", source "tikv/tikv#964, #1127",
-        faults ["partition", "pause"], settings ["--read-mode", "lease"];
+        faults ["partition"], schedule ["--fault-every", "700ms..1s", "--fault-for", "400ms..600ms"], settings ["--read-mode", "lease"];
     R18, Raft, "a lease is kept when leadership is transferred", breaks "linearizable reads", source "tikv/tikv#1593",
         faults ["transfer"], settings ["--read-mode", "lease"];
     R19, Raft, "a confirmation of leadership answers a later read, too", breaks "linearizable reads", source "etcd-io/etcd#20418",
@@ -178,6 +181,7 @@ pub const HARMLESS: BugInfo = BugInfo {
     breaks: "nothing",
     source: "a control of ours",
     faults: &["partition", "kill", "pause"],
+    schedule: &[],
     settings: &[],
     waits_for: None,
 };

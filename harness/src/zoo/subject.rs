@@ -93,6 +93,7 @@ impl Subject {
             arguments.extend(info.settings.iter().map(|setting| (*setting).to_owned()));
             if faults == Faults::Expected {
                 arguments.extend(["--faults".into(), info.faults.join(",")]);
+                arguments.extend(info.schedule.iter().map(|option| (*option).to_owned()));
             }
         }
         arguments
@@ -108,7 +109,7 @@ mod tests {
         let arguments = Subject::Bug(Bug::R17).arguments(Faults::Expected, 7).join(" ");
         assert_eq!(
             arguments,
-            "raft --time 9s --seed 7 --bug R17 --read-mode lease --faults partition,pause"
+            "raft --time 9s --seed 7 --bug R17 --read-mode lease --faults partition --fault-every 700ms..1s --fault-for 400ms..600ms"
         );
         let storm = Subject::Bug(Bug::R17).arguments(Faults::Storm, 7).join(" ");
         assert_eq!(storm, "raft --time 9s --seed 7 --bug R17 --read-mode lease");

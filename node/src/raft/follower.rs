@@ -76,6 +76,7 @@ impl RaftCore {
 
     /// The leader committed up to here, and up to here the logs are the same.
     fn commit_with_the_leader(&mut self, step: &mut Step<'_>, to: u64) {
+        let to = if self.has(Bug::R13) { to.min(self.log.last_index()) } else { to };
         // The second half repeats what the leader promises: it names no index that is not known to be here.
         if to > self.commit && (to <= self.log.last_index() || self.has(Bug::C1)) {
             self.advance_commit(step, to, "leader");

@@ -62,9 +62,9 @@ struct Said {
     at: Sight,
 }
 
-/// A message of a node.
+/// A message, as it left and as it came.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sent {
+pub(super) struct Letter {
     pub(super) id: Id,
     pub(super) message: Message,
     pub(super) term: Term,
@@ -93,11 +93,11 @@ impl Confirmations {
     }
 
     /// A message leaves for a node, if it is one that is known.
-    pub(super) fn sent(&mut self, sight: Sight, to: Option<Node>, sent: Sent) {
+    pub(super) fn sent(&mut self, sight: Sight, to: Option<Node>, letter: Letter) {
         let me = &mut self.nodes[usize::from(sight.node)];
-        push(&mut me.sent, (sent.id, sight.mono_ns), SENT_MAX);
-        if sent.message == Message::TimeoutNow {
-            me.offered = Some((sent.term, sight));
+        push(&mut me.sent, (letter.id, sight.mono_ns), SENT_MAX);
+        if letter.message == Message::TimeoutNow {
+            me.offered = Some((letter.term, sight));
         }
         let Some(peer) = to.and_then(|to| me.peers.get_mut(to)) else {
             return;
@@ -105,12 +105,13 @@ impl Confirmations {
         if let Some(heard) = peer.heard
             && peer.told.back().is_none_or(|(_, known)| *known < heard)
         {
-            push(&mut peer.told, (sent.id, heard), CHANGES_MAX);
+            push(&mut peer.told, (letter.id, heard), CHANGES_MAX);
         }
     }
 
-    /// A message of this term comes from a node.
-    pub(super) fn received(&mut self, sight: Sight, from: Node, id: Id, term: Term) {
+    /// A message comes from a node.
+    pub(super) fn received(&mut self, sight: Sight, from: Node, letter: Letter) {
+        let Letter { id, message, term } = letter;
         let to = usize::from(sight.node);
         let told = &mut self.nodes[from].peers[to].told;
         while told.get(1).is_some_and(|(since, _)| *since <= id) {
@@ -119,6 +120,10 @@ impl Confirmations {
         let after = told.front().map(|(_, heard)| *heard);
         let peer = &mut self.nodes[to].peers[from];
         peer.heard = peer.heard.max(Some(id));
+        // They bear the term that would begin, not the one that the sender is in.
+        if matches!(message, Message::PreVote | Message::PreVoteReply) {
+            return;
+        }
         let before = peer.said.filter(|said| said.term >= term);
         if before.is_none_or(|said| said.term == term && said.after <= after) {
             peer.said = Some(Said { term, after, at: sight });

@@ -7,7 +7,7 @@ use super::breach::{Breaches, Node, Sight};
 use super::clocks::Clocks;
 use super::commit::{self, Commits};
 use super::completeness::Completeness;
-use super::confirm::{self, Confirmations};
+use super::confirm::{self, Confirmations, Letter};
 use super::election::Election;
 use super::event::{Ack, Apply, By, Event, Index, Outcome, Role, Stage, Start, Term, What};
 use super::fresh::{Freshness, Read};
@@ -177,12 +177,12 @@ impl Machine {
                 let incarnation = self.nodes[node].start.as_ref().map_or(0, |start| start.incarnation);
                 self.lost.sent(node, incarnation, *stamp);
                 self.clocks.sent(sight, incarnation, *stamp);
-                let sent = confirm::Sent {
+                let letter = Letter {
                     id: (incarnation, *stamp),
                     message: *message,
                     term: *term,
                 };
-                self.confirmations.sent(sight, self.home(*to, names), sent);
+                self.confirmations.sent(sight, self.home(*to, names), letter);
                 let (scene, rules) = self.scene(node, sight, names);
                 rules.election.send(scene, *to, *message, *term, *ok, rules.breaches);
             }
@@ -190,9 +190,16 @@ impl Machine {
                 from,
                 incarnation,
                 stamp,
+                message,
                 term,
-                ..
-            } => self.receive(sight, *from, (*incarnation, *stamp, *term), names),
+            } => {
+                let letter = Letter {
+                    id: (*incarnation, *stamp),
+                    message: *message,
+                    term: *term,
+                };
+                self.receive(sight, *from, letter, names);
+            }
             What::Health { messages, appends, .. } => {
                 let (scene, rules) = self.scene(node, sight, names);
                 rules.amplification.health(scene, *messages, *appends, rules.breaches);
@@ -417,12 +424,13 @@ impl Machine {
         }
     }
 
-    fn receive(&mut self, sight: Sight, from: NameId, (incarnation, stamp, term): (u64, u64, Term), names: &Names) {
+    fn receive(&mut self, sight: Sight, from: NameId, letter: Letter, names: &Names) {
+        let (incarnation, stamp) = letter.id;
         let Some(home) = self.home(from, names) else { return };
         self.lost.received(home, incarnation, stamp, sight);
         let (sender, receiver) = (&self.nodes[home].name, &self.nodes[usize::from(sight.node)].name);
         self.clocks.received(sight, (home, sender), receiver, (incarnation, stamp));
-        self.confirmations.received(sight, home, (incarnation, stamp), term);
+        self.confirmations.received(sight, home, letter);
     }
 
     /// The node of a member, or of that name.

@@ -120,6 +120,17 @@ fn t16_a_word_of_another_term_is_no_word_for_the_leader() {
     check(&asked(["heartbeat", "heartbeat_reply"], 2, "read-index", 16), &["trace T16"]);
 }
 
+/// They bear the term that would begin.
+#[test]
+fn t16_a_pre_vote_takes_no_word_back() {
+    let asked = asked(["heartbeat", "heartbeat_reply"], 1, "read-index", 17);
+    let (before, read) = asked.rsplit_once('\n').expect("it has rows");
+    let with = |message: &str| format!("{before}\n n2 send n1 {message} 2\n n1 receive n2 21 {message} 2\n {read}");
+    check(&with("pre_vote"), &[]);
+    check(&with("pre_vote_reply"), &[]);
+    check(&with("append_reply"), &["trace T16"]);
+}
+
 #[test]
 fn t16_an_answer_to_an_earlier_question_is_none_to_a_later_one() {
     let story = |begun: u64, heard_first: bool| {
