@@ -40,6 +40,7 @@ fn main() {
         write_back: true,
         versions: quorum::Versions::Quorum,
         clock_offset_ms: BTreeMap::new(),
+        domains: BTreeMap::new(),
         extras: Default::default(),
         bug: None,
     });
@@ -94,6 +95,7 @@ fn plan(system: &SystemPlan, bind: Bind, faults: &[&str], seed: u64) -> Plan {
         faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
         network: None,
         pcap: false,
+        topology: None,
     })
     .expect("every kind finds a place")
 }

@@ -4,6 +4,7 @@
 //! the same seed means the same storm everywhere. All chance is drawn here; at run time only roles are resolved.
 
 mod kinds;
+mod site;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
@@ -16,10 +17,11 @@ use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
 use squall_nemeses::links::Abilities;
-use squall_nemeses::{Fault, FaultInfo, Mechanism, NetworkKind};
+use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Topology};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
+pub use self::site::{OVERLAY, Overlay};
 use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
@@ -50,6 +52,15 @@ pub struct Plan {
     /// By which rules something becomes durable on the nodes' disks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disk_rules: Rules,
+    /// The racks, zones and regions that the nodes are in, if they are in any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
+    /// Whether clients talk to all nodes by one address, behind which a balancer gives each connection a node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub balancer: bool,
+    /// What nodes and clients are joined by above the network, if by anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<Overlay>,
     /// The network that nodes and clients are to be on; where none is named it is the kernel's, unless a fault needs the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkKind>,
@@ -181,6 +192,8 @@ pub struct Options {
     pub network: Option<NetworkKind>,
     /// Whether packets are to be written to files.
     pub pcap: bool,
+    /// The failure domains of the nodes, if any.
+    pub topology: Option<Topology>,
 }
 
 impl Plan {
@@ -198,8 +211,9 @@ impl Plan {
             faults,
             network,
             pcap,
+            topology,
         } = options;
-        let schedule = schedule::draw(seed, &system, &timing, &faults)?;
+        let schedule = schedule::draw(seed, (&system, topology.as_ref()), &timing, &faults)?;
         let drawn: BTreeSet<&str> = schedule.iter().map(|injection| injection.fault.kind()).collect();
         let appears = |kind: &String| drawn.contains(kind.as_str());
         Ok(Plan {
@@ -212,6 +226,9 @@ impl Plan {
             bind,
             timing,
             disk_rules: Rules::default(),
+            topology,
+            balancer: false,
+            overlay: None,
             network,
             pcap,
             requested: faults.kinds.into_iter().filter(appears).collect(),
@@ -233,7 +250,7 @@ impl Plan {
 
     /// The network that is asked for; where none is, the one that is sure to do what is scheduled. What a run has is settled on its machine.
     pub fn network_kind(&self) -> NetworkKind {
-        let needs_switch = self.pcap || self.has_bad_links();
+        let needs_switch = self.pcap || self.has_latency() || self.has_bad_links();
         match self.network {
             Some(kind) => kind,
             None if needs_switch => NetworkKind::Switch,
@@ -325,7 +342,7 @@ impl Plan {
             return Err("`timing`: a run lasts at most a day and an operation at least a millisecond".into());
         }
         for name in &self.requested {
-            if let Some(why) = impossible(fault_info(name)?, &self.system) {
+            if let Some(why) = impossible(fault_info(name)?, &self.system, self.site()) {
                 return Err(format!("`{name}` is requested: {why}"));
             }
         }
@@ -333,10 +350,15 @@ impl Plan {
             return Err("`pcap`: only the network `switch` writes packets to files".into());
         }
         let nodes = node_names(self.system.nodes());
+        self.validate_site(&nodes)?;
+        let ground = Ground {
+            nodes: &nodes,
+            topology: self.topology.as_ref(),
+        };
         let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
             let id = injection.id;
-            if let Some(why) = impossible(injection.fault.info(), &self.system) {
+            if let Some(why) = impossible(injection.fault.info(), &self.system, self.site()) {
                 return Err(format!("injection {id}: {}: {why}", injection.fault.kind()));
             }
             let capabilities = self.system.capabilities();
@@ -349,7 +371,7 @@ impl Plan {
             }
             injection
                 .fault
-                .validate(&nodes)
+                .validate(ground)
                 .map_err(|error| format!("injection {id}: {error}"))?;
             if let Some(when) = &injection.when {
                 when.validate(&self.system, &nodes)

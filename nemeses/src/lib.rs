@@ -17,20 +17,23 @@
 //! Absent here: operations, histories, workloads, a clock that stamps, and chance at run time.
 //!
 //! - [`fault`], one file per family, [`target`](crate::TargetChoice), [`world`]: what is wanted
-//! - [`partition`]: the shapes, pure
-//! - [`links`]: cuts by iptables, nftables or policy rules; bad links by netem, or what stands in for it
+//! - [`partition`]: the shapes, pure; [`topology`]: racks, zones and regions
+//! - [`links`]: cuts by iptables, nftables or policy rules, [`Fabric`]: those of every leaf; bad links by netem, or what stands in for it
 //! - [`process`]: kill, pause
+//! - [`balancer`]: one address for all nodes, by NAT
 //! - [`clock`]: the wall clock of a node
 //! - [`limits`]: processor time, memory, descriptors
 //! - [`probe`]: what passes between whom
 //! - [`receipt`]: what goes into the history
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
+pub mod balancer;
 mod capability;
 pub mod clock;
 pub mod disk;
 pub mod effect;
 mod error;
+pub mod fabric;
 pub mod fault;
 pub mod limits;
 pub mod link;
@@ -46,13 +49,16 @@ mod program;
 pub mod receipt;
 pub mod switch;
 mod target;
+pub mod topology;
 pub mod world;
 
 pub use capability::Capability;
 pub use error::{Error, Result};
-pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Mechanism, Pulse, Resolved};
+pub use fabric::Fabric;
+pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Ground, Mechanism, Pulse, Resolved, Site};
 pub use network::{KernelNetwork, Network, NetworkKind};
 pub use program::program_folders;
 pub use receipt::{Answered, Proof, Receipt};
 pub use target::{KeyRoles, Roles, Router, Skipped, Target, TargetChoice};
+pub use topology::Topology;
 pub use world::{Change, State, World};

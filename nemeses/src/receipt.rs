@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::balancer::BalancerReport;
 use crate::clock::{Seen, Set};
 use crate::disk::probe::DiskReport;
 use crate::effect::EffectReport;
@@ -85,6 +86,9 @@ pub struct Proof {
     /// What became of a probe file on the node's disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskReport>,
+    /// What became of connections through the balancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancer: Option<BalancerReport>,
     /// What the system said to a request, and what it then showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
@@ -137,6 +141,16 @@ impl From<DiskReport> for Proof {
         Proof {
             ok: report.ok,
             disk: Some(report),
+            ..Proof::default()
+        }
+    }
+}
+
+impl From<BalancerReport> for Proof {
+    fn from(report: BalancerReport) -> Proof {
+        Proof {
+            ok: report.ok,
+            balancer: Some(report),
             ..Proof::default()
         }
     }

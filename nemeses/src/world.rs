@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::balancer::BalancerTrouble;
 use crate::clock::Skew;
 use crate::disk::{Cut, Trouble};
 use crate::effect::Turn;
@@ -42,12 +43,19 @@ pub struct State {
     /// What is wrong with the disks of nodes; who is not named, nothing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub disks: BTreeMap<String, Trouble>,
+    /// What is wrong with the balancer in front of the nodes.
+    #[serde(skip_serializing_if = "is_well")]
+    pub balancer: BalancerTrouble,
     /// Nodes that should be no members of the cluster.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<String>,
     /// The node that was to lead from the injection on. Nothing holds it there, and nothing is to be healed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub led_by: Option<String>,
+}
+
+fn is_well(balancer: &BalancerTrouble) -> bool {
+    *balancer == BalancerTrouble::default()
 }
 
 /// What is asked of one mechanism. By default nothing: that is healthy.
@@ -81,6 +89,7 @@ impl Compose for State {
         self.clocks.and(&other.clocks);
         self.limits.and(&other.limits);
         self.disks.and(&other.disks);
+        self.balancer.and(&other.balancer);
         self.removed.and(&other.removed);
         // The last one asked has it.
         self.led_by = other.led_by.clone().or(self.led_by.take());
@@ -124,6 +133,8 @@ pub struct Change {
     pub cuts_of_power: BTreeMap<String, Cut>,
     /// Nodes whose disks change, with what is wrong with them from now on but for the power; before kills and restarts.
     pub disks: BTreeMap<String, Trouble>,
+    /// What was wrong with the balancer and what is to be, if that differs.
+    pub balancer: Option<(BalancerTrouble, BalancerTrouble)>,
     /// Nodes to take out of the cluster's members.
     pub remove: BTreeSet<String>,
     /// Nodes to make members again; after the restarts, and after whatever continues or reaches others again.
@@ -155,6 +166,7 @@ impl State {
             limits: self.limits_from(before),
             cuts_of_power: self.cuts_of_power_from(before),
             disks: differing(&with_power(&self.disks), &with_power(&before.disks)),
+            balancer: (self.balancer != before.balancer).then_some((before.balancer, self.balancer)),
             remove: self.removed.difference(&before.removed).cloned().collect(),
             add: before.removed.difference(&self.removed).cloned().collect(),
             transfer: self.led_by.clone().filter(|_| self.led_by != before.led_by),
@@ -435,6 +447,31 @@ mod tests {
         assert_eq!(
             set(&world, &before),
             BTreeMap::from([("n1".into(), Skew::default()), ("n2".into(), Skew::default())])
+        );
+    }
+
+    #[test]
+    fn a_balancer_is_flushed_as_often_as_asked_and_gets_its_ports_back_with_the_last_heal() {
+        let asks = |flushes, no_ports| State {
+            balancer: BalancerTrouble { flushes, no_ports },
+            ..State::default()
+        };
+        let mut world = World::default();
+        world.inject(1, asks(1, false));
+        world.inject(2, asks(0, true));
+        let before = world.desired();
+        world.inject(3, asks(1, true));
+        let now = world.desired();
+        assert_eq!(
+            now.change_from(&before).balancer,
+            Some((asks(1, true).balancer, asks(2, true).balancer))
+        );
+        world.heal(2);
+        assert_eq!(world.desired().change_from(&now).balancer, None, "another fault uses them up still");
+        world.heal_all();
+        assert_eq!(
+            world.desired().change_from(&now).balancer,
+            Some((asks(2, true).balancer, asks(0, false).balancer))
         );
     }
 

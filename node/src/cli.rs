@@ -116,6 +116,9 @@ pub struct QuorumArgs {
     /// Points per member on the hash ring
     #[arg(long, default_value_t = ring::VNODES_DEFAULT)]
     pub vnodes: u16,
+    /// The failure domain of a member; once per member, or never. Replicas of a key go to different ones as far as there are
+    #[arg(long = "domain", value_name = "NAME=DOMAIN", value_parser = parse_domain)]
+    pub domains: Vec<(String, String)>,
     /// Time after which an unanswered call to a replica is made again, in ms
     #[arg(long, value_name = "MS", default_value_t = 300)]
     pub call_timeout_ms: u64,
@@ -167,6 +170,32 @@ fn parse_peer(text: &str) -> Result<(String, SocketAddr), String> {
         .parse()
         .map_err(|_| format!("`{address}` is not an IP address and a port, like 10.0.0.1:7000"))?;
     Ok((name.to_owned(), address))
+}
+
+fn parse_domain(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, domain)) if !domain.is_empty() => Ok((name.to_owned(), domain.to_owned())),
+        _ => Err("a failure domain is given as NAME=DOMAIN, like n1=rack1".into()),
+    }
+}
+
+/// The failure domain of every member, in the order of the members; empty if none is given.
+fn domains(members: &Members, given: &[(String, String)]) -> Result<Vec<Text>, String> {
+    if let Some((stranger, _)) = given.iter().find(|(name, _)| members.index(name).is_none()) {
+        return Err(format!("--domain {stranger}: it is not among the members given by --peer"));
+    }
+    if given.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of = |name: &Text| -> Result<Text, String> {
+        let mut own = given.iter().filter(|(member, _)| **member == **name);
+        match (own.next(), own.next()) {
+            (Some((_, domain)), None) => Ok(domain.as_str().into()),
+            (Some(_), Some(_)) => Err(format!("--domain {name} is given twice")),
+            (None, _) => Err(format!("{name} has no --domain, and others have; give each member one, or none")),
+        }
+    };
+    members.names().iter().map(of).collect()
 }
 
 /// Runs a node until SIGTERM or SIGINT. Builds its own runtime: call it from a thread that has none. Logs go to `tracing`, which the
@@ -238,6 +267,7 @@ fn quorum_config(args: &QuorumArgs) -> Result<(QuorumConfig, DriverConfig), Stri
             reap_after_ms: args.reap_after_ms,
         },
         vnodes: args.vnodes,
+        domains: domains(&members, &args.domains)?,
         call_timeout_ms: args.call_timeout_ms,
         op_timeout_ms: args.op_timeout_ms,
         planted: args.node.planted(bugs::Store::Quorum)?,
@@ -317,6 +347,8 @@ mod tests {
         let plain = parse("--n 2").unwrap().0;
         assert!(plain.write_back && !plain.digest_reads && !plain.version_read);
         assert_eq!(plain.upkeep, Upkeep::default());
+        let spread = parse("--n 2 --domain n2=b --domain n1=a").unwrap().0;
+        assert_eq!(spread.domains.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["a", "b"]);
         let all = "--n 2 --versions hlc --version-read --digest-reads --anti-entropy-ms 0 --no-hints --reaping grace --reap-after-ms 7";
         let all = parse(all).unwrap().0;
         assert!(all.version_read && all.digest_reads);
@@ -347,6 +379,14 @@ mod tests {
                 .unwrap_err()
                 .contains("quorum, wall-clock, coordinator-local, hlc, vector")
         );
+        assert!(parse("--n 2 --domain n1=a").unwrap_err().contains("n2 has no --domain"));
+        assert!(
+            parse("--n 2 --domain n1=a --domain n2=a --domain n1=b")
+                .unwrap_err()
+                .contains("n1 is given twice")
+        );
+        assert!(parse("--n 2 --domain n9=a").unwrap_err().contains("--domain n9"));
+        assert!(parse("--n 2 --domain n1").unwrap_err().contains("NAME=DOMAIN"));
         assert!(parse("--n 2 --version-read").unwrap_err().contains("belongs to --versions hlc"));
     }
 

@@ -12,7 +12,7 @@
 //!    `from` is true.
 //! 5. `Event::Wake` comes at or soon after `wake_at_ns`. Early or needless wakes are allowed.
 
-use crate::members::NodeIndex;
+use crate::members::{NodeIndex, Text};
 use crate::message::{Outcome, PeerMessage, RequestBody, RequestHeader};
 use crate::status::Standing;
 use crate::trace::TraceEvent;
@@ -150,6 +150,11 @@ pub trait Core {
 
     /// Where the core stands in its cluster, for `status`.
     fn standing(&self) -> Option<Standing> {
+        None
+    }
+
+    /// The failure domain that the node knows to be in, for `status`.
+    fn domain(&self) -> Option<Text> {
         None
     }
 

@@ -3,10 +3,14 @@
 //! Every member owns `vnodes` points on a circle of 2^64; a key's home replicas are the first N distinct members clockwise from the key's
 //! own point. A member more or less moves only the keys of its own arcs: about K/n of K keys.
 //!
+//! Where members are in failure domains, replicas go to different ones as long as there are any: the walk clockwise passes over members whose domain
+//! has a replica already, and comes back to them when every domain has one (as Cassandra's `NetworkTopologyStrategy` does with racks). No domain gets a
+//! replica more than another that could have taken it.
+//!
 //! The hash is part of the format: all nodes, all builds and all machines must place alike, so it is fixed here and not taken from std
 //! (whose hasher is drawn per process).
 
-use crate::members::{Members, NodeIndex};
+use crate::members::{Members, NodeIndex, Text};
 
 /// Points per member if the user says nothing. The share of a member varies by about `1/sqrt(vnodes)`: 6 % at 256, so that the bound of
 /// 1.3 times the fair share is five standard deviations away. At 64 it would be two.
@@ -18,6 +22,8 @@ pub struct Ring {
     /// (point, owner), ascending; two equal points are ordered by their owner.
     points: Vec<(u64, NodeIndex)>,
     members: usize,
+    /// The failure domain of each member, as a number; empty: no two are told apart.
+    domains: Vec<usize>,
 }
 
 impl Ring {
@@ -33,23 +39,71 @@ impl Ring {
         Ring {
             points,
             members: members.count(),
+            domains: Vec::new(),
         }
     }
 
-    /// The first `n` distinct members clockwise from the key, in ring order; all members if `n` is larger.
+    /// The same ring, for members in failure domains: the name of each one's, in the order of the members. An empty list tells none apart.
+    ///
+    /// # Panics
+    /// If there are not as many names as members.
+    #[must_use]
+    pub fn spread_over(self, domains: &[Text]) -> Ring {
+        assert!(
+            domains.is_empty() || domains.len() == self.members,
+            "a domain for each member, or none at all"
+        );
+        let number = |domain: &Text| domains.iter().position(|first| first == domain).expect("it is in the list itself");
+        Ring {
+            domains: domains.iter().map(number).collect(),
+            ..self
+        }
+    }
+
+    /// The first `n` distinct members clockwise from the key, in ring order; all members if `n` is larger. Of members in failure domains, the first of
+    /// each domain come first.
     pub fn homes(&self, key: &str, n: usize) -> Vec<NodeIndex> {
         let wanted = n.min(self.members);
         let mut homes = Vec::with_capacity(wanted);
-        let start = self.points.partition_point(|(point, _)| *point < stable_hash(key.as_bytes()));
-        for (_, owner) in self.points[start..].iter().chain(&self.points[..start]) {
-            if homes.len() == wanted {
+        let mut passed_over = Vec::new();
+        for owner in self.clockwise(key) {
+            if homes.len() == wanted || homes.len() + passed_over.len() == self.members {
                 break;
             }
-            if !homes.contains(owner) {
-                homes.push(*owner);
+            if homes.contains(&owner) || passed_over.contains(&owner) {
+                continue;
+            }
+            if self.held(owner, &homes) == 0 {
+                homes.push(owner);
+            } else {
+                passed_over.push(owner);
             }
         }
+        // Every domain has one. With each turn every domain that has members left gets one more.
+        for held in 1..=wanted {
+            passed_over.retain(|owner| {
+                let is_due = homes.len() < wanted && self.held(*owner, &homes) == held;
+                if is_due {
+                    homes.push(*owner);
+                }
+                !is_due
+            });
+        }
         homes
+    }
+
+    /// The owners of the points from the key on, once around.
+    fn clockwise(&self, key: &str) -> impl Iterator<Item = NodeIndex> + '_ {
+        let start = self.points.partition_point(|(point, _)| *point < stable_hash(key.as_bytes()));
+        let (before, behind) = self.points.split_at(start);
+        behind.iter().chain(before).map(|(_, owner)| *owner)
+    }
+
+    /// How many of these are in a member's domain; 0 where none are told apart.
+    fn held(&self, member: NodeIndex, homes: &[NodeIndex]) -> usize {
+        let domain = |member: &NodeIndex| self.domains.get(usize::from(member.0));
+        let own = domain(&member);
+        homes.iter().filter(|home| own.is_some() && domain(home) == own).count()
     }
 }
 
@@ -141,6 +195,69 @@ mod tests {
                 .collect();
             let now: Vec<_> = smaller.homes(&key, 3).iter().map(|home| fewer.name(*home).clone()).collect();
             assert!(kept.iter().all(|name| now.contains(name)), "{key} lost a home that is still there");
+        }
+    }
+
+    /// Names of domains for members, by their numbers.
+    fn domains(numbers: &[usize]) -> Vec<Text> {
+        numbers.iter().map(|number| format!("rack{number}").into()).collect()
+    }
+
+    #[test]
+    fn replicas_are_in_as_many_domains_as_there_are_and_as_evenly_as_can_be() {
+        // Every way to put six members into up to four domains, by counting.
+        for layout in 0..4usize.pow(6) {
+            let numbers: Vec<usize> = (0..6).map(|member| layout / 4usize.pow(member) % 4).collect();
+            let ring = Ring::new(&members(&names(6)), 8).spread_over(&domains(&numbers));
+            let sizes: Vec<usize> = (0..4).map(|domain| numbers.iter().filter(|own| **own == domain).count()).collect();
+            for (key, n) in (0..5).flat_map(|key| (1..=6).map(move |n| (format!("k{key}"), n))) {
+                let homes = ring.homes(&key, n);
+                let mut distinct = homes.clone();
+                distinct.sort_unstable();
+                distinct.dedup();
+                assert_eq!(distinct.len(), n, "{numbers:?} {key} {homes:?}");
+                let held = |domain: usize| homes.iter().filter(|home| numbers[usize::from(home.0)] == domain).count();
+                for (one, other) in (0..4).flat_map(|one| (0..4).map(move |other| (one, other))) {
+                    assert!(
+                        held(one) <= held(other) + 1 || held(other) == sizes[other],
+                        "{numbers:?} {key}, N={n}: {homes:?}"
+                    );
+                }
+                let n_domains = sizes.iter().filter(|size| **size > 0).count();
+                assert_eq!((0..4).filter(|domain| held(*domain) > 0).count(), n.min(n_domains));
+            }
+        }
+    }
+
+    #[test]
+    fn one_domain_for_all_and_one_for_each_are_the_plain_ring() {
+        let (plain, all) = (Ring::new(&members(&names(5)), 16), domains(&[0; 5]));
+        let together = plain.clone().spread_over(&all);
+        let apart = plain.clone().spread_over(&domains(&[0, 1, 2, 3, 4]));
+        for (key, n) in (0..200).flat_map(|key| (1..=5).map(move |n| (format!("k{key}"), n))) {
+            let homes = plain.homes(&key, n);
+            assert_eq!((together.homes(&key, n), apart.homes(&key, n)), (homes.clone(), homes));
+        }
+    }
+
+    #[test]
+    fn the_first_of_each_domain_clockwise_is_taken() {
+        let ring = Ring::new(&members(&names(6)), 16);
+        let racks = [0, 0, 1, 1, 2, 2];
+        let spread = ring.clone().spread_over(&domains(&racks));
+        for key in (0..500).map(|key| format!("k{key}")) {
+            let mut seen = Vec::new();
+            let first_of_each: Vec<NodeIndex> = ring
+                .homes(&key, 6)
+                .into_iter()
+                .filter(|home| {
+                    let rack = racks[usize::from(home.0)];
+                    let is_first = !seen.contains(&rack);
+                    seen.push(rack);
+                    is_first
+                })
+                .collect();
+            assert_eq!(spread.homes(&key, 3), first_of_each);
         }
     }
 

@@ -34,6 +34,9 @@ pub struct Status {
     pub wall_ns: Option<u64>,
     /// The node's latest Lamport stamp.
     pub lamport: u64,
+    /// In the quorum store: the failure domain that the node is in, if it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Text>,
     /// In the Raft store: where the node stands in its cluster.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,

@@ -87,7 +87,10 @@ fn faults() -> String {
         let group = info
             .controller()
             .map(|controller| format!("a control group of this machine for {}", controller.name()));
-        let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).chain(group).collect();
+        let domains = info.is_by_domain().then(|| "failure domains (`--topology`)".into());
+        let balancer = info.is_of_balancer().then(|| "a balancer (`--lb`)".into());
+        let domains = domains.into_iter().chain(balancer);
+        let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).chain(group).chain(domains).collect();
         let needs = if needs.is_empty() {
             "nothing of the system".into()
         } else {

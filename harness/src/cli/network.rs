@@ -79,7 +79,8 @@ where
     }
     let Machine { abilities, switch } = machine;
     let by_switch = || switch().map_err(|why| format!("the network `switch`: {why}"));
-    if plan.pcap || plan.network == Some(NetworkKind::Switch) {
+    // Leaves only cut.
+    if plan.pcap || plan.topology.is_some() || plan.network == Some(NetworkKind::Switch) {
         return by_switch().map(|()| Some(Chosen::switch()));
     }
     let abilities = abilities();

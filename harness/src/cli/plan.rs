@@ -1,6 +1,7 @@
 //! The options that decide a plan, and `squall plan`, which prints it.
 
 mod faults;
+mod topology;
 mod values;
 
 use std::collections::BTreeMap;
@@ -9,11 +10,12 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use squall_nemeses::NetworkKind;
 use squall_nemeses::disk::Rules;
+use squall_nemeses::{NetworkKind, Topology};
 use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
+use self::topology::TopologyArgs;
 pub(super) use self::values::parse_time_ms;
 use self::values::{Percents, Times, parse_network, parse_offset, parse_percents, parse_times_ms};
 use crate::exit::{self, usage};
@@ -161,6 +163,9 @@ pub(super) struct PlanArgs {
     /// etcd: reads are answered by the asked member alone
     #[arg(long, help_heading = "System")]
     serializable: bool,
+
+    #[command(flatten)]
+    topology: TopologyArgs,
 }
 
 /// [`Retry`], as it is typed.
@@ -206,7 +211,7 @@ impl From<DiskRules> for Rules {
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 39] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 39 + topology::ARGUMENTS.len()] = [
     "system",
     "seed",
     "time",
@@ -246,6 +251,13 @@ pub(super) const PLAN_ARGUMENTS: [&str; 39] = [
     "bug",
     "serializable",
     "disk_rules",
+    topology::ARGUMENTS[0],
+    topology::ARGUMENTS[1],
+    topology::ARGUMENTS[2],
+    topology::ARGUMENTS[3],
+    topology::ARGUMENTS[4],
+    topology::ARGUMENTS[5],
+    topology::ARGUMENTS[6],
 ];
 
 /// The plan that `squall run` would draw for these words, a seed among them.
@@ -350,7 +362,8 @@ impl PlanArgs {
     /// # Errors
     /// A usage error for values that do not fit together.
     pub(super) fn plan(&self, seed: u64) -> Result<Plan> {
-        let system = self.system_plan()?;
+        let topology = self.topology.open()?;
+        let system = self.system_plan(topology.as_ref())?;
         let Some(kind) = Kind::named(&self.workload) else {
             return Err(usage(
                 format!("--workload {}: there is no such workload", self.workload),
@@ -377,25 +390,29 @@ impl PlanArgs {
         let timing = Timing::of(self.time, self.operation_timeout);
         let mut plan = Plan::draw(Options {
             seed,
-            faults: self.recipe(&system, seed)?,
+            faults: self.recipe(&system, self.topology.site(topology.as_ref()), seed)?,
             network: self.network,
             pcap: self.pcap,
+            topology,
             system,
             workload: WorkloadPlan::of(kind, options),
             bind: self.bind.unwrap_or(default_bind),
             timing,
         })
         .map_err(|error| usage(error, "see `squall run --help`, \"Faults\""))?;
+        plan.balancer = self.topology.lb;
+        plan.overlay = self.topology.overlay;
         plan.disk_rules = self.disk_rules.map_or(plan.system.disk_rules(), Rules::from);
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
         Ok(plan)
     }
 
-    fn system_plan(&self) -> Result<SystemPlan> {
+    fn system_plan(&self, topology: Option<&Topology>) -> Result<SystemPlan> {
+        let nodes = |usual| self.topology.nodes(topology, self.nodes, usual);
         let system = match self.system.as_str() {
             "quorum" => {
                 self.refuse("quorum", &[self.of_raft(), self.of_etcd()].concat())?;
-                let nodes = self.nodes.unwrap_or(5);
+                let nodes = nodes(5)?;
                 let n = self.n.unwrap_or(nodes.min(3));
                 SystemPlan::Quorum(quorum::Settings {
                     nodes,
@@ -405,6 +422,7 @@ impl PlanArgs {
                     write_back: !self.no_write_back,
                     versions: self.versions.unwrap_or_default(),
                     clock_offset_ms: self.clock_offset.iter().cloned().collect::<BTreeMap<_, _>>(),
+                    domains: self.topology.placed(topology)?,
                     extras: self.extras.clone(),
                     bug: self.bug,
                 })
@@ -412,7 +430,7 @@ impl PlanArgs {
             "raft" => {
                 self.refuse("raft", &[self.of_quorum(), self.of_etcd()].concat())?;
                 SystemPlan::Raft(raft::Settings {
-                    nodes: self.nodes.unwrap_or(3),
+                    nodes: nodes(3)?,
                     reads: self.read_mode.unwrap_or_default(),
                     snapshot_every: self.snapshot_every.unwrap_or(1_000),
                     bug: self.bug,
@@ -422,7 +440,7 @@ impl PlanArgs {
                 let bug = vec![("--bug", self.bug.is_some())];
                 self.refuse("etcd", &[self.of_quorum(), self.of_raft(), bug].concat())?;
                 SystemPlan::Etcd(etcd::Settings {
-                    nodes: self.nodes.unwrap_or(3),
+                    nodes: nodes(3)?,
                     serializable: self.serializable,
                 })
             }
@@ -446,6 +464,7 @@ impl PlanArgs {
             ("--versions", self.versions.is_some()),
             ("--clock-offset", !self.clock_offset.is_empty()),
             ("--deletes", self.deletes > 0),
+            ("--placement", self.topology.has_placement()),
         ];
         own.into_iter().chain(extras).collect()
     }

@@ -87,6 +87,10 @@ catalogue! {
     Nftables = "nftables", OneForPartitions, "partitions without any program, by nftables netlink";
     /// Policy routing rules: a `blackhole` rule and a `goto` over it.
     PolicyRules = "policy-rules", OneForPartitions, "partitions without any program or netfilter";
+    /// A balancer's rules in the nat table, and its flow table flushed.
+    Nat = "nat", Optional, "a balancer in front of the nodes";
+    /// A VXLAN device with a peer, in an own network namespace.
+    Vxlan = "vxlan", Optional, "nodes joined by an overlay";
     /// The NFQUEUE target, and a queue bound to a socket.
     Nfqueue = "nfqueue", Optional, "bad links on the network `kernel` without netem";
     /// A TUN interface with virtio headers in an own network namespace.

@@ -98,6 +98,8 @@ fn refused(mechanism: Mechanism, failure: &Failure, host: &Host) -> Vec<Mend> {
         Mechanism::IptablesNft => modules("CONFIG_NFT_COMPAT", &["nf_tables", "nft_compat"], host),
         Mechanism::Nfqueue => modules("CONFIG_NETFILTER_XT_TARGET_NFQUEUE", &["xt_NFQUEUE", "nfnetlink_queue"], host),
         Mechanism::Nftables => modules("CONFIG_NF_TABLES", &["nf_tables"], host),
+        Mechanism::Nat => modules("CONFIG_NF_NAT", &["nf_nat", "xt_nat", "xt_statistic", "nf_conntrack_netlink"], host),
+        Mechanism::Vxlan if unknown => modules("CONFIG_VXLAN", &["vxlan"], host),
         Mechanism::Veth if unknown => modules("CONFIG_VETH", &["veth"], host),
         Mechanism::Tun if unknown => modules("CONFIG_TUN", &["tun"], host),
         Mechanism::Fuse if unknown => modules("CONFIG_FUSE_FS", &["fuse"], host),

@@ -1,6 +1,6 @@
 //! Kinds of faults and systems: which there are, what a system can take, and what it does not claim to survive.
 
-use squall_nemeses::{FaultInfo, Mechanism};
+use squall_nemeses::{FaultInfo, Mechanism, Site};
 
 use crate::systems::SystemPlan;
 
@@ -16,7 +16,7 @@ pub fn fault_info(name: &str) -> Result<&'static FaultInfo, String> {
 }
 
 /// Why a fault is not injected unless it is named: the system cannot take it, or does not claim to survive it.
-pub fn left_out(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
+pub fn left_out(info: &FaultInfo, system: &SystemPlan, site: Site<'_>) -> Option<String> {
     let disclaimed = || {
         let why = system.disclaims(info.mechanism)?;
         let name = system.name();
@@ -28,11 +28,14 @@ pub fn left_out(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
         let why = "no system claims to survive it; name it to have it all the same";
         info.is_beyond_promises().then(|| why.to_owned())
     };
-    impossible(info, system).or_else(disclaimed).or_else(lie)
+    impossible(info, system, site).or_else(disclaimed).or_else(lie)
 }
 
 /// Why a fault cannot be done to a system, if so.
-pub fn impossible(info: &FaultInfo, system: &SystemPlan) -> Option<String> {
+pub fn impossible(info: &FaultInfo, system: &SystemPlan, site: Site<'_>) -> Option<String> {
+    if let Some(why) = info.impossible_on(site) {
+        return Some(why);
+    }
     let capabilities = system.capabilities();
     let missing: Vec<String> = info
         .needs

@@ -17,6 +17,7 @@ pub(crate) fn plan_of(kinds: &[&str]) -> Plan {
         write_back: true,
         versions: Versions::Quorum,
         extras: Default::default(),
+        domains: Default::default(),
         clock_offset_ms: Default::default(),
         bug: None,
     });
@@ -32,12 +33,19 @@ pub(crate) fn plan_of(kinds: &[&str]) -> Plan {
         faults: Recipe::from(kinds.iter().map(ToString::to_string).collect::<Vec<_>>()),
         network: None,
         pcap: false,
+        topology: None,
     })
     .expect("every kind finds a place")
 }
 
 fn drawn(seed: u64, plan: &Plan) -> Vec<Injection> {
-    schedule::draw(seed, &plan.system, &plan.timing, &Recipe::from(plan.requested.clone())).expect("every kind finds a place")
+    schedule::draw(
+        seed,
+        (&plan.system, plan.topology.as_ref()),
+        &plan.timing,
+        &Recipe::from(plan.requested.clone()),
+    )
+    .expect("every kind finds a place")
 }
 
 #[test]

@@ -107,11 +107,14 @@ fn what(fault: &FaultRow, limits: &Limits) -> String {
     }
 }
 
-/// The shape a fault was asked to have, or the links it was asked to be on, and the node it came to (`isolate-one n3`, `around n2`); where it has
-/// neither, how many links it named, or all that was resolved.
+/// The shape a fault was asked to have, the links it was asked to be on, or its failure domain, and the node it came to (`isolate-one n3`, `around n2`,
+/// `rack2`); where it has none of them, how many links it named, or all that was resolved.
 pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>) -> String {
     let fault = asked.and_then(|asked| asked.get(kind));
-    let shape = fault.and_then(|fault| fault.get("shape").or_else(|| fault.get("on")));
+    if let Some(spine) = fault.and_then(|fault| fault.get("spine")?.as_u64()) {
+        return format!("spine {spine}");
+    }
+    let shape = fault.and_then(|fault| ["shape", "on", "domain"].iter().find_map(|name| fault.get(name)));
     let n_links = fault.and_then(|fault| Some(format!("{} links", fault.get("links")?.as_object()?.len())));
     // A shape with parameters is an object of its name.
     let shape = shape.and_then(|shape| shape.as_str().or_else(|| shape.as_object()?.keys().next().map(String::as_str)));

@@ -15,12 +15,12 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A number with its noun: `1 fault`, `14 faults`, `2 memories`.
+/// A number with its noun: `1 fault`, `14 faults`, `2 memories`, `2 lb-flushes`.
 pub fn plural(number: u64, noun: &str) -> String {
     let many = match noun.strip_suffix('y') {
         _ if number == 1 => noun.to_owned(),
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
-        _ if noun.ends_with('s') => format!("{noun}es"),
+        _ if noun.ends_with('s') || noun.ends_with("sh") => format!("{noun}es"),
         _ => format!("{noun}s"),
     };
     format!("{} {many}", count(number))

@@ -10,6 +10,9 @@ use squall_workloads::{BoxFuture, Client, ErrorNote, MISMATCH, Operation, Outcom
 use crate::plan::Bind;
 use crate::systems::{Member, System};
 
+/// What histories call whoever is behind the balancer: nobody knows which node it is.
+pub(super) const BALANCER: &str = "lb";
+
 /// What clients are at: the keys they work on, which is what "a key in use" means to a fault, and how much they have done.
 pub(super) struct Activity {
     keys: Vec<Mutex<Option<Arc<str>>>>,
@@ -95,7 +98,8 @@ impl BoundClient {
             None => None,
         };
         let next = leader.unwrap_or((self.at + 1) % self.members.len());
-        if next != self.at {
+        // Behind a balancer the next node is whoever the next connection gets.
+        if next != self.at || self.members[next].id == BALANCER {
             self.at = next;
             self.current = self.system.client(&self.members[next], &format!("c{}", self.number));
         }

@@ -35,7 +35,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::info;
 
-use self::binding::{Activity, BoundClient};
+use self::binding::{Activity, BALANCER, BoundClient};
 use self::client_thread::ClientThread;
 use self::clients::{ClientReport, Driver, Seat, Settings, drive_client};
 use self::figures::Figures;
@@ -77,7 +77,13 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
     let system: Arc<dyn System> = plan.system.open()?.into();
     enter::settle(folder.root(), &system.binaries(), &provided.folders()).context("close the sandbox's file tree")?;
     crate::log::to_file(&folder.log())?;
-    let star = Star::build(&node_names(plan.system.nodes()), plan.network_kind()).context("build the sandbox's network")?;
+    let star = Star::build(
+        &node_names(plan.system.nodes()),
+        plan.network_kind(),
+        plan.topology.as_ref(),
+        plan.overlay,
+    )
+    .context("build the sandbox's network")?;
     // From here on there are threads, and this thread and all it starts are in the clients' namespace.
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
@@ -242,7 +248,10 @@ fn header(plan: &Plan, system: &dyn System, folder: &RunFolder, network: &Networ
 /// The system, and the network where it is not the kernel's with cuts alone: figures of different ones are not to be compared.
 fn describe(plan: &Plan, system: &dyn System, network: &Network) -> String {
     let network = network.label().map(|label| format!(", {label}")).unwrap_or_default();
-    format!("{}, {} nodes{network}", system.describe(), plan.system.nodes())
+    let extras = [(plan.overlay.is_some(), ", VXLAN"), (plan.balancer, ", behind a balancer")];
+    let extras: String = extras.iter().filter(|(has, _)| *has).map(|(_, text)| *text).collect();
+    let domains = plan.topology.as_ref().map_or_else(String::new, |topology| format!(", {topology}"));
+    format!("{}, {} nodes{domains}{extras}{network}", system.describe(), plan.system.nodes())
 }
 
 /// Every process of the run gets a seat of its own: clients first, then one final reader per node.
@@ -310,6 +319,7 @@ impl Run {
             self.pen.clone(),
             activity,
             Arc::clone(&self.events),
+            self.plan.topology.clone(),
         );
 
         let recovered = match self.storm(&load, &nemesis).await {
@@ -411,7 +421,14 @@ impl Run {
 
     fn start_load(&self, activity: &Arc<Activity>) -> Load {
         self.enter_phase("warm-up");
-        let members: Arc<[Member]> = self.cluster.members().into();
+        let members: Arc<[Member]> = match self.network.balancer() {
+            Some(address) => [Member {
+                id: BALANCER.into(),
+                address,
+            }]
+            .into(),
+            None => self.cluster.members().into(),
+        };
         let stop = watch::Sender::new(false);
         let began_ns = self.clock.now_ns();
         let clients = (0..self.plan.workload.clients())

@@ -1,21 +1,25 @@
 //! The network of a run while it runs: its links, the probes that prove what was done to them, and what is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
+use squall_nemeses::balancer::{Balancer, BalancerProbe, BalancerReport, BalancerTrouble, Setup};
 use squall_nemeses::disk::Rules;
 use squall_nemeses::effect::{EffectReport, LinkProber, Prepared, Turn};
+use squall_nemeses::fabric::Leaf;
 use squall_nemeses::limits::{Controller, Version};
 use squall_nemeses::link::{Pair, Quality};
-use squall_nemeses::links::{Abilities, Applied, Links, Shaping};
+use squall_nemeses::links::{Abilities, Applied, BackEnd, Links, Shaping};
 use squall_nemeses::partition::Cuts;
 use squall_nemeses::probe::{ProbeReport, Prober};
 use squall_nemeses::switch::Switch;
-use squall_nemeses::{KernelNetwork, NetworkKind, netns};
+use squall_nemeses::{Fabric, KernelNetwork, NetworkKind, Topology, netns};
 
 use crate::plan::Plan;
 use crate::record::RunClock;
@@ -30,6 +34,9 @@ const PROBE_BOUND: Duration = Duration::from_secs(5);
 pub(super) struct Network {
     nodes: Vec<Address>,
     links: Wires,
+    /// What links are like while nothing is wrong; who is not named has nothing.
+    base: BTreeMap<Pair, Quality>,
+    balancer: Option<(Balancer, BalancerProbe)>,
     prober: Mutex<Prober>,
     link_prober: Mutex<LinkProber>,
     /// Packets dropped by cuts that are no more, by the node they were meant for.
@@ -41,6 +48,7 @@ pub(super) struct Network {
 /// Whose links they are.
 enum Wires {
     Kernel(KernelNetwork),
+    Fabric(Fabric),
     Switch(Switch),
 }
 
@@ -48,6 +56,7 @@ impl Wires {
     fn get(&self) -> &dyn squall_nemeses::Network {
         match self {
             Wires::Kernel(network) => network,
+            Wires::Fabric(fabric) => fabric,
             Wires::Switch(switch) => switch,
         }
     }
@@ -56,7 +65,7 @@ impl Wires {
     fn abilities(&self) -> Option<&Abilities> {
         match self {
             Wires::Kernel(network) => network.abilities(),
-            Wires::Switch(_) => None,
+            Wires::Fabric(_) | Wires::Switch(_) => None,
         }
     }
 
@@ -64,6 +73,7 @@ impl Wires {
     fn made_bad_by(&self) -> Option<String> {
         match self {
             Wires::Kernel(network) => network.abilities().map(|abilities| abilities.shaping.describe().to_owned()),
+            Wires::Fabric(_) => None,
             Wires::Switch(_) => Some("switch".to_owned()),
         }
     }
@@ -72,18 +82,19 @@ impl Wires {
     fn has_seed(&self) -> bool {
         match self {
             Wires::Kernel(network) => network.abilities().is_some_and(|abilities| abilities.shaping == Shaping::Emulated),
+            Wires::Fabric(_) => false,
             Wires::Switch(_) => true,
         }
     }
 
     fn refused(&self) -> BTreeMap<String, String> {
-        match self {
-            Wires::Kernel(network) => {
-                let refused = network.refused().iter();
-                refused.map(|(back_end, why)| (back_end.name().to_owned(), why.clone())).collect()
-            }
-            Wires::Switch(_) => BTreeMap::new(),
-        }
+        let refused = match self {
+            Wires::Kernel(network) => network.refused(),
+            Wires::Fabric(fabric) => fabric.refused(),
+            Wires::Switch(_) => &[],
+        };
+        let reason = |(back_end, why): &(BackEnd, String)| (back_end.name().to_owned(), why.clone());
+        refused.iter().map(reason).collect()
     }
 }
 
@@ -94,6 +105,9 @@ struct Resolved<'a> {
     network: NetworkKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     network_seed: Option<u64>,
+    /// The leaves and spines between nodes, where the kernel's network has any.
+    #[serde(skip_serializing_if = "is_zero")]
+    leaves: usize,
     partitions_by: &'a str,
     /// What makes links bad in other ways.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,13 +131,15 @@ impl Network {
     /// Opens links and probes for a star, and writes down which mechanism was taken and why no better one.
     pub(super) fn open(star: &Star, folder: &RunFolder, plan: &Plan, provided: &Provided) -> Result<Network> {
         let links = match star.kind {
-            NetworkKind::Kernel => Wires::Kernel(open_kernel(star, plan)?),
+            NetworkKind::Kernel if star.leaves.is_empty() => Wires::Kernel(open_kernel(star, plan)?),
+            NetworkKind::Kernel => Wires::Fabric(open_fabric(star, plan.balancer)?),
             NetworkKind::Switch => Wires::Switch(star.plug_in(plan.network_seed())?),
         };
         let resolved = Resolved {
             squall_resolved: 1,
             network: star.kind,
             network_seed: links.has_seed().then(|| plan.network_seed()),
+            leaves: star.leaves.len(),
             partitions_by: links.get().back_end().name(),
             links_by: links.made_bad_by(),
             links: links.abilities(),
@@ -140,21 +156,85 @@ impl Network {
         let text = serde_json::to_string_pretty(&resolved).expect("string keys only") + "\n";
         std::fs::write(folder.resolved(), text).context("write resolved.json")?;
         let targets: Vec<_> = star.nodes.iter().map(Address::target).collect();
-        Ok(Network {
+        let network = Network {
             nodes: star.nodes.clone(),
             links,
+            base: plan.topology.as_ref().map(Topology::base).unwrap_or_default(),
+            balancer: plan.balancer.then(|| open_balancer(star, plan)).transpose()?,
             prober: Mutex::new(Prober::open(&targets).context("open the probes' sockets")?),
             link_prober: Mutex::new(LinkProber::open(&star.ends()).context("open the sockets of the links' probes")?),
             dropped: Mutex::default(),
             faults_in_force: AtomicU64::new(0),
-        })
+        };
+        network.keep_apart().context("keep the domains as far apart as the plan says")?;
+        Ok(network)
+    }
+
+    /// Gives links what they are like while nothing is wrong, and proves it.
+    fn keep_apart(&self) -> Result<()> {
+        if self.base.is_empty() {
+            return Ok(());
+        }
+        self.links.get().apply(&self.base)?;
+        let turn = |(pair, quality): (&Pair, &Quality)| {
+            let turn = Turn {
+                before: Quality::default(),
+                now: quality.clone(),
+            };
+            (pair.clone(), turn)
+        };
+        let turned = self.base.iter().map(turn).collect();
+        let mut prober = self.link_prober.lock().expect("no holder of this lock panics");
+        let seen = prober.prove(&turned, &mut Prepared::default(), PROBE_BOUND)?;
+        ensure!(
+            seen.ok,
+            "links are not as slow as they are to be: {}",
+            serde_json::to_string(&seen)?
+        );
+        Ok(())
+    }
+
+    /// The address that clients talk to, if there is a balancer.
+    pub(super) fn balancer(&self) -> Option<Ipv4Addr> {
+        self.balancer.as_ref().map(|(balancer, _)| balancer.address())
+    }
+
+    /// Changes what is wrong with the balancer, and proves it.
+    pub(super) fn rebalance(&self, before: BalancerTrouble, now: BalancerTrouble) -> Result<BalancerReport> {
+        let (balancer, probe) = self.balancer.as_ref().context("no balancer is in front of the nodes")?;
+        let standing = if before.no_ports { None } else { probe.prepare(PROBE_BOUND)? };
+        balancer.apply(now)?;
+        Ok(probe.prove((before, now), standing, PROBE_BOUND)?)
+    }
+
+    /// A link's quality by faults, on top of what it is like anyway.
+    fn with_base(&self, pair: &Pair, quality: &Quality) -> Quality {
+        self.base.get(pair).map_or_else(|| quality.clone(), |base| base.with(quality))
+    }
+
+    /// All links that are not perfect, with faults of these qualities.
+    fn all_links(&self, links: &BTreeMap<Pair, Quality>) -> BTreeMap<Pair, Quality> {
+        let mut all = self.base.clone();
+        all.extend(links.iter().map(|(pair, quality)| (pair.clone(), self.with_base(pair, quality))));
+        all
+    }
+
+    fn all_turns(&self, turned: &BTreeMap<Pair, Turn>) -> BTreeMap<Pair, Turn> {
+        let turn = |(pair, turn): (&Pair, &Turn)| {
+            let turn = Turn {
+                before: self.with_base(pair, &turn.before),
+                now: self.with_base(pair, &turn.now),
+            };
+            (pair.clone(), turn)
+        };
+        turned.iter().map(turn).collect()
     }
 
     /// Its name for the history's header: nothing for the kernel's network with cuts alone, as figures of the others are not to be compared with its.
     pub(super) fn label(&self) -> Option<String> {
         match &self.links {
             Wires::Switch(_) => Some("network switch".to_owned()),
-            Wires::Kernel(_) => self.links.made_bad_by().map(|by| format!("network kernel ({by})")),
+            Wires::Kernel(_) | Wires::Fabric(_) => self.links.made_bad_by().map(|by| format!("network kernel ({by})")),
         }
     }
 
@@ -181,18 +261,19 @@ impl Network {
     /// Makes these the qualities of all links, cuts and all. Returns what [`Network::prove_turned`] needs of the time before.
     pub(super) fn apply(&self, links: &BTreeMap<Pair, Quality>, turned: &BTreeMap<Pair, Turn>) -> Result<(Applied, Prepared)> {
         let prober = self.link_prober.lock().expect("no holder of this lock panics");
-        let prepared = prober.prepare(turned)?;
-        Ok((self.links.get().apply(links)?, prepared))
+        let prepared = prober.prepare(&self.all_turns(turned))?;
+        Ok((self.links.get().apply(&self.all_links(links))?, prepared))
     }
 
     /// Proves what each link that `turned` does now, cuts aside.
     pub(super) fn prove_turned(&self, turned: &BTreeMap<Pair, Turn>, prepared: &mut Prepared) -> Result<EffectReport> {
         let mut prober = self.link_prober.lock().expect("no holder of this lock panics");
-        Ok(prober.prove(turned, prepared, PROBE_BOUND)?)
+        Ok(prober.prove(&self.all_turns(turned), prepared, PROBE_BOUND)?)
     }
 
     /// Proves that exactly `cuts` are cut: every other pair passes, and these are silent for as long as `links` delay anything.
     pub(super) fn prove(&self, cuts: &Cuts, links: &BTreeMap<Pair, Quality>) -> Result<ProbeReport> {
+        let links = self.all_links(links);
         let slowest_us = links.values().map(|quality| quality.delay_us + 3 * quality.jitter_us).max();
         let mut prober = self.prober.lock().expect("no holder of this lock panics");
         prober.wait_longer(Duration::from_micros(slowest_us.unwrap_or(0)));
@@ -248,8 +329,49 @@ fn open_kernel(star: &Star, plan: &Plan) -> Result<KernelNetwork> {
             None => Ok(network),
         };
     }
-    let addresses = ends.into_iter().map(|end| (end.id, end.address)).collect();
+    let addresses = star.nodes.iter().map(|node| (node.id.clone(), node.underlay)).collect();
     Ok(KernelNetwork::new(links, addresses))
+}
+
+fn open_fabric(star: &Star, has_balancer: bool) -> Result<Fabric> {
+    let leaf = |(namespace, ends): &(PathBuf, BTreeSet<String>)| -> Result<Leaf> {
+        Ok(Leaf {
+            namespace: netns::open(namespace)?,
+            ends: ends.clone(),
+        })
+    };
+    let leaves = star.leaves.iter().map(leaf).collect::<Result<Vec<_>>>()?;
+    let ends = star.nodes.iter().chain([&star.clients]).cloned();
+    let addresses = ends.map(|end| (end.id, end.underlay)).collect();
+    let fabric = Fabric::open(leaves, addresses, &squall_nemeses::program_folders()).context("find a way to cut links at the leaves")?;
+    Ok(if has_balancer {
+        fabric.with_balancer(star.balancer)
+    } else {
+        fabric
+    })
+}
+
+/// A balancer, seen to let connections through.
+fn open_balancer(star: &Star, plan: &Plan) -> Result<(Balancer, BalancerProbe)> {
+    let setup = Setup {
+        router: netns::open(&star.router.namespace)?,
+        address: star.balancer,
+        port: plan.system.port(),
+        nodes: star.nodes.iter().map(|node| (node.id.clone(), node.address)).collect(),
+    };
+    let balancer = Balancer::open(setup, &squall_nemeses::program_folders());
+    let balancer = balancer.context("put a balancer in front of the nodes; `squall doctor` says what it needs")?;
+    let nodes: Vec<_> = star.nodes.iter().map(Address::target).collect();
+    let probe = BalancerProbe::open(star.clients.target(), &nodes, star.balancer)?;
+    ensure!(
+        probe.prepare(PROBE_BOUND)?.is_some(),
+        "the balancer lets no connection through to any node"
+    );
+    Ok((balancer, probe))
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn retransmits(node: &Address) -> Option<u64> {

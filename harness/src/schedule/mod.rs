@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use squall_nemeses::{Dice, Fault, TargetChoice};
+use squall_nemeses::{Dice, Fault, TargetChoice, Topology};
 
 use crate::plan::{Injection, Timing, node_names};
 use crate::systems::SystemPlan;
@@ -85,11 +85,16 @@ impl From<Vec<String>> for Recipe {
 /// When a fault begins and how long it lasts, in milliseconds.
 type Hour = (u64, u64);
 
-/// Draws a schedule.
+/// Draws a schedule for a system, and the failure domains of its nodes, if they are in any.
 ///
 /// # Errors
 /// If the storm is too short for every kind to appear that must.
-pub fn draw(seed: u64, system: &SystemPlan, timing: &Timing, recipe: &Recipe) -> Result<Vec<Injection>, String> {
+pub fn draw(
+    seed: u64,
+    (system, topology): (&SystemPlan, Option<&Topology>),
+    timing: &Timing,
+    recipe: &Recipe,
+) -> Result<Vec<Injection>, String> {
     if recipe.kinds.is_empty() {
         return Ok(Vec::new());
     }
@@ -108,6 +113,7 @@ pub fn draw(seed: u64, system: &SystemPlan, timing: &Timing, recipe: &Recipe) ->
     let mut aims = generator(seed, "schedule.aims");
     let mut figures = generator(seed, "schedule.targets");
     let mut dice = Dice::new(&nodes, &capabilities, &mut figures);
+    dice.topology = topology;
     dice.intensity = recipe.intensity.clone();
     let one_node = nodes[aims.random_range(0..nodes.len())].clone();
     let mut round: Vec<&String> = Vec::new();

@@ -108,6 +108,15 @@ pub const PROFILES: &[Profile] = &[
         intensity: (0, 100),
     },
     Profile {
+        name: "domains",
+        about: "lost racks and lost spines; the nodes need failure domains, by `--topology`",
+        kinds: &["rack-down", "spine-cut"],
+        aim: Aim::Drawn,
+        every_ms: None,
+        for_ms: For::Suggested,
+        intensity: (0, 100),
+    },
+    Profile {
         name: "skew",
         about: "the wall clocks of as many nodes at once as a majority can spare jump, drift, strobe or stand still",
         kinds: &["clock"],

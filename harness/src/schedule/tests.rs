@@ -7,6 +7,7 @@ use super::profiles::{PROFILES, Profile, swarm};
 use super::*;
 use crate::plan::{Bind, Options, Plan, WorkloadPlan, fault_info};
 use crate::systems::{etcd, raft};
+use squall_nemeses::topology::Shape;
 
 fn raft(nodes: u32) -> SystemPlan {
     SystemPlan::Raft(raft::Settings {
@@ -26,6 +27,7 @@ fn plan(seed: u64, nodes: u32, recipe: Recipe) -> Plan {
         timing: Timing::of(20_000, 1_000),
         network: None,
         pcap: false,
+        topology: Some(format!("{nodes}x1").parse::<Shape>().expect("a shape").into()),
         faults: recipe,
     });
     let plan = plan.expect("20 s are enough");
@@ -80,7 +82,7 @@ fn a_storm_too_short_for_its_kinds_is_refused() {
         every_ms: Some(6_000..=6_000),
         ..Recipe::from(kinds(&["kill", "pause", "partition", "cpu"]))
     };
-    let error = draw(1, &raft(3), &Timing::of(20_000, 1_000), &recipe).unwrap_err();
+    let error = draw(1, (&raft(3), None), &Timing::of(20_000, 1_000), &recipe).unwrap_err();
     assert!(error.starts_with("3 faults fit into the storm of "), "{error}");
     let unnamed = Recipe { all: false, ..recipe };
     let requested = plan(1, 3, unnamed).requested;

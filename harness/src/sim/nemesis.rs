@@ -157,6 +157,7 @@ impl<S: Store> Play<'_, S> {
             // Those that cannot be simulated were skipped.
             Mechanism::Cuts
             | Mechanism::Links
+            | Mechanism::Balancer
             | Mechanism::Life
             | Mechanism::Motion
             | Mechanism::Clocks
@@ -306,13 +307,15 @@ fn signed(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
 }
 
-/// Whether a simulated cluster can suffer it: it has no groups, no descriptors and no gates, its links are good or cut, and nothing in it beats.
+/// Whether a simulated cluster can suffer it: it has no groups, no descriptors and no gates, its links are good or cut, clients are next to every node,
+/// and nothing in it beats.
 pub(super) fn is_simulated(injection: &Injection) -> bool {
     injection.fault.pulse().is_none()
+        && !injection.fault.info().is_by_domain()
         && injection.when.is_none()
         && match injection.fault.mechanism() {
             Mechanism::Cuts | Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::System => true,
-            Mechanism::Links | Mechanism::Limits | Mechanism::Disks => false,
+            Mechanism::Links | Mechanism::Limits | Mechanism::Disks | Mechanism::Balancer => false,
         }
 }
 

@@ -33,6 +33,7 @@ fn plan(system: SystemPlan, bind: Bind, kind: Kind, retry: Retry, faults: &[&str
         faults: faults.iter().map(ToString::to_string).collect::<Vec<_>>().into(),
         network: None,
         pcap: false,
+        topology: None,
     })
     .expect("every kind finds a place")
 }

@@ -196,6 +196,15 @@ impl SystemPlan {
         }
     }
 
+    /// The port on which every node serves clients.
+    pub fn port(&self) -> u16 {
+        match self {
+            SystemPlan::Quorum(_) => quorum::PORT,
+            SystemPlan::Raft(_) => raft::PORT,
+            SystemPlan::Etcd(_) => etcd::CLIENT_PORT,
+        }
+    }
+
     /// Checks what the types cannot: quorums that fit, names that exist.
     ///
     /// # Errors

@@ -116,6 +116,9 @@ pub struct Settings {
     /// Fixed offsets of nodes' wall clocks, in milliseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub clock_offset_ms: BTreeMap<String, i64>,
+    /// The failure domain of each node, as the store is told, so that replicas of a key are in different ones; none: the ring alone decides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub domains: BTreeMap<String, String>,
     /// What the store does beside its quorums.
     #[serde(default, skip_serializing_if = "Extras::is_default")]
     pub extras: Extras,
@@ -163,14 +166,23 @@ impl Settings {
         if let Some((_, message)) = rules.into_iter().find(|(broken, _)| *broken) {
             return Err(message);
         }
-        match self
-            .clock_offset_ms
-            .keys()
-            .find(|name| !(1..=nodes).any(|k| **name == format!("n{k}")))
-        {
-            Some(name) => Err(format!("--clock-offset: there is no node `{name}`; the nodes are n1 to n{nodes}")),
-            None => super::validate_bug(self.bug, squall_node::bugs::Store::Quorum),
+        let stranger = |name: &&String| !(1..=nodes).any(|k| ***name == format!("n{k}"));
+        if let Some(name) = self.clock_offset_ms.keys().find(stranger) {
+            return Err(format!("--clock-offset: there is no node `{name}`; the nodes are n1 to n{nodes}"));
         }
+        if let Some(name) = self.domains.keys().find(stranger) {
+            return Err(format!("`domains`: there is no node `{name}`; the nodes are n1 to n{nodes}"));
+        }
+        if !self.domains.is_empty() && self.domains.len() != nodes as usize {
+            let given = self.domains.len();
+            return Err(format!("`domains` has {given} of {nodes} nodes; give each node one, or none"));
+        }
+        let plain =
+            |domain: &&String| !domain.is_empty() && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if let Some(odd) = self.domains.values().find(|domain| !plain(domain)) {
+            return Err(format!("`domains`: `{odd}` is no name; letters, digits, `-`, `_` and `.` are"));
+        }
+        super::validate_bug(self.bug, squall_node::bugs::Store::Quorum)
     }
 }
 
@@ -198,6 +210,7 @@ impl System for Quorum {
             write_back,
             versions,
             clock_offset_ms,
+            domains,
             extras,
             bug,
             ..
@@ -208,6 +221,9 @@ impl System for Quorum {
         }
         if *versions != Versions::Quorum {
             text.push_str(&format!(" {} versions", versions.flag()));
+        }
+        if !domains.is_empty() {
+            text.push_str(" replicas in distinct domains");
         }
         for (flag, value) in extras.given() {
             let value = value.map(|value| format!(" {value}")).unwrap_or_default();
@@ -246,6 +262,9 @@ impl System for Quorum {
         for (flag, value) in settings.extras.given() {
             args.push(flag.into());
             args.extend(value);
+        }
+        for (node, domain) in &settings.domains {
+            args.push(format!("--domain={node}={domain}"));
         }
         if let Some(offset) = settings.clock_offset_ms.get(&member.id) {
             args.push(format!("--clock-offset-ms={offset}"));

@@ -29,7 +29,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    pub(super) fn new(what: &str, seen: u64, (least, most): (u64, Option<u64>)) -> Bound {
+    pub(crate) fn new(what: &str, seen: u64, (least, most): (u64, Option<u64>)) -> Bound {
         Bound {
             what: what.into(),
             seen,

@@ -7,11 +7,14 @@ use rand::{Rng, RngExt};
 
 use crate::capability::Capability;
 use crate::target::TargetChoice;
+use crate::topology::Topology;
 
 /// What faults are drawn from: the nodes, what the system can do, and a generator.
 pub struct Dice<'a> {
     /// All nodes.
     pub nodes: &'a [String],
+    /// Their failure domains, without which no fault by domain is drawn.
+    pub topology: Option<&'a Topology>,
     /// What the system can do: a role that it cannot name is not drawn.
     pub capabilities: &'a [Capability],
     /// How hard faults are, in percent of the way from the mildest to the hardest that a kind draws.
@@ -27,6 +30,7 @@ impl<'a> Dice<'a> {
     pub fn new(nodes: &'a [String], capabilities: &'a [Capability], rng: &'a mut dyn Rng) -> Dice<'a> {
         Dice {
             nodes,
+            topology: None,
             capabilities,
             intensity: 0..=100,
             aim: None,

@@ -6,6 +6,7 @@ use super::{FaultInfo, Pulse, Resolved};
 use crate::capability::Capability;
 use crate::link::Quality;
 use crate::target::{KeyRoles, Roles, Skipped, TargetChoice};
+use crate::topology::Topology;
 use crate::world::State;
 
 /// What the harness must find out before a fault can be resolved.
@@ -51,11 +52,43 @@ impl Asks {
     }
 }
 
+/// Where faults happen: the nodes, and how they are spread over failure domains.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// All nodes.
+    pub nodes: &'a [String],
+    /// Their racks, zones and regions, if they are in any.
+    pub topology: Option<&'a Topology>,
+}
+
+/// What nodes are in and behind, as far as it decides which faults there can be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Site<'a> {
+    /// Racks, zones and regions, if the nodes are in any.
+    pub topology: Option<&'a Topology>,
+    /// Whether a balancer is in front of the nodes.
+    pub balancer: bool,
+}
+
+impl<'a> From<&'a [String]> for Ground<'a> {
+    fn from(nodes: &'a [String]) -> Ground<'a> {
+        Ground { nodes, topology: None }
+    }
+}
+
+impl<'a> From<&'a Vec<String>> for Ground<'a> {
+    fn from(nodes: &'a Vec<String>) -> Ground<'a> {
+        Ground::from(nodes.as_slice())
+    }
+}
+
 /// What a fault is resolved against.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
     /// All nodes.
     pub nodes: &'a [String],
+    /// Their failure domains, if they are in any.
+    pub topology: Option<&'a Topology>,
     /// The state of the world, with nodes that are down for other reasons added.
     pub now: &'a State,
     /// What was found out because the fault asked for it.
@@ -92,6 +125,11 @@ pub(super) trait Family {
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         self.check()?;
         check_names(self.target().map_or(&[], TargetChoice::names), nodes)
+    }
+
+    /// Like [`Family::validate`], for kinds that know of failure domains.
+    fn validate_on(&self, ground: Ground<'_>) -> Result<(), String> {
+        self.validate(ground.nodes)
     }
 
     /// What must be known before it can be resolved.

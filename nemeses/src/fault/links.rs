@@ -116,7 +116,7 @@ impl<K: LinkKind> Family for LinkFault<K> {
 }
 
 /// A fault that could not be told from none, or from a cut, must not be asked for.
-fn check_visible(quality: &Quality) -> Result<(), String> {
+pub(super) fn check_visible(quality: &Quality) -> Result<(), String> {
     let Quality { reorder, rate, burst, .. } = quality;
     let gates = [("flap.closed_us", quality.flap), ("stall.closed_us", quality.stall)];
     let shares = [
@@ -152,7 +152,12 @@ fn visible(name: &str, value: u64, least: u64, most: u64) -> Result<(), String> 
 }
 
 /// Links that are cut by another fault show nothing of this one.
-fn resolved(node: Option<String>, key: Option<KeyRoles>, links: BTreeMap<Pair, Quality>, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+pub(super) fn resolved(
+    node: Option<String>,
+    key: Option<KeyRoles>,
+    links: BTreeMap<Pair, Quality>,
+    scene: &Scene<'_>,
+) -> Result<Resolved, Skipped> {
     let is_cut = |pair: &Pair| scene.now.cuts.contains(&(pair.from.clone(), pair.to.clone()));
     if links.is_empty() {
         return Err(Skipped(format!("there are no such links between {} nodes", scene.nodes.len())));

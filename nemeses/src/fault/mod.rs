@@ -7,9 +7,11 @@
 //! `Family`. This file knows of it by a variant of [`Fault`], an arm of [`Fault::family`] and a line of [`FAULTS`]. What a kind asks for is a part of the
 //! [`State`] of the world, called its [`Mechanism`]: kinds of the same mechanism are applied, proved and healed by the same code.
 
+pub mod balancer;
 pub mod clock;
 mod dice;
 pub mod disk;
+pub mod domain;
 mod family;
 pub mod limits;
 pub mod links;
@@ -22,13 +24,15 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::balancer::{LbFlush, LbPorts};
 use self::clock::Clock;
 pub use self::dice::Dice;
 use self::disk::damage::{BitRot, MisdirectedWrite};
 use self::disk::resources::{DiskFull, DiskRate, ReadOnly};
 use self::disk::{Eio, Enospc, Fsync, LyingFsync, Power, SlowDisk, Torn};
+use self::domain::{RackDown, RegionSlow, SpineCut};
 use self::family::Family;
-pub use self::family::{Asks, Scene};
+pub use self::family::{Asks, Ground, Scene, Site};
 use self::limits::{Cpu, Fd, Memory};
 use self::links::{
     BlackHole, ClientCut, Corrupt, CorruptPastChecksum, Delay, Duplicate, Flapping, LinkFault, Loss, Narrow, Reordering, Reset,
@@ -75,6 +79,8 @@ pub enum Mechanism {
     Limits,
     /// [`State::disks`]: proved by the bytes of a probe file, and by what its operations come to.
     Disks,
+    /// [`State::balancer`]: proved by connections of ours through it.
+    Balancer,
     /// [`State::removed`] and [`State::led_by`]: asked of the system itself, which may refuse; proved by what its leader shows.
     System,
 }
@@ -118,6 +124,11 @@ pub const FAULTS: &[FaultInfo] = &[
     disk::damage::BIT_ROT,
     disk::damage::MISDIRECTED_WRITE,
     member::SHRINK,
+    domain::RACK_DOWN,
+    domain::SPINE_CUT,
+    domain::REGION_SLOW,
+    balancer::LB_FLUSH,
+    balancer::LB_PORTS,
 ];
 
 /// One fault, as a plan has it.
@@ -201,6 +212,16 @@ pub enum Fault {
     MisdirectedWrite(MisdirectedWrite),
     /// Take several nodes out of the members at once.
     Shrink(Shrink),
+    /// Lose the leaves of a failure domain.
+    RackDown(RackDown),
+    /// Lose a spine.
+    SpineCut(SpineCut),
+    /// Make the links between a failure domain and all others slow.
+    RegionSlow(RegionSlow),
+    /// Flush the balancer's flow table.
+    LbFlush(LbFlush),
+    /// Use the balancer's ports up.
+    LbPorts(LbPorts),
 }
 
 impl FaultInfo {
@@ -215,6 +236,28 @@ impl FaultInfo {
             disk::damage::MISDIRECTED_WRITE,
         ];
         beyond.iter().any(|info| info.name == self.name)
+    }
+
+    /// Whether it hits failure domains, and so needs a topology.
+    #[must_use]
+    pub fn is_by_domain(&self) -> bool {
+        [domain::RACK_DOWN.name, domain::SPINE_CUT.name, domain::REGION_SLOW.name].contains(&self.name)
+    }
+
+    /// Whether it is one of the balancer in front of the nodes.
+    #[must_use]
+    pub fn is_of_balancer(&self) -> bool {
+        self.mechanism == Mechanism::Balancer
+    }
+
+    /// Why it cannot be done to nodes that stand so; `None` if it can.
+    #[must_use]
+    pub fn impossible_on(&self, site: Site<'_>) -> Option<String> {
+        if self.is_by_domain() {
+            return domain::impossible(self.name, site.topology);
+        }
+        let missing = self.is_of_balancer() && !site.balancer;
+        missing.then(|| "it needs a balancer; put one in front of the nodes by `--lb`".into())
     }
 }
 
@@ -291,6 +334,11 @@ impl Fault {
             Fault::BitRot(fault) => fault,
             Fault::MisdirectedWrite(fault) => fault,
             Fault::Shrink(fault) => fault,
+            Fault::RackDown(fault) => fault,
+            Fault::SpineCut(fault) => fault,
+            Fault::RegionSlow(fault) => fault,
+            Fault::LbFlush(fault) => fault,
+            Fault::LbPorts(fault) => fault,
         }
     }
 
@@ -321,6 +369,15 @@ impl Fault {
         }
     }
 
+    /// The failure domain that is away as a whole for as long as it is in force, if one is.
+    #[must_use]
+    pub fn takes_away(&self) -> Option<&str> {
+        match self {
+            Fault::RackDown(fault) => Some(&fault.domain),
+            _ => None,
+        }
+    }
+
     /// Its beat, if it comes and goes while it is in force.
     #[must_use]
     pub fn pulse(&self) -> Option<Pulse> {
@@ -337,8 +394,8 @@ impl Fault {
     ///
     /// # Errors
     /// Names the word at fault.
-    pub fn validate(&self, nodes: &[String]) -> Result<(), String> {
-        self.family().validate(nodes)
+    pub fn validate<'a>(&self, ground: impl Into<Ground<'a>>) -> Result<(), String> {
+        self.family().validate_on(ground.into())
     }
 
     /// What must be known before it can be resolved.
@@ -351,7 +408,13 @@ impl Fault {
     ///
     /// # Errors
     /// If nobody can be hit now.
-    pub fn resolve(&self, nodes: &[String], now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
-        self.family().resolve(&Scene { nodes, now, roles })
+    pub fn resolve<'a>(&self, ground: impl Into<Ground<'a>>, now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
+        let Ground { nodes, topology } = ground.into();
+        self.family().resolve(&Scene {
+            nodes,
+            topology,
+            now,
+            roles,
+        })
     }
 }

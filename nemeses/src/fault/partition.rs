@@ -132,7 +132,7 @@ impl Family for Partition {
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
-        let Scene { nodes, now, roles } = *scene;
+        let Scene { nodes, now, roles, .. } = *scene;
         let mut node = None;
         let mut key = None;
         let cuts = match &self.shape {

@@ -132,6 +132,20 @@ impl Netlink {
         Ok(())
     }
 
+    /// Routes a network to `gateway`, which is taken to be on this link even if no address says so.
+    ///
+    /// # Errors
+    /// If the route is there already, or the link is down.
+    pub fn add_route(&mut self, (network, bits): (Ipv4Addr, u8), gateway: Ipv4Addr, index: u32) -> Result<()> {
+        let request = Message::new(libc::RTM_NEWROUTE, CREATE | EXCLUSIVE)
+            .fixed(&route(bits, libc::RT_SCOPE_UNIVERSE, ON_LINK))
+            .address(libc::RTA_DST, network)
+            .address(libc::RTA_GATEWAY, gateway)
+            .u32(libc::RTA_OIF, index);
+        self.request(&format!("route {network}/{bits} to {gateway} out of link {index}"), request)?;
+        Ok(())
+    }
+
     /// Routes everything else to `gateway`, which is taken to be on this link even if no address says so.
     ///
     /// # Errors
@@ -147,7 +161,7 @@ impl Netlink {
 }
 
 /// `struct ifinfomsg`: family, pad, type, index, flags, changed flags.
-fn link(index: u32, flags: u32, change: u32) -> [u8; LINK_PART] {
+pub(super) fn link(index: u32, flags: u32, change: u32) -> [u8; LINK_PART] {
     let mut part = [0; LINK_PART];
     part[4..8].copy_from_slice(&index.to_ne_bytes());
     part[8..12].copy_from_slice(&flags.to_ne_bytes());
@@ -175,7 +189,7 @@ fn route(destination_bits: u8, scope: u8, flags: u32) -> [u8; 12] {
     ]
 }
 
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') {
         return Err(Error::Unusable(format!("link name {name:?} must have 1 to {NAME_BYTES_MAX} bytes")));
     }

@@ -6,11 +6,12 @@
 //!
 //! - [`wire`]: messages out, attributes in
 //! - [`socket`]: requests, dumps, atomic batches; errors with the kernel's own words
-//! - [`links`]: veth pairs, addresses and routes, for whoever builds the star
+//! - [`links`]: veth pairs, addresses and routes, for whoever builds the star; [`overlay`]: VXLAN above them
 //! - [`queue`]: packets that netfilter hands to us
 //! - [`traffic`]: queueing disciplines, for whoever makes its links bad
 
 pub mod links;
+pub mod overlay;
 pub mod queue;
 pub mod socket;
 pub mod traffic;

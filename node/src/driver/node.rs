@@ -198,6 +198,7 @@ impl<C: Core> Node<C> {
             uptime_ms: clock::mono_ns().saturating_sub(self.started_ns) / 1_000_000,
             wall_ns: Some(clock::now().wall_ns),
             lamport: self.shared.lamport.borrow().now(),
+            domain: self.core.domain(),
             standing: self.core.standing(),
         }
     }

@@ -1,7 +1,7 @@
 //! What a quorum node is started with.
 
 use crate::bugs::Planted;
-use crate::members::{Members, NodeIndex};
+use crate::members::{Members, NodeIndex, Text};
 
 /// Where the counter of a new version comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -108,6 +108,8 @@ pub struct QuorumConfig {
     pub upkeep: Upkeep,
     /// Points per member on the ring.
     pub vnodes: u16,
+    /// The failure domain of each member, in the order of the members; empty: replicas go wherever the ring puts them.
+    pub domains: Vec<Text>,
     /// After how long an unanswered call to a replica is sent again, in ms.
     pub call_timeout_ms: u64,
     /// After how long an operation ends without success, in ms.
@@ -134,6 +136,10 @@ impl QuorumConfig {
         }
         if self.vnodes == 0 {
             return Err("--vnodes 0 leaves no place on the ring; give at least 1".to_owned());
+        }
+        if !self.domains.is_empty() && self.domains.len() != members {
+            let given = self.domains.len();
+            return Err(format!("{given} of {members} members have a --domain; give each one, or none"));
         }
         if self.version_read && self.versions != VersionScheme::Hlc {
             let scheme = self.versions.name();
@@ -178,6 +184,10 @@ impl QuorumConfig {
         if self.versions == VersionScheme::Vector {
             text.push_str(" vectors");
         }
+        if !self.domains.is_empty() {
+            let domains: Vec<&str> = self.domains.iter().map(AsRef::as_ref).collect();
+            text.push_str(&format!(" domains={}", domains.join(",")));
+        }
         crc32fast::hash(text.as_bytes())
     }
 
@@ -196,6 +206,7 @@ impl QuorumConfig {
             digest_reads: false,
             upkeep: Upkeep::default(),
             vnodes: 1,
+            domains: Vec::new(),
             call_timeout_ms: 300,
             op_timeout_ms: 1000,
             planted: Planted::default(),
@@ -273,5 +284,17 @@ mod tests {
             ..base.clone()
         };
         assert_ne!(base.layout(), vectors.layout());
+        let racks = |names: [&str; 5]| QuorumConfig {
+            domains: names.map(Text::from).to_vec(),
+            ..base.clone()
+        };
+        let (spread, other) = (racks(["a", "a", "b", "b", "c"]), racks(["a", "b", "b", "b", "c"]));
+        assert!(spread.layout() != base.layout() && spread.layout() != other.layout());
+        assert_eq!(spread.check(), Ok(()));
+        let few = QuorumConfig {
+            domains: vec!["a".into()],
+            ..base.clone()
+        };
+        assert!(few.check().unwrap_err().contains("1 of 5 members have a --domain"));
     }
 }

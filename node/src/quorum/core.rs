@@ -124,12 +124,16 @@ impl Core for QuorumCore {
             open_operations: self.coordinator.open_count() as u64,
         }
     }
+
+    fn domain(&self) -> Option<Text> {
+        self.config.domains.get(usize::from(self.config.me.0)).cloned()
+    }
 }
 
 impl QuorumCore {
     /// A core for one life of a node. `config` was checked; `incarnation` is durable and was never used before.
     pub fn new(config: QuorumConfig, incarnation: u64) -> QuorumCore {
-        let ring = Ring::new(&config.members, config.vnodes);
+        let ring = Ring::new(&config.members, config.vnodes).spread_over(&config.domains);
         let ns = |ms: u64| ms.saturating_mul(NS_PER_MS);
         let peers = config.members.indices().filter(|peer| *peer != config.me).collect();
         QuorumCore {

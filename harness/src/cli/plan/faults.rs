@@ -1,7 +1,7 @@
 //! Which faults the options ask for: kinds by name, profiles, all or some of them.
 
 use anyhow::Result;
-use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind};
+use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind, Site};
 
 use super::PlanArgs;
 use super::values::{Percents, Times};
@@ -16,13 +16,17 @@ impl PlanArgs {
     /// Says which faults of a profile, or of all, a plan leaves out.
     pub(in crate::cli) fn say_left_out(&self, plan: &Plan) {
         for info in self.unnamed_kinds() {
-            if let Some(why) = left_out(info, &plan.system) {
+            // Who did not ask for domains or a balancer does not miss their faults.
+            if info.impossible_on(plan.site()).is_some() {
+                continue;
+            }
+            if let Some(why) = left_out(info, &plan.system, plan.site()) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
         let kinds = self.unnamed_kinds().into_iter().filter(|info| !self.is_on_network(info));
         let names: Vec<&str> = kinds
-            .filter(|info| left_out(info, &plan.system).is_none())
+            .filter(|info| left_out(info, &plan.system, plan.site()).is_none())
             .map(|info| info.name)
             .collect();
         if !names.is_empty() {
@@ -54,8 +58,8 @@ impl PlanArgs {
     }
 
     /// Which faults, when and how.
-    pub(super) fn recipe(&self, system: &SystemPlan, seed: u64) -> Result<Recipe> {
-        let wanted = |info: &&FaultInfo| self.is_on_network(info) && left_out(info, system).is_none();
+    pub(super) fn recipe(&self, system: &SystemPlan, site: Site<'_>, seed: u64) -> Result<Recipe> {
+        let wanted = |info: &&FaultInfo| self.is_on_network(info) && left_out(info, system, site).is_none();
         let possible = self.unnamed_kinds().into_iter().filter(wanted);
         let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
         let unnamed = |kinds| Recipe {
@@ -72,11 +76,16 @@ impl PlanArgs {
                     return Err(usage(format!("--faults {name}: {} cannot name its leader", system.name()), ""));
                 }
                 if possible.is_empty() {
-                    return Err(usage(format!("--faults {name}: {} can take none of its faults", system.name()), ""));
+                    let why = profile.kinds.iter().find_map(|kind| left_out(fault_info(kind).ok()?, system, site));
+                    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                    return Err(usage(
+                        format!("--faults {name}: {} can take none of its faults{why}", system.name()),
+                        "",
+                    ));
                 }
                 profile.recipe(possible)
             }
-            (list, None) => Recipe::from(named_kinds(list, system)?),
+            (list, None) => Recipe::from(named_kinds(list, system, site)?),
         };
         if let Some(Times(every_ms)) = &self.fault_every {
             recipe.every_ms = Some(every_ms.clone());
@@ -92,12 +101,12 @@ impl PlanArgs {
 }
 
 /// The kinds of a list that a person typed.
-fn named_kinds(list: &str, system: &SystemPlan) -> Result<Vec<String>> {
+fn named_kinds(list: &str, system: &SystemPlan, site: Site<'_>) -> Result<Vec<String>> {
     let mut kinds: Vec<String> = Vec::new();
     for name in list.split(',').map(str::trim) {
         let info =
             fault_info(name).map_err(|error| usage(format!("--faults: {error}"), "profiles, `all`, `none` and `swarm` stand alone"))?;
-        if let Some(why) = impossible(info, system) {
+        if let Some(why) = impossible(info, system, site) {
             return Err(usage(format!("--faults {name}: {why}"), ""));
         }
         if !kinds.iter().any(|kind| kind == name) {

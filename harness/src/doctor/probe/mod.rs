@@ -208,6 +208,8 @@ fn probe(mechanism: Mechanism) -> Result<String, Failure> {
         Mechanism::IptablesNft => partition::cuts(BackEnd::IptablesNft),
         Mechanism::Nftables => partition::cuts(BackEnd::Nftables),
         Mechanism::PolicyRules => partition::cuts(BackEnd::PolicyRules),
+        Mechanism::Nat => partition::nat(),
+        Mechanism::Vxlan => network::vxlan(),
         Mechanism::Nfqueue => partition::nfqueue(),
         Mechanism::Tun => network::tun(),
         Mechanism::Netem => shaping::netem(),

@@ -1,11 +1,13 @@
 //! The network of a run: namespaces, veth pairs, forwarding, TUN.
 
 use std::fs::{self, File, OpenOptions};
+use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use squall_nemeses::netlink::Netlink;
+use squall_nemeses::netlink::overlay::OverlayEnd;
 use squall_nemeses::netns;
 
 use super::filesystem::device_failure;
@@ -25,6 +27,21 @@ pub(super) fn veth() -> Result<String, Failure> {
     Netlink::open()?.add_veth("v-doctor", "eth0", &other)?;
     netns::enter(&other)?;
     Netlink::open()?.index("eth0")?;
+    Ok(String::new())
+}
+
+/// A device over a veth link, with a peer.
+pub(super) fn vxlan() -> Result<String, Failure> {
+    enter::sandbox(CloneFlags::CLONE_NEWNET)?;
+    let other = netns::new_namespace()?;
+    let mut netlink = Netlink::open()?;
+    netlink.add_veth("v-doctor", "eth0", &other)?;
+    let below = netlink.index("v-doctor")?;
+    let end = |number| OverlayEnd {
+        address: Ipv4Addr::new(100, 64, 0, number),
+        underlay: Ipv4Addr::new(192, 0, 2, number),
+    };
+    netlink.add_vxlan("vxlan0", below, 77, (end(1), 16), &[end(2)])?;
     Ok(String::new())
 }
 

@@ -1,11 +1,14 @@
 //! Ways to cut links, each opened and tried by the code that a run uses; and the queue that iptables can feed.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
+use squall_nemeses::balancer::{Balancer, BalancerTrouble, Setup};
 use squall_nemeses::links::{BackEnd, Links};
 use squall_nemeses::netlink::Netlink;
 use squall_nemeses::netlink::wire::Message;
@@ -28,6 +31,30 @@ pub(super) fn links() -> Result<String, Failure> {
         let mut links = Links::open(netns::own_namespace()?, None, &program_folders())?;
         let abilities = links.shape(&[], None, 0)?;
         serde_json::to_string(abilities).map_err(|error| Failure::said("write down what links can be", error.to_string()))
+    })
+}
+
+/// Puts a balancer in front of a node that is nowhere, and lets it lose its flow table and its ports.
+pub(super) fn nat() -> Result<String, Failure> {
+    as_in_a_run(|| {
+        let setup = Setup {
+            router: netns::own_namespace()?,
+            // The network for documentation (RFC 5737).
+            address: Ipv4Addr::new(192, 0, 2, 1),
+            port: 7000,
+            nodes: BTreeMap::from([("n1".into(), Ipv4Addr::new(192, 0, 2, 2))]),
+        };
+        let balance = || -> squall_nemeses::Result<()> {
+            let all = BalancerTrouble {
+                flushes: 1,
+                no_ports: true,
+            };
+            let balancer = Balancer::open(setup, &program_folders())?;
+            balancer.apply(all)?;
+            balancer.apply(BalancerTrouble::default()).map(drop)
+        };
+        balance().map_err(|error| Failure::said("balance by NAT", error.to_string()))?;
+        Ok(String::new())
     })
 }
 

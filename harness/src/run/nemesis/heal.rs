@@ -80,7 +80,11 @@ impl Nemesis {
         let mut proofs = applied.proofs;
         proofs.extend(self.prove_better(&change, applied.prepared).await?);
         let mut probe = match mechanism {
-            Mechanism::Cuts => value(self.prove_links(&after).await?),
+            // Of a lost domain the clients' links come back too.
+            Mechanism::Cuts => {
+                let cuts = self.prove_links(&after).await?;
+                value(proofs.into_iter().fold(cuts, worse))
+            }
             Mechanism::Links => proofs
                 .into_iter()
                 .reduce(worse)
@@ -108,6 +112,10 @@ impl Nemesis {
                 .into_iter()
                 .reduce(worse)
                 .map_or(json!({"ok": true, "reason": "its node is down"}), value),
+            Mechanism::Balancer => proofs
+                .into_iter()
+                .reduce(worse)
+                .map_or(json!({"ok": true, "reason": "another fault asks for the same"}), value),
             Mechanism::Disks if !resolved.state.down.is_empty() => self.prove_power(world, resolved).await?,
             Mechanism::Disks => proofs
                 .into_iter()

@@ -8,7 +8,7 @@
 //! - [`roles`]: who is hit, settled when a fault is due
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
 //! - [`beat`]: faults that come and go while they are in force
-//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`clocks`], [`limits`], [`process`], and what the system
+//! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
 //!   is asked for (`run/members.rs`)
 //! - [`stages`]: what goes into the history
 //!
@@ -16,6 +16,7 @@
 //! [`inject`] and in [`heal`].
 
 mod apply;
+mod balancer;
 mod beat;
 pub(crate) mod clocks;
 mod disks;
@@ -34,8 +35,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use squall_nemeses::World;
 use squall_nemeses::limits::descriptors::Descriptors;
+use squall_nemeses::{Topology, World};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -58,6 +59,8 @@ pub(super) struct Nemesis {
     activity: Arc<Activity>,
     watch: Arc<Watch>,
     nodes: Vec<String>,
+    /// The failure domains of the nodes, if they are in any.
+    topology: Option<Topology>,
     world: Mutex<World>,
     /// Tells the bytes of one probe of a disk from those of another.
     stamp: AtomicU64,
@@ -67,7 +70,14 @@ pub(super) struct Nemesis {
 
 impl Nemesis {
     /// A nemesis that has done nothing yet.
-    pub(super) fn new(cluster: Arc<Cluster>, network: Arc<Network>, pen: Pen, activity: Arc<Activity>, watch: Arc<Watch>) -> Arc<Nemesis> {
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        network: Arc<Network>,
+        pen: Pen,
+        activity: Arc<Activity>,
+        watch: Arc<Watch>,
+        topology: Option<Topology>,
+    ) -> Arc<Nemesis> {
         let nodes = cluster.members().iter().map(|member| member.id.clone()).collect();
         Arc::new(Nemesis {
             cluster,
@@ -76,6 +86,7 @@ impl Nemesis {
             activity,
             watch,
             nodes,
+            topology,
             world: Mutex::default(),
             stamp: AtomicU64::new(0),
             descriptors: std::sync::Mutex::default(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use squall_nemeses::{Asks, Fault, KeyRoles, Resolved, Roles, World};
+use squall_nemeses::{Asks, Fault, Ground, KeyRoles, Resolved, Roles, World};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -30,7 +30,11 @@ impl Nemesis {
         let mut roles = self.find_roles(asks, &now.down).await;
         roles.leader = leader.or(roles.leader);
         roles.source = event.and_then(|event| event.node.clone());
-        fault.resolve(&self.nodes, &now, &roles).map_err(|skipped| skipped.to_string())
+        let ground = Ground {
+            nodes: &self.nodes,
+            topology: self.topology.as_ref(),
+        };
+        fault.resolve(ground, &now, &roles).map_err(|skipped| skipped.to_string())
     }
 
     /// What the nodes that are not `down` say of who plays a role and who holds a key in use. A leader or candidate who is asked for is waited for: in a

@@ -1,7 +1,7 @@
 //! The quorum store in the simulator.
 
 use squall_node::bugs::Planted;
-use squall_node::members::{Members, NodeIndex};
+use squall_node::members::{Members, NodeIndex, Text};
 use squall_node::message::{Outcome as Answer, RequestBody};
 use squall_node::quorum::{QuorumConfig, QuorumCore, VersionScheme};
 use squall_node::ring::{Ring, VNODES_DEFAULT};
@@ -25,6 +25,12 @@ impl Quorum {
         let names = node_names(settings.nodes);
         let members = Members::new(names.iter().map(String::as_str))?;
         let planted = Planted::new(settings.bug)?;
+        let domains: Vec<Text> = members
+            .names()
+            .iter()
+            .filter_map(|name| settings.domains.get(&**name))
+            .map(|domain| domain.as_str().into())
+            .collect();
         let config = |me: NodeIndex| QuorumConfig {
             me,
             n: settings.n as usize,
@@ -43,6 +49,7 @@ impl Quorum {
             upkeep: settings.extras.upkeep(),
             clock_offset_ms: settings.clock_offset_ms.get(members.name(me).as_ref()).copied().unwrap_or(0),
             vnodes: VNODES_DEFAULT,
+            domains: domains.clone(),
             // What a node's command line has where nothing is given; a test holds them together.
             call_timeout_ms: 300,
             op_timeout_ms: 1000,
@@ -51,7 +58,7 @@ impl Quorum {
         };
         let configs: Vec<QuorumConfig> = members.indices().map(config).collect();
         configs[0].check()?;
-        let ring = Ring::new(&members, VNODES_DEFAULT);
+        let ring = Ring::new(&members, VNODES_DEFAULT).spread_over(&domains);
         Ok(Quorum { configs, ring })
     }
 }
@@ -127,6 +134,9 @@ mod tests {
             write_back: false,
             versions: Versions::WallClock,
             clock_offset_ms: BTreeMap::from([("n2".into(), -7)]),
+            domains: (1..=5)
+                .map(|number| (format!("n{number}"), format!("rack{}", number % 3)))
+                .collect(),
             extras: Extras {
                 digest_reads: true,
                 anti_entropy_ms: Some(70),

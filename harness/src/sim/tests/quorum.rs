@@ -17,6 +17,7 @@ const SOUND: Settings = Settings {
     write_back: true,
     versions: Versions::Quorum,
     clock_offset_ms: BTreeMap::new(),
+    domains: BTreeMap::new(),
     extras: Extras::DEFAULT,
     bug: None,
 };

@@ -8,12 +8,20 @@ use rand_chacha::ChaCha8Rng;
 use super::nodes;
 use crate::capability::Capability;
 use crate::fault::partition::Partition;
-use crate::fault::{Asks, Dice, FAULTS, Fault};
+use crate::fault::{Asks, Dice, FAULTS, Fault, Ground};
 use crate::target::{KeyRoles, Roles};
+use crate::topology::{Shape, Topology};
 use crate::world::State;
 
 fn draw(kind: &str, n: usize, capabilities: &[Capability], rng: &mut ChaCha8Rng) -> Fault {
-    Fault::draw(kind, &mut Dice::new(&nodes(n), capabilities, rng))
+    let (nodes, topology) = (nodes(n), one_rack_each(n));
+    let mut dice = Dice::new(&nodes, capabilities, rng);
+    dice.topology = Some(&topology);
+    Fault::draw(kind, &mut dice)
+}
+
+fn one_rack_each(n: usize) -> Topology {
+    format!("{n}x1").parse::<Shape>().unwrap().into()
 }
 
 fn every_capability() -> Vec<Capability> {
@@ -85,14 +93,19 @@ fn every_draw_is_valid_and_hits_somebody() {
         for capabilities in [vec![], every_capability()] {
             for _ in 0..50 {
                 let fault = draw(info.name, n, &capabilities, &mut rng);
-                fault.validate(&nodes(n)).unwrap();
+                let (nodes, topology) = (nodes(n), one_rack_each(n));
+                let ground = Ground {
+                    nodes: &nodes,
+                    topology: Some(&topology),
+                };
+                fault.validate(ground).unwrap();
                 assert_eq!(fault.kind(), info.name);
                 let asks = fault.asks();
                 assert!(
                     !capabilities.is_empty() || asks == Asks::default() || info.needs.contains(&Capability::Leader),
                     "a role that the system cannot name: {fault:?}"
                 );
-                let resolved = fault.resolve(&nodes(n), &State::default(), &everything_known()).unwrap();
+                let resolved = fault.resolve(ground, &State::default(), &everything_known()).unwrap();
                 assert_ne!(resolved.state, State::default(), "{fault:?}");
             }
         }

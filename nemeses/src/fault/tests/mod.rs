@@ -1,5 +1,6 @@
 //! Tests of all kinds of faults together.
 
+mod domains;
 mod draws;
 mod links;
 mod rules;

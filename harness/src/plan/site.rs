@@ -1,0 +1,72 @@
+//! What the nodes are in and behind: failure domains, a balancer, an overlay; and which network can have them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use squall_nemeses::topology::subnets::Cidr;
+use squall_nemeses::{NetworkKind, Site};
+
+use super::Plan;
+
+/// The addresses of an overlay: shared space (RFC 6598), which no plan's network is likely to have.
+pub const OVERLAY: Cidr = Cidr::of(std::net::Ipv4Addr::new(100, 64, 0, 0), 16);
+
+/// A network above the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overlay {
+    /// Ethernet in UDP; packets of 1450 bytes at most.
+    Vxlan,
+}
+
+impl Plan {
+    /// What the nodes are in and behind.
+    pub fn site(&self) -> Site<'_> {
+        Site {
+            topology: self.topology.as_ref(),
+            balancer: self.balancer,
+        }
+    }
+
+    /// Whether domains are apart, which only the network `switch` can do.
+    pub(super) fn has_latency(&self) -> bool {
+        self.topology.as_ref().is_some_and(|topology| !topology.latency.is_none())
+    }
+
+    /// Checks what the nodes are in and behind, and whether the network can have it.
+    pub(super) fn validate_site(&self, nodes: &[String]) -> Result<(), String> {
+        if let Some(topology) = &self.topology {
+            topology.check()?;
+            topology.check_cluster(nodes)?;
+            if self.has_latency() && self.network_kind() == NetworkKind::Kernel {
+                return Err("`latency_us`: the network `kernel` cannot keep domains apart, but `switch` can".into());
+            }
+        }
+        if self.has_bad_links() && self.network_kind() == NetworkKind::Kernel {
+            let has = [
+                (self.topology.is_some(), "topology", "; `switch` can"),
+                (self.balancer, "balancer", ""),
+                (self.overlay.is_some(), "overlay", ""),
+            ];
+            if let Some((_, what, who_can)) = has.iter().find(|(has, ..)| *has) {
+                return Err(format!(
+                    "`{what}`: with it the network `kernel` cuts links and cannot make them bad{who_can}"
+                ));
+            }
+        }
+        let on_switch = self.network_kind() == NetworkKind::Switch;
+        if self.balancer && on_switch {
+            return Err("`balancer`: it is NAT of the kernel, which the network `switch` has not; leave out what needs the switch".into());
+        }
+        if self.overlay.is_some() && on_switch {
+            return Err("`overlay`: it is a device of the kernel's network, and the network `switch` would not see into it".into());
+        }
+        if self.overlay.is_some() && self.balancer {
+            return Err("`overlay`: the `balancer` stands below it, and reaches no node in it; take one of them".into());
+        }
+        let overlaps = self.overlay.is_some() && self.topology.as_ref().is_some_and(|topology| topology.cidr.overlaps(OVERLAY));
+        if overlaps {
+            return Err(format!("`cidr`: the overlay has {OVERLAY}; take another network below it"));
+        }
+        Ok(())
+    }
+}

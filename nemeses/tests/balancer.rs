@@ -1,0 +1,128 @@
+//! The balancer by NAT: connections go to all nodes, its flow table can be lost and its ports used up, and both are proved and healed.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "part of tests, though outside a #[test]")]
+
+mod support;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use squall_nemeses::balancer::{Balancer, BalancerProbe, BalancerTrouble, N_PORTS, Setup};
+use squall_nemeses::program_folders;
+use support::{Star, inside, skip};
+
+const BOUND: Duration = Duration::from_secs(10);
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 2);
+const WELL: BalancerTrouble = BalancerTrouble {
+    flushes: 0,
+    no_ports: false,
+};
+
+/// A star of three nodes, the fourth arm of which stands for the clients.
+fn balanced(test: &str, body: impl FnOnce(&Balancer, &BalancerProbe)) {
+    inside(test, || {
+        let star = Star::new(4);
+        let (nodes, clients) = star.targets.split_at(3);
+        let setup = Setup {
+            router: star.router.try_clone().unwrap(),
+            address: VIP,
+            port: 7000,
+            nodes: nodes.iter().map(|node| (node.id.clone(), node.address)).collect(),
+        };
+        match Balancer::open(setup, &program_folders()) {
+            Err(error) => skip(test, &error.to_string()),
+            Ok(balancer) => {
+                let probe = BalancerProbe::open(clients[0].clone(), nodes, VIP).unwrap();
+                body(&balancer, &probe);
+            }
+        }
+    });
+}
+
+#[test]
+fn connections_that_are_over_give_their_ports_back() {
+    balanced("connections_that_are_over_give_their_ports_back", |_, probe| {
+        // More than there are ports, of all three nodes together.
+        let n = 4 * usize::from(N_PORTS);
+        for _ in 0..n {
+            assert!(probe.prepare(BOUND).unwrap().is_some());
+        }
+    });
+}
+
+#[test]
+fn connections_go_to_every_node_in_turn() {
+    balanced("connections_go_to_every_node_in_turn", |_, probe| {
+        assert_eq!(probe.spread(9, BOUND).unwrap(), 3);
+    });
+}
+
+#[test]
+fn a_flush_resets_what_stands_and_lets_new_connections_through() {
+    balanced("a_flush_resets_what_stands_and_lets_new_connections_through", |balancer, probe| {
+        let flushed = BalancerTrouble { flushes: 1, ..WELL };
+        for (before, now) in [(WELL, flushed), (flushed, BalancerTrouble { flushes: 2, ..WELL })] {
+            let standing = probe.prepare(BOUND).unwrap();
+            assert!(standing.is_some());
+            balancer.apply(now).unwrap();
+            let seen = probe.prove((before, now), standing, BOUND).unwrap();
+            assert!(seen.ok && seen.seen.len() == 2, "{seen:?}");
+        }
+        balancer.apply(WELL).unwrap();
+        let standing = probe.prepare(BOUND).unwrap();
+        let seen = probe.prove((flushed, WELL), standing, BOUND).unwrap();
+        assert!(seen.ok, "{seen:?}");
+    });
+}
+
+#[test]
+fn without_ports_what_stands_goes_on_and_nothing_new_is_let_through_until_it_is_healed() {
+    let test = "without_ports_what_stands_goes_on_and_nothing_new_is_let_through_until_it_is_healed";
+    balanced(test, |balancer, probe| {
+        let none_left = BalancerTrouble { no_ports: true, ..WELL };
+        let standing = probe.prepare(BOUND).unwrap();
+        assert!(standing.is_some());
+        let done = balancer.apply(none_left).unwrap();
+        assert_eq!(
+            done.n_flows,
+            3 * 2 * usize::from(N_PORTS),
+            "every port of every node, for its clients and for probes"
+        );
+        let seen = probe.prove((WELL, none_left), standing, BOUND).unwrap();
+        assert!(seen.ok && seen.seen.len() == 2, "{seen:?}");
+        balancer.apply(WELL).unwrap();
+        let seen = probe.prove((none_left, WELL), None, BOUND).unwrap();
+        assert!(seen.ok, "{seen:?}");
+    });
+}
+
+#[test]
+fn a_flush_under_exhaustion_leaves_the_ports_used_up() {
+    balanced("a_flush_under_exhaustion_leaves_the_ports_used_up", |balancer, probe| {
+        let none_left = BalancerTrouble { no_ports: true, ..WELL };
+        balancer.apply(none_left).unwrap();
+        let both = BalancerTrouble {
+            flushes: 1,
+            no_ports: true,
+        };
+        balancer.apply(both).unwrap();
+        assert!(probe.prove((none_left, both), None, BOUND).unwrap().ok);
+    });
+}
+
+#[test]
+fn a_probe_does_not_believe_in_what_was_not_done() {
+    balanced("a_probe_does_not_believe_in_what_was_not_done", |balancer, probe| {
+        const SHORT: Duration = Duration::from_millis(400);
+        let flushed = BalancerTrouble { flushes: 1, ..WELL };
+        let none_left = BalancerTrouble { no_ports: true, ..WELL };
+        for now in [flushed, none_left] {
+            let standing = probe.prepare(BOUND).unwrap();
+            let seen = probe.prove((WELL, now), standing, SHORT).unwrap();
+            assert!(!seen.ok, "nothing was done: {seen:?}");
+        }
+        balancer.apply(none_left).unwrap();
+        let seen = probe.prove((none_left, WELL), None, SHORT).unwrap();
+        assert!(!seen.ok, "nothing was healed: {seen:?}");
+    });
+}
