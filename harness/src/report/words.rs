@@ -18,7 +18,7 @@ pub fn count(number: u64) -> String {
 /// A number with its noun: `1 fault`, `14 faults`, `2 memories`, `2 lb-flushes`.
 pub fn plural(number: u64, noun: &str) -> String {
     let many = match noun.strip_suffix('y') {
-        _ if number == 1 => noun.to_owned(),
+        _ if number == 1 || noun.ends_with("ports") => noun.to_owned(),
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
         _ if noun.ends_with('s') || noun.ends_with("sh") => format!("{noun}es"),
         _ => format!("{noun}s"),
@@ -81,6 +81,12 @@ mod tests {
             assert_eq!(count(number), expected);
         }
         assert_eq!(count(u64::MAX), "18 446 744 073 709 551 615");
+    }
+
+    #[test]
+    fn many_of_a_kind_have_its_plural() {
+        let all = ["kill", "memory", "delay", "lb-flush", "lb-ports"].map(|kind| plural(2, kind));
+        assert_eq!(all, ["2 kills", "2 memories", "2 delays", "2 lb-flushes", "2 lb-ports"]);
     }
 
     #[test]
