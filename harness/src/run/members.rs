@@ -10,7 +10,7 @@ use squall_nemeses::{Answered, Change, Proof};
 use tokio::time::Instant;
 
 use super::nemesis::Nemesis;
-use crate::systems::{Asked, Member, Standing};
+use crate::systems::{Ask, Asked, Member, Standing};
 
 /// How long a request may take before the fault counts as skipped: a few elections.
 pub(crate) const INJECT_BOUND: Duration = Duration::from_secs(2);
@@ -100,8 +100,8 @@ impl Nemesis {
     async fn ask_leader(&self, leader: &Member, wish: &Wish) -> Asked {
         let system = self.cluster().system();
         match wish {
-            Wish::Remove(nodes) => system.change_members(leader, &[], nodes).await,
-            Wish::Add(nodes) => system.change_members(leader, nodes, &[]).await,
+            Wish::Remove(nodes) => twice(|| system.change_members(leader, &[], nodes)).await,
+            Wish::Add(nodes) => twice(|| system.change_members(leader, nodes, &[])).await,
             Wish::Lead(node) => system.transfer(leader, node).await,
         }
     }
@@ -122,6 +122,15 @@ impl Nemesis {
     }
 }
 
+/// Asks for the same change twice at once, as whoever loses patience does: the second must not begin before the first is decided.
+async fn twice<'a>(ask: impl Fn() -> Ask<'a, Asked>) -> Asked {
+    match tokio::join!(ask(), ask()) {
+        (Asked::Done, _) | (_, Asked::Done) => Asked::Done,
+        (unknown @ Asked::Unknown(_), _) | (_, unknown @ Asked::Unknown(_)) => unknown,
+        (refused, _) => refused,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +141,25 @@ mod tests {
         assert!(holds(Wish::Remove(vec!["n2".into()])) && !holds(Wish::Remove(vec!["n3".into()])));
         assert!(holds(Wish::Add(vec!["n3".into()])) && !holds(Wish::Add(vec!["n2".into()])));
         assert!(holds(Wish::Lead("n1".into())) && !holds(Wish::Lead("n3".into())));
+    }
+
+    #[tokio::test]
+    async fn of_two_answers_the_one_that_binds_counts() {
+        let (done, refused, unknown) = (Asked::Done, Asked::Refused("no".into()), Asked::Unknown("late".into()));
+        for (one, other, expected) in [
+            (&done, &refused, &done),
+            (&refused, &done, &done),
+            (&unknown, &done, &done),
+            (&refused, &unknown, &unknown),
+            (&refused, &refused, &refused),
+        ] {
+            let answers = std::cell::RefCell::new(vec![other.clone(), one.clone()]);
+            let ask = || -> Ask<'_, Asked> {
+                let answer = answers.borrow_mut().pop().expect("it is asked twice");
+                Box::pin(async move { answer })
+            };
+            assert_eq!(twice(ask).await, *expected);
+        }
     }
 
     #[test]
