@@ -68,6 +68,84 @@ fn seen_after_ms(history: &str) -> u64 {
     (time_ns(&event["time"]) - time_ns(&event["value"]["completed_ns"])) / 1_000_000
 }
 
+/// R22: a snapshot claims one entry more than it holds. A node that installs one breaks a rule on traces, mostly before any client
+/// can see it.
+const SNAPSHOTS: [&str; 11] = [
+    "run",
+    "raft",
+    "--bug",
+    "R22",
+    "--snapshot-every",
+    "50",
+    "--stop-on-violation",
+    "--time",
+    "60s",
+    "--seed",
+    "3",
+];
+
+#[test]
+fn a_trace_rule_that_is_broken_stops_the_run_and_the_judge_confirms_it() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let run = squall.run(&[&SNAPSHOTS[..], &["--hold", "10m"]].concat());
+    assert_eq!(exit_code(&run), 1, "{}", run.text());
+    assert!(
+        run.stdout.contains("stopped at the first violation seen online, of trace T"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stderr.contains("; seen online "), "{}", run.text());
+    let folder = squall.latest();
+    let history = fs::read_to_string(folder.join("history.jsonl")).expect("the run left a history");
+    let events = || {
+        history
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("each line is an event"))
+    };
+    let of = |f: &'static str| events().filter(move |event: &serde_json::Value| event["f"] == f);
+    let seen = of("violation").next().expect("it was seen");
+    let rule = seen["value"]["rule"].as_str().expect("a rule on traces").to_owned();
+    let verdict = fs::read_to_string(folder.join("verdict.json")).expect("the run was judged");
+    let verdict: serde_json::Value = serde_json::from_str(&verdict).expect("a verdict is JSON");
+    let confirmed = |finding: &serde_json::Value| finding["rule"] == rule && finding["verdict"] == "invalid";
+    let findings = verdict["findings"].as_array().expect("a verdict has findings");
+    assert!(findings.iter().any(confirmed), "{rule}: {findings:?}");
+    assert_eq!(of("end").next().expect("it ended")["value"]["reason"], "violation");
+    assert_eq!(
+        of("frozen").filter(|event| event["value"]["ok"] == true).count(),
+        3,
+        "every node was frozen"
+    );
+    let is_after = |event: serde_json::Value| event["value"]["name"] == "recovery";
+    assert!(!of("phase").any(is_after), "the storm was not played to its end");
+    assert!(folder.join("spacetime.html").exists());
+    assert_eq!(exit_code(&squall.run(&["check", "latest"])), 1);
+    let bare = squall.folder().join("bare.jsonl");
+    fs::write(&bare, &history).expect("the folder is ours");
+    let alone = squall.run(&["check", bare.to_str().expect("a path of ours")]);
+    assert_eq!(exit_code(&alone), 2, "the traces are not there: {}", alone.text());
+    assert_eq!(squall.processes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_valid_raft_run_that_is_watched_stays_valid() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let run = squall.run(&["run", "raft", "--stop-on-violation", "--seed", "7", "--time", "8s"]);
+    assert_eq!(exit_code(&run), 0, "{}", run.text());
+    let folder = squall.latest();
+    let history = fs::read_to_string(folder.join("history.jsonl")).expect("the run left a history");
+    assert!(
+        !history.contains(r#""f":"not-checked-online""#),
+        "every trace was followed while it ran"
+    );
+    let log = fs::read_to_string(folder.join("squall.log")).expect("the run has a log");
+    let asked = log
+        .lines()
+        .find(|line| line.contains("trace rules asked online"))
+        .expect("the watch ended");
+    assert!(!asked.contains("events=0"), "{asked}");
+}
+
 #[test]
 fn a_valid_run_that_is_watched_stays_valid_and_whole() {
     let Some(squall) = sandbox_or_skip() else { return };

@@ -171,10 +171,14 @@ pub enum Finding {
         /// The key; absent for operations without one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
-        /// The operations that prove it: the `index` of each one's invocation.
+        /// The operations that prove it: the `index` of each one's invocation. None if a rule on the nodes' traces is broken.
         operations: Vec<u64>,
-        /// The stamp of the completion that made it certain, in nanoseconds. The line's own time is when it was reported.
+        /// The stamp of the completion, or of the node's event, that made it certain, in nanoseconds. The line's own time is when it was
+        /// reported.
         completed_ns: u64,
+        /// The rule on the nodes' traces that is broken, as the judge calls it: `trace T4`. Absent if it is what clients saw.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
     },
     /// The online check judges less than everything from here on. The judge of the whole history is not concerned.
     NotCheckedOnline {

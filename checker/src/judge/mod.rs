@@ -20,6 +20,7 @@ pub mod timeline;
 mod traces;
 mod vacuity;
 
+use self::ending::Confirmed;
 pub use self::finding::{Class, RuleFinding};
 pub use self::linearizable::{Chosen, Examination, Judging};
 pub use self::readiness::STALL_MS;
@@ -102,7 +103,8 @@ pub fn judge_with(history: &History, traces: Traces<'_>, judging: &Judging<'_>) 
     {
         None => findings.extend(vacuity::of_nothing(history)),
         Some(header) => {
-            findings.extend(ending::finding(&timeline, witness.is_some()));
+            let confirmed = confirmed(&timeline, traces, &findings, witness.is_some());
+            findings.extend(ending::finding(&timeline, confirmed));
             if ending::complete(&timeline) {
                 findings.extend(vacuity::of_run(header, history, &timeline, traces.raft()));
             } else if ending::interrupted(&timeline) {
@@ -120,6 +122,19 @@ pub fn judge_with(history: &History, traces: Traces<'_>, judging: &Judging<'_>) 
         examination,
         witness,
         notes: notes(history, &timeline, traces),
+    }
+}
+
+/// Whether what the online check saw, if it saw anything, is among these findings.
+fn confirmed(timeline: &Timeline, traces: Traces<'_>, findings: &[RuleFinding], has_witness: bool) -> Confirmed {
+    let Some(rule) = timeline.seen_online.as_ref().and_then(|seen| seen.rule.as_ref()) else {
+        return if has_witness { Confirmed::Yes } else { Confirmed::No };
+    };
+    let is_it = |finding: &RuleFinding| finding.rule == *rule && finding.verdict == Verdict::Invalid;
+    match traces {
+        _ if findings.iter().any(is_it) => Confirmed::Yes,
+        Traces::AtHand(_) => Confirmed::No,
+        Traces::Missing => Confirmed::NoTraces,
     }
 }
 

@@ -185,8 +185,10 @@ pub struct SeenOnline {
     pub time_ns: u64,
     /// The key; `None` for operations without one.
     pub key: Option<String>,
-    /// The stamp of the completion that made it certain, in nanoseconds.
+    /// The stamp of the completion, or of the node's event, that made it certain, in nanoseconds.
     pub completed_ns: u64,
+    /// The rule on the nodes' traces that is broken; `None` if it is what clients saw.
+    pub rule: Option<String>,
 }
 
 /// How a node was seen to read its wall clock: [`Finding::ClockWatch`].
@@ -287,11 +289,14 @@ impl Timeline {
             }
             Finding::Stall { worst_ms } => self.worst_stall_ms = self.worst_stall_ms.max(worst_ms),
             Finding::Counters { node, counters } => self.counters.entry(node).or_default().extend(counters),
-            Finding::Violation { key, completed_ns, .. } => {
+            Finding::Violation {
+                key, completed_ns, rule, ..
+            } => {
                 self.seen_online.get_or_insert(SeenOnline {
                     time_ns,
                     key,
                     completed_ns,
+                    rule,
                 });
             }
             Finding::ClockWatch {

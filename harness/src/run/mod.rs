@@ -19,9 +19,10 @@ pub(crate) mod nemesis;
 mod network;
 mod online;
 pub mod stall;
+mod trace_watch;
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,6 +47,7 @@ use self::nemesis::Nemesis;
 use self::network::Network;
 use self::online::OnlineCheck;
 use self::stall::StallMeter;
+use self::trace_watch::TraceWatch;
 use crate::clocks::Clocks;
 use crate::cluster::Cluster;
 use crate::plan::{Plan, node_names};
@@ -57,7 +59,7 @@ use crate::sandbox::Star;
 use crate::sandbox::disks::Disks;
 use crate::sandbox::enter::{self, Orders};
 use crate::sandbox::groups::Provided;
-use crate::systems::{Member, System};
+use crate::systems::{Member, System, SystemPlan};
 
 /// Between two looks at the room on the disk.
 const DISK_PAUSE: Duration = Duration::from_millis(200);
@@ -145,6 +147,11 @@ async fn record(
         .map(|tapped| OnlineCheck::start(tapped, pen.clone(), switch.clone()))
         .transpose()
         .context("start the online check")?;
+    let traces = online_traces(&plan, &folder).filter(|_| hold_ms.is_some());
+    let trace_watch = traces
+        .map(|traces| TraceWatch::start(traces, pen.clone(), switch.clone()))
+        .transpose()
+        .context("start the trace watch")?;
     watch_disk(&folder, switch.clone());
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
     let clocks = match plan.moves_clocks() {
@@ -207,6 +214,9 @@ async fn record(
     if let Some(online) = online {
         online.end();
     }
+    if let Some(trace_watch) = trace_watch {
+        trace_watch.end();
+    }
     info!(?reason, ?detail, "end");
     pen.finding(Finding::End { reason, detail });
     let recorded = tokio::task::spawn_blocking(move || recorder.close())
@@ -214,6 +224,16 @@ async fn record(
         .context("close the history")?;
     recorded.context("write the history")?;
     Ok(())
+}
+
+/// Where the nodes' traces are, if there are rules that can be asked of them while the run goes on.
+fn online_traces(plan: &Plan, folder: &RunFolder) -> Option<BTreeMap<String, PathBuf>> {
+    let trace = |node: String| {
+        let path = folder.node(&node).trace();
+        (node, path)
+    };
+    let is_raft = matches!(plan.system, SystemPlan::Raft(_));
+    is_raft.then(|| node_names(plan.system.nodes()).into_iter().map(trace).collect())
 }
 
 /// The nodes' disks, if any fault of the plan needs them.

@@ -97,6 +97,7 @@ impl Watcher {
             key: violation.key.as_deref().map(str::to_owned),
             operations: operations.into_iter().map(|index| index as u64).collect(),
             completed_ns: violation.completed_ns,
+            rule: None,
         });
         let Some(said_ns) = said_ns else { return };
         let key = violation.key.as_deref().unwrap_or_default();

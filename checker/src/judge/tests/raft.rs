@@ -80,6 +80,55 @@ fn a_broken_raft_rule_is_a_safety_violation_with_what_is_around_it() {
     assert_eq!(&read, finding);
 }
 
+/// A run that the online check stopped at two leaders of one term.
+fn stopped() -> Story {
+    traced(|story| {
+        story.end = Some("violation");
+        let seen = json!({"operations": [], "completed_ns": 2_605_000_000_u64, "rule": "trace T1"});
+        story.finding("violation", 2_616, seen);
+    })
+}
+
+#[test]
+fn a_broken_rule_that_was_seen_online_is_confirmed_by_the_traces() {
+    let rows = [elected("n1", "n2", 1, 1), elected("n3", "n2", 1, 5)].concat();
+    let judgement = judged(&stopped(), &rows);
+    assert_eq!(judgement.verdict, Invalid);
+    assert!(judgement.findings.iter().all(|finding| finding.rule != "ending"), "{judgement:#?}");
+    assert_eq!(
+        judgement.notes,
+        ["stopped at the first violation seen online, of trace T1, 11 ms after the last event that shows it, at 2.605 s"]
+    );
+}
+
+#[test]
+fn a_broken_rule_that_only_the_online_check_saw_is_unknown() {
+    let judgement = judged(&stopped(), &elected("n1", "n2", 1, 1));
+    let message = "the online check saw a violation of trace T1 that this check does not find";
+    assert_eq!((judgement.verdict, judgement.findings[0].message.as_str()), (Unknown, message));
+
+    // A stale read of a client is no proof of it either.
+    let mut stale = stopped();
+    stale.stale_read();
+    let judgement = judged(&stale, &elected("n1", "n2", 1, 1));
+    assert_eq!(judgement.verdict, Invalid);
+    assert!(
+        judgement.findings.iter().any(|finding| finding.message == message),
+        "{judgement:#?}"
+    );
+}
+
+#[test]
+fn a_broken_rule_that_was_seen_online_is_unknown_where_the_traces_are_not_at_hand() {
+    let judgement = judge(&History::read(stopped().text().as_bytes()).unwrap(), Traces::Missing);
+    let message = "the online check saw a violation of trace T1 that this check without the nodes' traces cannot find";
+    assert_eq!((judgement.verdict, judgement.findings[0].message.as_str()), (Unknown, message));
+    assert_eq!(
+        judgement.findings[0].evidence,
+        ["judge the run folder, where the nodes' traces are"]
+    );
+}
+
 /// The marks of the good story's fault: it is in force from 1.0 s to 2.0 s.
 fn state_of_the_fault(story: &mut Story, state: &Value) {
     story.stage("applied", |value| value["resolved"] = json!({"resolved": {"state": state}}));

@@ -13,6 +13,7 @@ mod random;
 
 mod reads;
 mod restarts;
+mod settling;
 mod writer;
 
 use std::collections::BTreeMap;
