@@ -13,6 +13,7 @@ use support::{Star, inside, skip};
 
 const BOUND: Duration = Duration::from_secs(10);
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 9, 255, 2);
+const NO_REFILL: fn() -> squall_nemeses::Result<()> = || Ok(());
 const WELL: BalancerTrouble = BalancerTrouble {
     flushes: 0,
     no_ports: false,
@@ -65,12 +66,12 @@ fn a_flush_resets_what_stands_and_lets_new_connections_through() {
             let standing = probe.prepare(BOUND).unwrap();
             assert!(standing.is_some());
             balancer.apply(now).unwrap();
-            let seen = probe.prove((before, now), standing, BOUND).unwrap();
+            let seen = probe.prove((before, now), standing, BOUND, NO_REFILL).unwrap();
             assert!(seen.ok && seen.seen.len() == 2, "{seen:?}");
         }
         balancer.apply(WELL).unwrap();
         let standing = probe.prepare(BOUND).unwrap();
-        let seen = probe.prove((flushed, WELL), standing, BOUND).unwrap();
+        let seen = probe.prove((flushed, WELL), standing, BOUND, NO_REFILL).unwrap();
         assert!(seen.ok, "{seen:?}");
     });
 }
@@ -88,10 +89,10 @@ fn without_ports_what_stands_goes_on_and_nothing_new_is_let_through_until_it_is_
             3 * 2 * usize::from(N_PORTS),
             "every port of every node, for its clients and for probes"
         );
-        let seen = probe.prove((WELL, none_left), standing, BOUND).unwrap();
+        let seen = probe.prove((WELL, none_left), standing, BOUND, NO_REFILL).unwrap();
         assert!(seen.ok && seen.seen.len() == 2, "{seen:?}");
         balancer.apply(WELL).unwrap();
-        let seen = probe.prove((none_left, WELL), None, BOUND).unwrap();
+        let seen = probe.prove((none_left, WELL), None, BOUND, NO_REFILL).unwrap();
         assert!(seen.ok, "{seen:?}");
     });
 }
@@ -106,7 +107,26 @@ fn a_flush_under_exhaustion_leaves_the_ports_used_up() {
             no_ports: true,
         };
         balancer.apply(both).unwrap();
-        assert!(probe.prove((none_left, both), None, BOUND).unwrap().ok);
+        assert!(probe.prove((none_left, both), None, BOUND, NO_REFILL).unwrap().ok);
+    });
+}
+
+#[test]
+fn a_port_that_comes_back_is_used_up_again() {
+    balanced("a_port_that_comes_back_is_used_up_again", |balancer, probe| {
+        const SHORT: Duration = Duration::from_millis(100);
+        let none_left = BalancerTrouble { no_ports: true, ..WELL };
+        let standing = probe.prepare(BOUND).unwrap();
+        balancer.apply(none_left).unwrap();
+        drop(standing);
+        let began = std::time::Instant::now();
+        let is_back = || !probe.prove((none_left, none_left), None, SHORT, NO_REFILL).unwrap().ok;
+        while !is_back() {
+            assert!(began.elapsed() < 3 * BOUND, "a port never came back");
+        }
+        let refill = || balancer.apply(none_left).map(drop);
+        let seen = probe.prove((none_left, none_left), None, 2 * BOUND, refill).unwrap();
+        assert!(seen.ok, "{seen:?}");
     });
 }
 
@@ -118,11 +138,11 @@ fn a_probe_does_not_believe_in_what_was_not_done() {
         let none_left = BalancerTrouble { no_ports: true, ..WELL };
         for now in [flushed, none_left] {
             let standing = probe.prepare(BOUND).unwrap();
-            let seen = probe.prove((WELL, now), standing, SHORT).unwrap();
+            let seen = probe.prove((WELL, now), standing, SHORT, NO_REFILL).unwrap();
             assert!(!seen.ok, "nothing was done: {seen:?}");
         }
         balancer.apply(none_left).unwrap();
-        let seen = probe.prove((none_left, WELL), None, SHORT).unwrap();
+        let seen = probe.prove((none_left, WELL), None, SHORT, NO_REFILL).unwrap();
         assert!(!seen.ok, "nothing was healed: {seen:?}");
     });
 }

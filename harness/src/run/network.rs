@@ -204,7 +204,8 @@ impl Network {
         let (balancer, probe) = self.balancer.as_ref().context("no balancer is in front of the nodes")?;
         let standing = if before.no_ports { None } else { probe.prepare(PROBE_BOUND)? };
         balancer.apply(now)?;
-        Ok(probe.prove((before, now), standing, PROBE_BOUND)?)
+        let refill = || balancer.apply(now).map(drop);
+        Ok(probe.prove((before, now), standing, PROBE_BOUND, refill)?)
     }
 
     /// A link's quality by faults, on top of what it is like anyway.

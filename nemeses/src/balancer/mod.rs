@@ -152,9 +152,8 @@ impl Balancer {
             }
             let fillers = self.fillers();
             match (wanted.no_ports, before.no_ports) {
-                // Those that were there went with the flush.
-                (true, false) => flows.occupy(&fillers),
-                (true, true) if flushes => flows.occupy(&fillers),
+                // Again, too: those that were there went with a flush, and a connection that ended gave its port back.
+                (true, _) => flows.occupy(&fillers),
                 (false, true) => flows.free(&fillers),
                 _ => Ok(0),
             }

@@ -94,15 +94,17 @@ impl BalancerProbe {
         Ok(nodes.len())
     }
 
-    /// Proves that the balancer went from one state to another; `standing` was made before it did.
+    /// Proves that the balancer went from one state to another; `standing` was made before it did. `refill` uses up ports that came back:
+    /// a connection that was ending when they were used up keeps its own for a second or two more.
     ///
     /// # Errors
-    /// If the clients' namespace cannot be entered.
+    /// If the clients' namespace cannot be entered, and those of `refill`.
     pub fn prove(
         &self,
         (before, now): (BalancerTrouble, BalancerTrouble),
         standing: Option<Through>,
         bound: Duration,
+        refill: impl Fn() -> Result<()>,
     ) -> Result<BalancerReport> {
         let began = Instant::now();
         let mut seen = Vec::new();
@@ -119,7 +121,13 @@ impl BalancerProbe {
             seen.push(Bound::new("connections that stood before", 0, (1, Some(1))));
         }
         let made = if now.no_ports {
-            self.connect(began + bound, SILENCE)?.is_some()
+            let mut made = self.connect(began + bound, SILENCE)?.is_some();
+            while made && began.elapsed() < bound {
+                std::thread::sleep(SILENCE);
+                refill()?;
+                made = self.connect(began + bound, SILENCE)?.is_some();
+            }
+            made
         } else {
             let mut made = false;
             while !made && began.elapsed() < bound {

@@ -11,6 +11,8 @@ use crate::sandbox::groups;
 
 /// How long a limit may take to be seen: a burner needs 300 ms, so this is patience with a loaded machine.
 const BURN_BOUND: Duration = Duration::from_secs(5);
+/// How long a node whose descriptors are to be limited may take to be ready.
+const READY_BOUND: Duration = Duration::from_secs(2);
 /// How long the kernel may take to kill a node for want of memory: a hog takes 100 MiB in a tenth of a second.
 const MEMORY_BOUND: Duration = Duration::from_secs(10);
 
@@ -90,6 +92,10 @@ impl Nemesis {
     }
 
     async fn limit_descriptors(&self, node: &str, spare: Option<u32>) -> Result<Option<Proof>> {
+        // One that is starting has opened little yet, and what would be left to it does not let it start: no fault of its own.
+        if spare.is_some() && self.cluster.ask_ready(node, READY_BOUND).await.is_err() {
+            return Ok(None);
+        }
         let Some(init_pid) = self.cluster.target(node).init_pid else {
             return Ok(None);
         };
