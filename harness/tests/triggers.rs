@@ -112,7 +112,7 @@ fn a_new_leader_is_killed_before_anybody_hears_of_it() {
     let Some(squall) = sandbox_or_skip() else { return };
     let schedule = [
         json!({"id": 0, "at_ms": 1_500, "for_ms": 2_500, "when": {"leader-elected": {}}, "fault": {"kill": {"target": "source"}}}),
-        json!({"id": 1, "at_ms": 1_600, "for_ms": 600, "fault": {"pause": {"target": "leader"}}}),
+        json!({"id": 1, "at_ms": 1_600, "for_ms": 2_000, "fault": {"pause": {"target": "leader"}}}),
     ];
     let stages = run_with(&squall, "raft", &schedule);
     let applied = stage(&stages, 0, "applied");
