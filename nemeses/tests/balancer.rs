@@ -114,19 +114,16 @@ fn a_flush_under_exhaustion_leaves_the_ports_used_up() {
 #[test]
 fn a_port_that_comes_back_is_used_up_again() {
     balanced("a_port_that_comes_back_is_used_up_again", |balancer, probe| {
-        const SHORT: Duration = Duration::from_millis(100);
         let none_left = BalancerTrouble { no_ports: true, ..WELL };
-        let standing = probe.prepare(BOUND).unwrap();
-        balancer.apply(none_left).unwrap();
-        drop(standing);
-        let began = std::time::Instant::now();
-        let is_back = || !probe.prove((none_left, none_left), None, SHORT, NO_REFILL).unwrap().ok;
-        while !is_back() {
-            assert!(began.elapsed() < 3 * BOUND, "a port never came back");
-        }
-        let refill = || balancer.apply(none_left).map(drop);
-        let seen = probe.prove((none_left, none_left), None, 2 * BOUND, refill).unwrap();
+        let n_refills = std::cell::Cell::new(0);
+        let refill = || {
+            n_refills.set(n_refills.get() + 1);
+            balancer.apply(none_left).map(drop)
+        };
+        // All ports are there when the proof begins.
+        let seen = probe.prove((none_left, none_left), None, BOUND, refill).unwrap();
         assert!(seen.ok, "{seen:?}");
+        assert!(n_refills.get() > 0, "it saw a connection let through");
     });
 }
 
