@@ -127,6 +127,12 @@ pub(super) fn time_of(bytes: u64, rate: NonZeroU64) -> Duration {
 }
 
 impl Trouble {
+    /// Whether it may refuse to write or to make a file.
+    #[must_use]
+    pub fn refuses_writes(&self) -> bool {
+        self.full || self.packed || self.read_only || !self.broken.is_empty()
+    }
+
     /// Whether a node that keeps its promises may end because of it.
     #[must_use]
     pub fn may_end_a_node(&self) -> bool {

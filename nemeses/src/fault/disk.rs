@@ -226,6 +226,13 @@ impl Hits {
         if nodes.iter().all(|node| scene.now.down.contains(node)) {
             return Err(Skipped("all of them are down already".into()));
         }
+        // The bytes that prove a cut are written right before it.
+        if let Some(node) = nodes
+            .iter()
+            .find(|node| scene.now.disks.get(*node).is_some_and(Trouble::refuses_writes))
+        {
+            return Err(Skipped(format!("the disk of {node} takes no writes now, by another fault")));
+        }
         let without_power = |node: &String| {
             let trouble = Trouble {
                 power: Some(cut(node)),

@@ -51,6 +51,22 @@ fn a_disk_fails_in_one_way_at_a_time_but_may_be_slow_beside() {
     assert_eq!(resolved(&slow, &now).unwrap().node.as_deref(), Some("n1"));
 }
 
+/// The bytes that prove a cut could not be written.
+#[test]
+fn no_power_is_cut_from_a_disk_that_takes_no_writes() {
+    let full = resolved(&Enospc { target: any() }, &State::default()).unwrap().state;
+    for hits in [Hits::All, Hits::Majority { order: nodes() }] {
+        let skipped = resolved(&Power { hits }, &full).unwrap_err();
+        assert_eq!(skipped.to_string(), "the disk of n1 takes no writes now, by another fault");
+    }
+    let slow = SlowDisk {
+        target: any(),
+        delay_ms: 5,
+    };
+    let slow = resolved(&slow, &State::default()).unwrap().state;
+    assert_eq!(resolved(&Power { hits: Hits::All }, &slow).unwrap().state.down.len(), 3);
+}
+
 #[test]
 fn disks_that_lie_are_not_told_to_lie() {
     let lie = LyingFsync { order: nodes() };
