@@ -1,4 +1,4 @@
-//! `kill -9` of a node: one signal to its init, and the kernel kills the whole pid namespace before the init's end can be seen
+//! `kill -9` of a node: a signal to its init and to every process, and the kernel kills the whole pid namespace before the init's end can be seen
 //! (`zap_pid_ns_processes`). So an end that is seen proves that nothing of the node runs any more.
 
 use std::time::{Duration, Instant};
@@ -34,6 +34,9 @@ pub fn kill(init_pid: u32, bound: Duration) -> Result<Killed> {
 
 /// The same, with something that has to be done between the signal and the end: a process that waits for its disk dies when the disk has answered.
 ///
+/// Every process has the signal by then, so that none of them sees what is done. The init's alone would not do: it is the init that kills
+/// the others, when it comes to run.
+///
 /// # Errors
 /// As [`kill`].
 pub fn kill_and(init_pid: u32, bound: Duration, between: impl FnOnce()) -> Result<Killed> {
@@ -45,15 +48,20 @@ pub fn kill_and(init_pid: u32, bound: Duration, between: impl FnOnce()) -> Resul
             duration_us: 0,
         });
     };
-    let n_processes = processes_of(init_pid)?.len();
+    let processes = processes_of(init_pid)?;
     let start = Instant::now();
     init.signal(Signal::KILL)?;
+    for pid in &processes {
+        if let Some(process) = Pidfd::open(*pid)? {
+            process.signal(Signal::KILL)?;
+        }
+    }
     between();
     let ok = init.wait_until_dead(bound)?;
     Ok(Killed {
         ok,
         init_pid,
-        n_processes,
+        n_processes: processes.len(),
         duration_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
     })
 }
