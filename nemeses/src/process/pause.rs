@@ -47,13 +47,13 @@ pub fn pause(init_pid: u32, bound: Duration) -> Result<Paused> {
     pause_and(init_pid, bound, || ())
 }
 
-/// The same, with something that has to be done when the stop has been sent: a process that waits for its disk shows that it is stopped when the
+/// The same, with something that has to be done when nobody runs any more: a process that waits for its disk shows that it is stopped when the
 /// disk has answered, and does not see the answer.
 ///
 /// # Errors
 /// As [`pause`].
-pub fn pause_and(init_pid: u32, bound: Duration, sent: impl FnOnce()) -> Result<Paused> {
-    bring(init_pid, Signal::STOP, not_stopped, bound, sent)
+pub fn pause_and(init_pid: u32, bound: Duration, at_rest: impl FnOnce()) -> Result<Paused> {
+    bring(init_pid, Signal::STOP, not_stopped, bound, at_rest)
 }
 
 /// Continues every process in the pid namespace of `init_pid`, and waits at most `bound` until none shows that it is stopped.
@@ -77,18 +77,28 @@ pub fn is_paused(init_pid: u32) -> Result<bool> {
 }
 
 /// Signals whoever is not as wanted until a look at the table finds nobody; after a stop, until a second look finds the same processes.
-/// `sent` is called when whoever was found by the first look has the signal.
-fn bring(init_pid: u32, signal: Signal, unlike: impl Fn(&[Process]) -> Vec<u32>, bound: Duration, sent: impl FnOnce()) -> Result<Paused> {
+/// `at_rest` is called when a look finds nobody who is neither stopped nor waits for a disk, or at the end.
+fn bring(
+    init_pid: u32,
+    signal: Signal,
+    unlike: impl Fn(&[Process]) -> Vec<u32>,
+    bound: Duration,
+    at_rest: impl FnOnce(),
+) -> Result<Paused> {
     let start = Instant::now();
     let mut pause = LOOK_MIN;
     let mut found_before = None;
-    let mut sent = Some(sent);
+    let mut at_rest = Some(at_rest);
     for rounds in 1.. {
         let family = family(init_pid)?;
         let (processes, unlike) = (pids(&family), unlike(&family));
+        if rounds > 1 && family.iter().all(is_at_rest) {
+            at_rest.take().into_iter().for_each(|act| act());
+        }
         let found = unlike.is_empty() && !processes.is_empty();
         let ok = found && (signal != Signal::STOP || found_before.as_ref() == Some(&processes));
         if ok || start.elapsed() >= bound {
+            at_rest.take().into_iter().for_each(|act| act());
             let duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
             return Ok(Paused {
                 ok,
@@ -99,9 +109,6 @@ fn bring(init_pid: u32, signal: Signal, unlike: impl Fn(&[Process]) -> Vec<u32>,
             });
         }
         send(&unlike, init_pid, signal)?;
-        if let Some(sent) = sent.take() {
-            sent();
-        }
         if !found {
             sleep(pause);
             pause = (pause * 2).min(LOOK_MAX);
@@ -128,6 +135,11 @@ fn send(to: &[u32], init_pid: u32, signal: Signal) -> Result<()> {
 
 fn pids(family: &[Process]) -> Vec<u32> {
     family.iter().map(|process| process.pid).collect()
+}
+
+/// Whether none of its threads runs a line before its disk answers: each is stopped, or waits and cannot be woken by a signal.
+fn is_at_rest(process: &Process) -> bool {
+    process.states.iter().all(|state| is_stop(*state) || *state == 'D')
 }
 
 /// Processes that may still run a line.
