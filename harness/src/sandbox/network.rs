@@ -252,19 +252,7 @@ fn arm(kind: NetworkKind, netlink: &mut Netlink, id: &str, interface: &str, addr
             })??;
             return Ok((name(&namespace, id)?, namespace));
         }
-        netlink.add_veth(interface, "eth0", &namespace)?;
-        let index = netlink.index(interface)?;
-        netlink.add_address(index, GATEWAY, 32)?;
-        netlink.add_host_route(address, index)?;
-        netns::in_namespace(&namespace, || -> squall_nemeses::Result<()> {
-            let mut netlink = Netlink::open()?;
-            let loopback = netlink.index("lo")?;
-            netlink.set_link(loopback, true)?;
-            let eth0 = netlink.index("eth0")?;
-            netlink.set_link(eth0, true)?;
-            netlink.add_address(eth0, address, 32)?;
-            netlink.add_default_route(GATEWAY, eth0)
-        })??;
+        netlink.add_arm(interface, &namespace, address, GATEWAY)?;
         Ok((name(&namespace, id)?, namespace))
     };
     let mut build = build;

@@ -141,19 +141,7 @@ impl LeafMaker<'_> {
     fn link_end(&self, netlink: &mut Netlink, id: &str) -> Result<FabricEnd> {
         let (address, gateway) = (self.plan.ends[id], self.subnet.gateway());
         let (namespace, interface) = (netns::new_namespace()?, format!("v-{id}"));
-        netlink.add_veth(&interface, "eth0", &namespace)?;
-        let index = netlink.index(&interface)?;
-        netlink.add_address(index, gateway, 32)?;
-        netlink.add_host_route(address, index)?;
-        netns::in_namespace(&namespace, || -> Result<()> {
-            let mut netlink = Netlink::open()?;
-            let loopback = netlink.index("lo")?;
-            netlink.set_link(loopback, true)?;
-            let eth0 = netlink.index("eth0")?;
-            netlink.set_link(eth0, true)?;
-            netlink.add_address(eth0, address, 32)?;
-            netlink.add_default_route(gateway, eth0)
-        })??;
+        netlink.add_arm(&interface, &namespace, address, gateway)?;
         Ok(FabricEnd {
             id: id.to_owned(),
             address,

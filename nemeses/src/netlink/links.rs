@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use super::socket::{CREATE, EXCLUSIVE, Netlink};
 use super::wire::Message;
-use crate::{Error, Result};
+use crate::{Error, Result, netns};
 
 /// Bytes of `struct ifinfomsg`.
 const LINK_PART: usize = 16;
@@ -144,6 +144,26 @@ impl Netlink {
             .u32(libc::RTA_OIF, index);
         self.request(&format!("route {network}/{bits} to {gateway} out of link {index}"), request)?;
         Ok(())
+    }
+
+    /// Makes an arm of a star: a veth pair whose end `eth0`, in the other namespace, has this address and sends everything to `gateway`; the end
+    /// here, called `interface`, has the gateway's address and the way to the arm.
+    ///
+    /// # Errors
+    /// Those of the steps.
+    pub fn add_arm(&mut self, interface: &str, namespace: impl AsFd, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<()> {
+        self.add_veth(interface, "eth0", &namespace)?;
+        let index = self.index(interface)?;
+        self.add_address(index, gateway, 32)?;
+        self.add_host_route(address, index)?;
+        netns::in_namespace(namespace, || -> Result<()> {
+            let mut inside = Netlink::open()?;
+            let (loopback, eth0) = (inside.index("lo")?, inside.index("eth0")?);
+            inside.set_link(loopback, true)?;
+            inside.set_link(eth0, true)?;
+            inside.add_address(eth0, address, 32)?;
+            inside.add_default_route(gateway, eth0)
+        })?
     }
 
     /// Routes everything else to `gateway`, which is taken to be on this link even if no address says so.

@@ -191,19 +191,7 @@ fn add_node(at_router: &mut Netlink, id: &str, number: u8) -> Target {
     let interface = format!("v-{id}");
     let address = Ipv4Addr::new(10, 9, 0, number);
     let namespace = netns::new_namespace().unwrap();
-    at_router.add_veth(&interface, "eth0", &namespace).unwrap();
-    let link = at_router.index(&interface).unwrap();
-    at_router.add_address(link, GATEWAY, 32).unwrap();
-    at_router.add_host_route(address, link).unwrap();
-    netns::in_namespace(&namespace, || {
-        let mut netlink = Netlink::open().unwrap();
-        let (loopback, link) = (netlink.index("lo").unwrap(), netlink.index("eth0").unwrap());
-        netlink.set_link(loopback, true).unwrap();
-        netlink.set_link(link, true).unwrap();
-        netlink.add_address(link, address, 32).unwrap();
-        netlink.add_default_route(GATEWAY, link).unwrap();
-    })
-    .unwrap();
+    at_router.add_arm(&interface, &namespace, address, GATEWAY).unwrap();
     let path = PathBuf::from(format!("/run/netns/{id}"));
     netns::bind(&namespace, &path).unwrap();
     target(id, address, path)
