@@ -1,0 +1,39 @@
+//! What the history says of its run in its first line.
+
+use squall_checker::history::mark::Header;
+
+use super::network::Network;
+use crate::plan::{Plan, node_names};
+use crate::results::RunFolder;
+use crate::systems::System;
+
+/// The first line of the history.
+pub(super) fn header(plan: &Plan, system: &dyn System, folder: &RunFolder, network: &Network) -> Header {
+    Header {
+        squall_history: 1,
+        run: folder.name(),
+        seed: plan.seed,
+        clock: Default::default(),
+        requested: plan.requested.clone(),
+        system: describe(plan, system, network),
+        nodes: node_names(plan.system.nodes()),
+        workload: plan.workload.name().into(),
+        clients: plan.workload.clients(),
+        traces: system.traces(),
+        extra: plan.header_extra(seats(plan)),
+    }
+}
+
+/// The system, and the network where it is not the kernel's with cuts alone: figures of different ones are not to be compared.
+fn describe(plan: &Plan, system: &dyn System, network: &Network) -> String {
+    let network = network.label().map(|label| format!(", {label}")).unwrap_or_default();
+    let extras = [(plan.overlay.is_some(), ", VXLAN"), (plan.balancer, ", behind a balancer")];
+    let extras: String = extras.iter().filter(|(has, _)| *has).map(|(_, text)| *text).collect();
+    let domains = plan.topology.as_ref().map_or_else(String::new, |topology| format!(", {topology}"));
+    format!("{}, {} nodes{domains}{extras}{network}", system.describe(), plan.system.nodes())
+}
+
+/// Every process of the run gets a seat of its own: clients first, then one final reader per node.
+pub(super) fn seats(plan: &Plan) -> u32 {
+    plan.workload.clients() + plan.system.nodes()
+}
