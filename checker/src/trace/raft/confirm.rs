@@ -23,6 +23,9 @@ const SENT_MAX: usize = 1 << 14;
 /// Changes of what a node knew of another that are remembered for messages under way.
 const CHANGES_MAX: usize = 1 << 12;
 
+/// Terms whose words are kept of a peer.
+const TERMS_MAX: usize = 4;
+
 const NS_PER_MS: u64 = 1_000_000;
 
 /// A message of a node: the life and the stamp of its frame. Grows with each message.
@@ -50,10 +53,13 @@ struct Peer {
     heard: Option<Id>,
     /// From which message to the peer on `heard` was what it was; ascending in both.
     told: VecDeque<(Id, Id)>,
-    said: Option<Said>,
+    /// Its last word in each of its last terms; ascending. A higher term takes no word back: what it said in an earlier one was true.
+    said: VecDeque<Said>,
+    /// The highest term whose words are forgotten.
+    forgotten: Option<Term>,
 }
 
-/// The peer's last word.
+/// The peer's last word in a term.
 #[derive(Debug, Clone, Copy)]
 struct Said {
     term: Term,
@@ -120,13 +126,9 @@ impl Confirmations {
         let after = told.front().map(|(_, heard)| *heard);
         let peer = &mut self.nodes[to].peers[from];
         peer.heard = peer.heard.max(Some(id));
-        // They bear the term that would begin, not the one that the sender is in.
-        if matches!(message, Message::PreVote | Message::PreVoteReply) {
-            return;
-        }
-        let before = peer.said.filter(|said| said.term >= term);
-        if before.is_none_or(|said| said.term == term && said.after <= after) {
-            peer.said = Some(Said { term, after, at: sight });
+        // The first two bear the term that would begin, not the one that the sender is in. Nobody is told by any of them that it leads.
+        if !matches!(message, Message::PreVote | Message::PreVoteReply | Message::Vote) {
+            peer.says(Said { term, after, at: sight });
         }
     }
 
@@ -150,9 +152,10 @@ impl Confirmations {
         };
         let me = &self.nodes[scene.node];
         let is_there = |node: Node| {
-            let said = me.peers[node].said.filter(|said| said.term == read.term);
+            let peer = &me.peers[node];
+            let said = peer.said.iter().find(|said| said.term == read.term);
             let after = said.and_then(|said| said.after).filter(|(life, _)| *life == start.incarnation);
-            node == scene.node || after.is_some_and(|after| me.left_ns(after) >= since_ns)
+            node == scene.node || peer.forgotten >= Some(read.term) || after.is_some_and(|after| me.left_ns(after) >= since_ns)
         };
         let missing = scene.majority_missing(&scene.me().config, |member, _| {
             scene.homes.get(&member).is_none_or(|home| is_there(*home))
@@ -171,7 +174,7 @@ impl Confirmations {
             let last = (0..self.nodes.len())
                 .filter(|node| *node != scene.node && !is_there(*node))
                 .filter_map(|node| {
-                    let said = me.peers[node].said?;
+                    let said = me.peers[node].said.iter().rfind(|said| said.term <= read.term)?;
                     let text = format!("the last word of {} before, in term {}", scene.nodes[node].name, said.term);
                     Some(said.at.says(text))
                 });
@@ -193,6 +196,23 @@ impl Confirmations {
             ];
             (message, facts)
         });
+    }
+}
+
+impl Peer {
+    fn says(&mut self, word: Said) {
+        let place = self.said.partition_point(|said| said.term < word.term);
+        match self.said.get_mut(place) {
+            Some(said) if said.term == word.term => {
+                if said.after <= word.after {
+                    *said = word;
+                }
+            }
+            _ => self.said.insert(place, word),
+        }
+        if self.said.len() > TERMS_MAX {
+            self.forgotten = self.forgotten.max(self.said.pop_front().map(|said| said.term));
+        }
     }
 }
 

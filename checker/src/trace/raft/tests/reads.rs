@@ -120,15 +120,34 @@ fn t16_a_word_of_another_term_is_no_word_for_the_leader() {
     check(&asked(["heartbeat", "heartbeat_reply"], 2, "read-index", 16), &["trace T16"]);
 }
 
-/// They bear the term that would begin.
+/// Whatever a node says later of a higher term, what it said in this one was true when it said it.
 #[test]
-fn t16_a_pre_vote_takes_no_word_back() {
+fn t16_a_word_of_a_higher_term_takes_no_word_back() {
     let asked = asked(["heartbeat", "heartbeat_reply"], 1, "read-index", 17);
     let (before, read) = asked.rsplit_once('\n').expect("it has rows");
     let with = |message: &str| format!("{before}\n n2 send n1 {message} 2\n n1 receive n2 21 {message} 2\n {read}");
-    check(&with("pre_vote"), &[]);
-    check(&with("pre_vote_reply"), &[]);
-    check(&with("append_reply"), &["trace T16"]);
+    for message in ["pre_vote", "pre_vote_reply", "vote", "append_reply"] {
+        check(&with(message), &[]);
+    }
+}
+
+/// Nobody is told by a candidate that it leads, and by one of the next term not even that it once did.
+#[test]
+fn t16_a_candidate_gives_no_word() {
+    for message in ["pre_vote", "vote"] {
+        check(&asked(["heartbeat", message], 1, "read-index", 17), &["trace T16"]);
+    }
+}
+
+/// A candidate that is cut off asks in term after term, and the leader does not listen.
+#[test]
+fn t16_a_candidate_takes_no_word_back_however_often_it_asks() {
+    let asked = asked(["heartbeat", "heartbeat_reply"], 1, "read-index", 17);
+    let (before, read) = asked.rsplit_once('\n').expect("it has rows");
+    let votes: String = (2..20)
+        .map(|term| format!("n2 send n1 vote {term}\n n1 receive n2 {} vote {term}\n", 17 + 2 * term))
+        .collect();
+    check(&format!("{before}\n {votes} {read}"), &[]);
 }
 
 #[test]
