@@ -16,9 +16,6 @@ use crate::history::values::{DEPTH_MAX, ValueId, ValueTable};
 use crate::history::{CutLine, History, Mark};
 use crate::parallel;
 
-/// Sections that are read while those before are understood.
-const SECTIONS_AT_ONCE: usize = 4;
-
 /// Reads a history, on two threads if there may be so many.
 ///
 /// # Errors
@@ -55,18 +52,21 @@ fn history(source: &mut (impl Read + Send), threads: usize) -> Result<History> {
     let mut bytes = Vec::new();
     section(source, u64::MAX, &mut bytes)?;
     let mut history = Fields(&bytes).tables()?;
-    let limits = Limits::of(&history);
-    let mut sections = Sections { source, over: false };
-    let mut read = sections.next(Vec::new())?;
-    let mut spare = Vec::new();
-    while !read.is_empty() {
-        let (understood, next) = parallel::both(
-            threads,
-            || limits.operations(&read, &mut history.operations),
-            || sections.next(std::mem::take(&mut spare)),
-        );
-        understood?;
-        spare = std::mem::replace(&mut read, next?);
+    let mut sections = Sections {
+        limits: Limits::of(&history),
+        source,
+        bytes: Vec::new(),
+    };
+    // What is taken apart lies in memory that is used again and again, what is put into the history in new memory; to be given that by the
+    // kernel costs as much as all the rest, so the two are two threads' work.
+    if threads < 2 {
+        while sections.next(&mut history.operations)? {}
+    } else {
+        let fill = |operations: &mut Vec<Operation>| {
+            operations.clear();
+            sections.next(operations)
+        };
+        parallel::relay(threads, fill, |operations| history.operations.append(operations))?;
     }
     if source.read(&mut [0])? > 0 {
         return Err(wrong("something follows its end"));
@@ -84,22 +84,18 @@ fn exactly(source: &mut impl Read, into: &mut [u8]) -> Result<()> {
 
 /// The sections of rows.
 struct Sections<'a, S> {
+    limits: Limits,
     source: &'a mut S,
-    /// Whether the empty one was read, which is the last.
-    over: bool,
+    /// Those of the last one.
+    bytes: Vec<u8>,
 }
 
 impl<S: Read> Sections<'_, S> {
-    /// The next ones, in memory that is used again; none at the end.
-    fn next(&mut self, mut spare: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
-        let mut sections = Vec::with_capacity(SECTIONS_AT_ONCE);
-        while !self.over && sections.len() < SECTIONS_AT_ONCE {
-            let mut bytes = spare.pop().unwrap_or_default();
-            section(self.source, (SECTION_ROWS * ROW_BYTES) as u64, &mut bytes)?;
-            self.over = bytes.is_empty();
-            sections.push(bytes);
-        }
-        Ok(sections)
+    /// Adds the operations of the next one; false if it is the empty one, which is the last.
+    fn next(&mut self, operations: &mut Vec<Operation>) -> Result<bool> {
+        section(self.source, (SECTION_ROWS * ROW_BYTES) as u64, &mut self.bytes)?;
+        self.limits.operations(&self.bytes, operations)?;
+        Ok(!self.bytes.is_empty())
     }
 }
 
@@ -267,16 +263,14 @@ impl Limits {
         }
     }
 
-    fn operations(&self, sections: &[Vec<u8>], operations: &mut Vec<Operation>) -> Result<()> {
-        for section in sections {
-            let (rows, rest) = section.as_chunks::<ROW_BYTES>();
-            if !rest.is_empty() {
-                return Err(wrong("a section ends within an operation"));
-            }
-            operations.reserve(rows.len());
-            for row in rows {
-                operations.push(self.operation(row)?);
-            }
+    fn operations(&self, section: &[u8], operations: &mut Vec<Operation>) -> Result<()> {
+        let (rows, rest) = section.as_chunks::<ROW_BYTES>();
+        if !rest.is_empty() {
+            return Err(wrong("a section ends within an operation"));
+        }
+        operations.reserve(rows.len());
+        for row in rows {
+            operations.push(self.operation(row)?);
         }
         Ok(())
     }
