@@ -210,3 +210,17 @@ fn a_count_of_operations_is_waited_for_as_well_as_can_be() {
         "it waited for append number 1000000, which did not come"
     );
 }
+
+/// There is no candidate in a healthy cluster; one is looked for for a second.
+#[test]
+fn a_fault_that_waits_for_its_role_keeps_no_other_one_waiting_nor_is_that_cut_short() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    let schedule = [
+        json!({"id": 0, "at_ms": 2_000, "for_ms": 400, "fault": {"kill": {"target": "candidate"}}}),
+        json!({"id": 1, "at_ms": 2_100, "for_ms": 500, "fault": {"pause": {"target": {"node": "n1"}}}}),
+    ];
+    let stages = run_with(&squall, "raft", &schedule);
+    let time = |id: u64, name: &str| stage(&stages, id, name)["time"].as_u64().expect("a time");
+    assert!(time(1, "applied") < time(0, "skipped"), "{stages:?}");
+    assert!(time(1, "healed") - time(1, "applied") >= 500_000_000, "{stages:?}");
+}

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
 use squall_nemeses::{Mechanism, Proof, Receipt, Resolved};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::Nemesis;
@@ -17,8 +18,8 @@ use crate::run::members::INJECT_BOUND;
 pub(super) enum Injected {
     /// Nothing was done.
     Not,
-    /// It is in force.
-    As(Box<Resolved>),
+    /// It is in force, since then.
+    As(Box<Resolved>, Instant),
     /// The system was asked and did not confirm it; it may come to be in force.
     Perhaps,
 }
@@ -27,10 +28,10 @@ impl Nemesis {
     /// Injects a fault; `event` is what it waited for.
     pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>) -> Result<Injected> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
-        let mut world = self.world.lock().await;
-        self.count_drops(mechanism).await?;
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
-        let resolved = match self.resolve(&injection.fault, &world, event).await {
+        let (mut world, resolved) = self.resolve(&injection.fault, event).await;
+        self.count_drops(mechanism).await?;
+        let resolved = match resolved {
             Ok(resolved) => resolved,
             Err(why) => return Ok(self.skip(injection, why, Injected::Not)),
         };
@@ -41,6 +42,7 @@ impl Nemesis {
 
         let change = after.change_from(&before);
         let applied = self.apply(&change, &after).await?;
+        let since = Instant::now();
         let mut proofs = applied.proofs;
         if matches!(mechanism, Mechanism::System | Mechanism::Clocks) {
             // The world is let go: an answer may take an election, and a drift its time to show.
@@ -72,7 +74,7 @@ impl Nemesis {
         let probe = judge(proofs);
         info!(%probe, "probed");
         self.pen.fault(kind, stage(id, Stage::Probed).probe(&probe));
-        Ok(Injected::As(Box::new(resolved)))
+        Ok(Injected::As(Box::new(resolved), since))
     }
 
     pub(super) fn skip(&self, injection: &Injection, why: String, injected: Injected) -> Injected {

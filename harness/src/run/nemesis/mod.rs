@@ -124,29 +124,26 @@ impl Nemesis {
     /// One injection from its hour to its heal.
     async fn live(self: Arc<Self>, injection: Injection, began: Instant, end: Instant) -> Result<()> {
         let lasts = Duration::from_millis(injection.for_ms);
-        let mut hour = began + Duration::from_millis(injection.at_ms);
-        tokio::time::sleep_until(hour).await;
+        tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
         let event = match &injection.when {
             None => None,
-            Some(when) => {
-                let event = match self.wait_for(when, end - lasts).await {
-                    Ok(event) => event,
-                    Err(why) => {
-                        self.skip(&injection, format!("it waited for {when}, which {why}"), Injected::Not);
-                        return Ok(());
-                    }
-                };
-                hour = Instant::now();
-                Some(event)
-            }
+            Some(when) => match self.wait_for(when, end - lasts).await {
+                Ok(event) => Some(event),
+                Err(why) => {
+                    self.skip(&injection, format!("it waited for {when}, which {why}"), Injected::Not);
+                    return Ok(());
+                }
+            },
         };
+        let due = Instant::now();
         let injected = self.inject(&injection, event.as_ref()).await?;
         // Whoever was kept at the event goes on, into the fault.
         drop(event);
-        let until = hour + lasts;
         match injected {
             Injected::Not => Ok(()),
-            Injected::As(resolved) => {
+            Injected::As(resolved, since) => {
+                // It lasts as long as planned, however long it waited for its role and its turn, but never past the storm for that.
+                let until = (since + lasts).min(end.max(due + lasts));
                 let beats = match injection.fault.pulse() {
                     Some(pulse) => Some(self.beat(injection.id, &resolved.state, pulse, until).await?),
                     None => None,
@@ -155,7 +152,7 @@ impl Nemesis {
                 self.heal(&injection, &resolved, beats).await
             }
             Injected::Perhaps => {
-                tokio::time::sleep_until(until).await;
+                tokio::time::sleep_until(due + lasts).await;
                 self.undo(injection.id).await;
                 Ok(())
             }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use squall_nemeses::{Asks, Fault, Ground, KeyRoles, Resolved, Roles, World};
+use squall_nemeses::{Asks, Fault, Ground, KeyRoles, Resolved, Roles, State, World};
+use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -17,29 +18,48 @@ const ROLES_BOUND: Duration = Duration::from_millis(500);
 /// How long a leader is waited for, and how often it is asked for: two elections of a slow kind, and far less than a fault lasts.
 const ELECTION_BOUND: Duration = Duration::from_secs(1);
 const ELECTION_POLL: Duration = Duration::from_millis(50);
+/// How old an answer may be when the world is had: whoever led a change of the world ago may not lead any more.
+const FRESH: Duration = Duration::from_millis(20);
 
 impl Nemesis {
-    /// What a fault comes to now, or why it hits nobody. The node of the `event` that it waited for may be at its gate, and answers no question.
-    pub(super) async fn resolve(&self, fault: &Fault, world: &World, event: Option<&Event>) -> Result<Resolved, String> {
-        let mut now = world.desired();
-        now.down
-            .extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
+    /// What a fault comes to now, or why it hits nobody, with the world as that was settled in. While a role is waited for the world is let go, for
+    /// others to be injected and healed in. The node of the `event` that it waited for may be at its gate, and answers no question.
+    pub(super) async fn resolve(&self, fault: &Fault, event: Option<&Event>) -> (MutexGuard<'_, World>, Result<Resolved, String>) {
         let mut asks = fault.asks();
         let leader = event.filter(|event| event.is_leader).and_then(|event| event.node.clone());
         asks.leader &= leader.is_none();
-        let mut roles = self.find_roles(asks, &now.down).await;
+        let mut roles = Roles::default();
+        if asks != Asks::default() {
+            let now = self.now(&*self.world.lock().await);
+            roles = self.find_roles(asks, &now.down).await;
+        }
+        let answered = Instant::now();
+        let world = self.world.lock().await;
+        let now = self.now(&world);
+        if asks != Asks::default() && answered.elapsed() > FRESH {
+            roles = self.ask_roles(asks, &now.down).await;
+        }
         roles.leader = leader.or(roles.leader);
         roles.source = event.and_then(|event| event.node.clone());
         let ground = Ground {
             nodes: &self.nodes,
             topology: self.topology.as_ref(),
         };
-        fault.resolve(ground, &now, &roles).map_err(|skipped| skipped.to_string())
+        let resolved = fault.resolve(ground, &now, &roles).map_err(|skipped| skipped.to_string());
+        (world, resolved)
+    }
+
+    /// What faults ask for, with the nodes that are down for other reasons.
+    fn now(&self, world: &World) -> State {
+        let mut now = world.desired();
+        now.down
+            .extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
+        now
     }
 
     /// What the nodes that are not `down` say of who plays a role and who holds a key in use. A leader or candidate who is asked for is waited for: in a
     /// dense storm there is no leader now and then, and a kind of fault whose only injection falls into an election would prove nothing.
-    pub(super) async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
+    async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
         let deadline = Instant::now() + ELECTION_BOUND;
         loop {
             let roles = self.ask_roles(asks, down).await;

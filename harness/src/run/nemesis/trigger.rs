@@ -115,7 +115,7 @@ impl Nemesis {
         let mut since = Instant::now();
         while Instant::now() < deadline {
             let began = Instant::now();
-            let leader = self.find_roles(Asks::LEADER, &BTreeSet::new()).await.leader;
+            let leader = self.ask_roles(Asks::LEADER, &BTreeSet::new()).await.leader;
             if let Some(leader) = leader {
                 let is_new = known.as_ref().is_some_and(|known| *known != leader);
                 n_elected += u64::from(is_new && when.fits(&leader, true, Seen::Leads));
