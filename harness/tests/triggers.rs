@@ -74,8 +74,10 @@ fn strike_at_fsyncs(squall: &Squall, system: &str) -> Vec<Value> {
         at_an_fsync(2, 4_500, json!({"power": {"hits": {"one": "source"}}})),
     ];
     let stages = run_with(squall, system, &schedule);
-    (0..3)
-        .map(|id| {
+    let back_ends = [(0, "sigkill"), (1, "sigstop"), (2, "fuse")];
+    back_ends
+        .map(|(id, back_end)| {
+            assert_eq!(stage(&stages, id, "applied")["resolved"]["back_end"], back_end, "{stages:?}");
             assert_eq!(stage(&stages, id, "probed")["probe"]["ok"], true, "{stages:?}");
             assert_eq!(stage(&stages, id, "healed")["probe"]["ok"], true, "{stages:?}");
             let applied = stage(&stages, id, "applied");
@@ -85,7 +87,7 @@ fn strike_at_fsyncs(squall: &Squall, system: &str) -> Vec<Value> {
             assert_eq!(trigger["node"], applied["resolved"]["resolved"]["node"], "{applied}");
             applied
         })
-        .collect()
+        .into()
 }
 
 #[test]

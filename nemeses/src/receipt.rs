@@ -22,6 +22,10 @@ use crate::process::{Killed, Paused};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
+    /// What did it: the back end of the links, `sigkill`, `sigstop`, `vdso`, `cgroup-v1`, `cgroup-v2`, `prlimit`, `fuse`, `conntrack`, `system` for what the system
+    /// itself is asked for, `simulator`; empty if the fault changed nothing, since others had brought the same about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub back_end: String,
     /// Who was hit, and what the fault asked of the world.
     pub resolved: Resolved,
     /// The change of the links, if there was one: the back end and how long it took.
@@ -232,6 +236,7 @@ mod tests {
             state: State { cuts, ..State::default() },
         };
         let receipt = Receipt {
+            back_end: "nftables".into(),
             resolved,
             links: Some(Applied {
                 back_end: BackEnd::Nftables,
@@ -247,7 +252,7 @@ mod tests {
             trigger: None,
         };
         let text = serde_json::to_string(&receipt).unwrap();
-        insta::assert_snapshot!(text, @r#"{"resolved":{"node":"n1","state":{"cuts":[["n1","n2"],["n2","n1"]]}},"links":{"back_end":"nftables","n_cuts":2,"duration_us":310}}"#);
+        insta::assert_snapshot!(text, @r#"{"back_end":"nftables","resolved":{"node":"n1","state":{"cuts":[["n1","n2"],["n2","n1"]]}},"links":{"back_end":"nftables","n_cuts":2,"duration_us":310}}"#);
         assert_eq!(serde_json::from_str::<Receipt>(&text).unwrap(), receipt);
     }
 

@@ -77,6 +77,7 @@ impl<S: Store> Play<'_, S> {
         let injection = &self.plan.schedule[place];
         let (id, fault) = (injection.id, &injection.fault);
         let receipt = self.nemesis.resolved.get(&place).map(|resolved| Receipt {
+            back_end: "simulator".to_owned(),
             resolved: resolved.clone(),
             links: None,
             clocks: BTreeMap::new(),

@@ -38,6 +38,12 @@ impl NodeGroup {
         self.folders.values().map(|folder| folder.path.join("cgroup.procs")).collect()
     }
 
+    /// The version of the hierarchy that a controller is of, if it is to be had.
+    #[must_use]
+    pub fn version(&self, controller: Controller) -> Option<Version> {
+        self.folders.get(&controller).map(|folder| folder.version)
+    }
+
     /// Limits processor time to so many percent of one processor, or no more.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ impl Nemesis {
         self.pen.fault(
             kind,
             stage(id, Stage::Applied).resolved(&Receipt {
+                back_end: self.back_end(&injection.fault, &resolved, applied.links.as_ref()),
                 resolved: resolved.clone(),
                 links: applied.links,
                 clocks: applied.clocks,

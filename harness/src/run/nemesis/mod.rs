@@ -10,12 +10,13 @@
 //! - [`beat`]: faults that come and go while they are in force
 //! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
 //!   is asked for (`run/members.rs`)
-//! - [`stages`]: what goes into the history
+//! - [`stages`], [`back_end`]: what goes into the history
 //!
 //! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
 //! [`inject`] and in [`heal`].
 
 mod apply;
+mod back_end;
 mod balancer;
 mod beat;
 pub(crate) mod clocks;
