@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,9 @@ use crate::sandbox::Star;
 use crate::sandbox::disks::Disks;
 use crate::sandbox::place::{Launch, describe_exit};
 use crate::systems::{Member, NodeFiles, NodeStatus, System};
+
+/// By which a node of ours is told how many nodes were started before it and with it (node/src/lamport.rs). Others do not mind it.
+const START: &str = "SQUALL_START";
 
 /// Lines of a node's log that a finding carries.
 const TAIL_LINES: usize = 10;
@@ -52,6 +56,8 @@ pub struct Cluster {
     ends: Mutex<BTreeMap<String, String>>,
     /// The last incarnation each node told.
     incarnations: Mutex<BTreeMap<String, u64>>,
+    /// How often any node was started.
+    n_starts: AtomicU64,
     /// The nodes' clocks, if they can be moved.
     clocks: Option<Clocks>,
     pen: Pen,
@@ -125,6 +131,7 @@ impl Cluster {
             failure: watch::Sender::new(None),
             ends: Mutex::default(),
             incarnations: Mutex::default(),
+            n_starts: AtomicU64::new(0),
             clocks,
             pen,
             clock,
@@ -209,7 +216,9 @@ impl Cluster {
         }
         let place = &self.places[node];
         let member = self.member(node);
-        let command = self.system.command(member, &self.members, &place.files);
+        let mut command = self.system.command(member, &self.members, &place.files);
+        let nth = self.n_starts.fetch_add(1, Ordering::Relaxed) + 1;
+        command.env.insert(START.to_owned(), nth.to_string());
         let launch = Launch {
             node: node.to_owned(),
             namespace: place.namespace.clone(),

@@ -53,6 +53,9 @@ pub struct NodeArgs {
     /// Socket that is told of every line of the trace; the node goes on when it answers
     #[arg(long, value_name = "FILE")]
     pub trace_gate: Option<PathBuf>,
+    /// Starts of all nodes of the cluster so far, this one included: its Lamport stamps begin above those of all earlier ones
+    #[arg(long, value_name = "COUNT", env = "SQUALL_START")]
+    pub start: Option<u64>,
     /// Seed of the waits between reconnects and, in the Raft store, of election timeouts; drawn if missing
     #[arg(long)]
     pub seed: Option<u64>,
@@ -239,6 +242,7 @@ fn driver_config(args: &NodeArgs, members: Members, me: NodeIndex, layout: u32, 
         data: args.data.clone(),
         trace: args.trace.clone(),
         gate: args.trace_gate.clone(),
+        start: args.start,
         seed: args.seed,
         layout,
         members,

@@ -34,6 +34,7 @@ use crate::core::Core;
 use crate::disk;
 use crate::error::NodeError;
 use crate::incarnation;
+use crate::lamport::Lamport;
 use crate::members::{Members, NodeIndex};
 use crate::message::Greeting;
 use crate::trace::Tracer;
@@ -56,6 +57,8 @@ pub struct DriverConfig {
     pub trace: PathBuf,
     /// A socket that is told of every line of the trace, and whose answer is awaited before anything that depends on it is done.
     pub gate: Option<PathBuf>,
+    /// How many nodes were started before this one and with it, counted over the whole cluster; see [`Lamport`].
+    pub start: Option<u64>,
     /// Seed of the driver's chance; drawn if missing.
     pub seed: Option<u64>,
     /// Checksum over what all nodes must agree on.
@@ -121,7 +124,9 @@ async fn serve<C: Core>(
         incarnation,
         layout: config.layout,
     };
-    let shared = Rc::new(shared::Shared::new(config.members.clone(), greeting, inbox_sender));
+    // A life that nobody counted is counted by itself.
+    let lamport = Lamport::of_start(config.start.unwrap_or(0).max(incarnation));
+    let shared = Rc::new(shared::Shared::new(config.members.clone(), greeting, lamport, inbox_sender));
     let mut node = node::Node::new(core, Rc::clone(&shared), tracer, journal);
     node.start()?;
     let seed = config.seed.unwrap_or_else(backoff::seed_from_entropy);

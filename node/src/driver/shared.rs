@@ -66,8 +66,8 @@ pub(super) struct Shared<M> {
 }
 
 impl<M> Shared<M> {
-    pub(super) fn new(members: Members, greeting: Greeting, inbox: mpsc::Sender<Inbound<M>>) -> Shared<M> {
-        let lamport = RefCell::new(Lamport::of_incarnation(greeting.incarnation));
+    pub(super) fn new(members: Members, greeting: Greeting, lamport: Lamport, inbox: mpsc::Sender<Inbound<M>>) -> Shared<M> {
+        let lamport = RefCell::new(lamport);
         let (clients, links) = (RefCell::default(), RefCell::default());
         Shared {
             members,

@@ -45,6 +45,8 @@ pub enum Notice {
 /// How much was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Starts of nodes.
+    pub starts: u64,
     /// Happenings of any kind.
     pub happenings: u64,
     /// Steps of cores.
@@ -229,10 +231,12 @@ impl<C: Core> Cluster<C> {
             return;
         }
         node.life = core_life;
-        match Process::start(core, core_life, node.disk.clone()) {
+        let disk = node.disk.clone();
+        self.counts.starts += 1;
+        match Process::start(core, self.counts.starts, disk) {
             Err(reason) => self.notices.push_back(Notice::Exited { node: at, reason }),
             Ok((process, replayed)) => {
-                node.process = Some(process);
+                self.node_mut(at).process = Some(process);
                 self.counts.replayed += replayed;
                 self.step(at, Event::Start { mono_offset_ns: 0 });
                 for peer in self.nodes().filter(|peer| *peer != at) {

@@ -68,17 +68,17 @@ pub(super) struct Process<C: Core> {
 }
 
 impl<C: Core> Process<C> {
-    /// Starts a life: replays the log into the core. Returns how many records it held, too.
+    /// Starts a life, the `nth` of all nodes: replays the log into the core. Returns how many records it held, too.
     ///
     /// # Errors
     /// Why the node refuses to start, in words.
-    pub(super) fn start(core: C, life: u64, disk: SimDisk) -> Result<(Process<C>, u64), String> {
+    pub(super) fn start(core: C, nth: u64, disk: SimDisk) -> Result<(Process<C>, u64), String> {
         let mut core = core;
         let replay = || Wal::recover(disk, Path::new(WAL_NAME), &mut |record| core.load(record));
         let (wal, recovered) = caught(replay)?.map_err(|error| error.to_string())?;
         let process = Process {
             core,
-            lamport: Lamport::of_incarnation(life),
+            lamport: Lamport::of_start(nth),
             next_seq: 0,
             wal,
             collecting: Work::default(),

@@ -20,6 +20,7 @@ use super::node::{Mark, NodeState, Replay};
 use super::progress::Progress;
 use super::scene::Scene;
 use super::slots::Slots;
+use super::stream::Position;
 use super::{matching, monotone, once, state};
 
 /// How many applied entries lie between two looks for what can be forgotten.
@@ -434,6 +435,17 @@ impl Machine {
     }
 
     /// The node of a member, or of that name.
+    /// From which node, and what life of it, a message comes that this event receives, with its stamp.
+    pub(super) fn sender(&self, event: &Event, names: &Names) -> Option<(Node, Position)> {
+        let What::Receive {
+            from, incarnation, stamp, ..
+        } = &event.what
+        else {
+            return None;
+        };
+        Some((self.home(*from, names)?, (*incarnation, *stamp)))
+    }
+
     fn home(&self, member: NameId, names: &Names) -> Option<Node> {
         let by_name = || self.nodes.iter().position(|state| state.name == names.get(member));
         self.homes.get(&member).copied().or_else(by_name)

@@ -131,52 +131,86 @@ impl RaftRules {
     /// neither now nor at the end. Saved files are judged by [`advance`](RaftRules::advance).
     pub fn settle(&mut self, drained_from_ns: u64) {
         self.is_out_of_order = true;
-        self.judge(|event| event.mono_ns <= drained_from_ns);
+        self.judge(|event| event.mono_ns <= drained_from_ns, |_| true);
     }
 
     /// Judges what can be judged while files are read side by side: no unread event has a smaller stamp than its node's last one.
     /// `is_open` says whether a node's file has more.
     pub fn advance(&mut self, is_open: impl Fn(&str) -> bool) {
         let nodes = self.machine.nodes.iter().zip(&self.streams);
-        let open = nodes.filter(|(state, stream)| stream.error.is_none() && is_open(&state.name));
-        let Some(bound) = open.map(|(_, stream)| stream.stamp).min() else {
+        let open: Vec<bool> = nodes
+            .map(|(state, stream)| stream.error.is_none() && is_open(&state.name))
+            .collect();
+        let stamps = self.streams.iter().zip(&open).filter(|(_, open)| **open);
+        let Some(bound) = stamps.map(|(stream, _)| stream.stamp).min() else {
             return self.finish();
         };
-        self.judge(|event| event.lamport <= bound);
+        self.judge(|event| event.lamport <= bound, |node| open[node]);
     }
 
     /// Judges all that was fed.
     pub fn finish(&mut self) {
-        self.judge(|_| true);
+        self.judge(|_| true, |_| false);
     }
 
-    /// Takes events whose time has come, smallest stamp first.
-    fn judge(&mut self, is_due: impl Fn(&event::Event) -> bool) {
+    /// Takes events whose time has come, smallest stamp first, but no message before it was sent. `goes_on` says of a node whether more of its trace
+    /// will come.
+    ///
+    /// Stamps tell that by themselves, but for nodes that lost their power together (node/src/lamport.rs): their next lives may begin below the
+    /// last stamps of those before.
+    fn judge(&mut self, is_due: impl Fn(&event::Event) -> bool, goes_on: impl Fn(Node) -> bool) {
+        let mut fronts: Vec<(u64, Node)> = Vec::with_capacity(self.streams.len());
         loop {
             let due = |node: Node, stream: &Stream| {
                 let event = stream.events.front().filter(|event| is_due(event))?;
                 Some((event.lamport, node))
             };
-            let mut fronts = self.streams.iter().enumerate().filter_map(|(node, stream)| due(node, stream));
-            let Some(mut first) = fronts.next() else { return };
-            let mut second = None;
-            for front in fronts {
-                if front < first {
-                    second = Some(first);
-                    first = front;
-                } else if second.is_none_or(|second| front < second) {
-                    second = Some(front);
-                }
+            fronts.clear();
+            fronts.extend(self.streams.iter().enumerate().filter_map(|(node, stream)| due(node, stream)));
+            fronts.sort_unstable();
+            let Some(&(_, smallest)) = fronts.first() else { return };
+            if !self.is_early(smallest, &goes_on) {
+                self.take_until(smallest, fronts.get(1).copied(), &is_due, &goes_on);
+                continue;
             }
-            let (_, node) = first;
-            let stream = &mut self.streams[node];
-            let is_next = |event: &event::Event| is_due(event) && second.is_none_or(|second| (event.lamport, node) <= second);
-            while stream.events.front().is_some_and(is_next) {
-                if let Some(event) = stream.events.pop_front() {
-                    self.machine.take(node, &event, &self.names);
-                }
+            let sent = fronts.iter().find(|(_, node)| !self.is_early(*node, &goes_on));
+            match sent {
+                Some(&(_, node)) => self.take_next(node),
+                // Each waits for another one: no such thing can have happened, so some file is not what a node wrote.
+                None if !(0..self.streams.len()).any(&goes_on) => self.take_next(smallest),
+                None => return,
             }
         }
+    }
+
+    /// Takes events of a node until the first one of another node has its turn.
+    fn take_until(
+        &mut self,
+        node: Node,
+        next: Option<(u64, Node)>,
+        is_due: impl Fn(&event::Event) -> bool,
+        goes_on: impl Fn(Node) -> bool,
+    ) {
+        let is_next = |event: &event::Event| is_due(event) && next.is_none_or(|next| (event.lamport, node) <= next);
+        while self.streams[node].events.front().is_some_and(is_next) && !self.is_early(node, &goes_on) {
+            self.take_next(node);
+        }
+    }
+
+    fn take_next(&mut self, node: Node) {
+        if let Some(event) = self.streams[node].events.pop_front() {
+            self.machine.take(node, &event, &self.names);
+        }
+    }
+
+    /// Whether a node's first event is a message whose sending may still be to be taken.
+    fn is_early(&self, node: Node, goes_on: impl Fn(Node) -> bool) -> bool {
+        let event = self.streams[node].events.front();
+        let Some((sender, sent)) = event.and_then(|event| self.machine.sender(event, &self.names)) else {
+            return false;
+        };
+        let life = self.machine.nodes[sender].start.as_ref().map_or(0, |start| start.incarnation);
+        sender != node && self.streams[sender].may_hold(sent, life, goes_on(sender))
     }
 
     fn place(&self, node: &str) -> Option<Node> {

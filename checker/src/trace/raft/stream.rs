@@ -25,13 +25,18 @@ pub(super) struct Stream {
     pub(super) events: VecDeque<Event>,
     /// What ended the reading early.
     pub(super) error: Option<TraceError>,
-    /// The largest stamp read so far; later events have no smaller one.
+    /// The largest stamp read so far; in one life later events have no smaller one.
     pub(super) stamp: u64,
+    /// The life and the stamp of the last event read: in their order, events of a node have ever larger ones.
+    read: Position,
     /// The begin of a line whose end has not come.
     partial: Vec<u8>,
     n_lines: u64,
     life: Option<Life>,
 }
+
+/// A place in a node's trace: the life, and the stamp in it.
+pub(super) type Position = (u64, u64);
 
 /// The present life.
 #[derive(Debug)]
@@ -75,12 +80,28 @@ impl Stream {
             return self.fail(kind);
         }
         self.stamp = self.stamp.max(told.lamport);
+        self.read = (told.incarnation, told.lamport);
         self.events.push_back(Event {
             line: u32::try_from(self.n_lines).unwrap_or(u32::MAX),
             mono_ns: told.mono_ns,
             lamport: told.lamport,
             what,
         });
+    }
+
+    /// Whether what stands at this position may be among the events that are not judged yet: of those read, whose first one is of `life` if it begins
+    /// none, or of those to come, if the trace `goes_on`.
+    pub(super) fn may_hold(&self, position: Position, life: u64, goes_on: bool) -> bool {
+        match self.events.front() {
+            Some(front) => {
+                let life = match &front.what {
+                    What::Start(start) => start.incarnation,
+                    _ => life,
+                };
+                (life, front.lamport) <= position && (position <= self.read || goes_on)
+            }
+            None => goes_on && self.error.is_none() && self.read < position,
+        }
     }
 
     /// Ends the reading.
@@ -126,6 +147,7 @@ impl Stream {
         let lamport = read.lamport().map_err(refused)?;
         let mono_ns = read.mono_ns().map_err(refused)?;
         self.stamp = self.stamp.max(lamport);
+        self.read = (incarnation, lamport);
         self.events.extend(what.map(|what| Event {
             line: u32::try_from(self.n_lines).unwrap_or(u32::MAX),
             mono_ns: line::shifted(mono_ns, mono_offset_ns),
