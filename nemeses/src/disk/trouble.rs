@@ -133,6 +133,18 @@ impl Trouble {
         self.full || self.packed || self.read_only || !self.broken.is_empty()
     }
 
+    /// Whether nothing can be seen of a power cut: the bytes that it has to take and to keep cannot be left on such a disk, or not where they belong.
+    #[must_use]
+    pub fn hides_a_power_cut(&self) -> bool {
+        self.refuses_writes() || self.sync == Some(SyncTrouble::Fails) || self.misdirects.is_some()
+    }
+
+    /// Whether syncs succeed and do nothing.
+    #[must_use]
+    pub fn lies(&self) -> bool {
+        self.sync == Some(SyncTrouble::Lies)
+    }
+
     /// Whether a node that keeps its promises may end because of it.
     #[must_use]
     pub fn may_end_a_node(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use squall_nemeses::disk::probe::{DiskReport, Left, Probe};
-use squall_nemeses::disk::{Cut, Disk, Rot, SyncTrouble, Trouble};
+use squall_nemeses::disk::{Cut, Disk, Rot, Trouble};
 use squall_nemeses::{Change, Proof, Resolved, State, World};
 use tokio::sync::MutexGuard;
 
@@ -50,7 +50,7 @@ impl Nemesis {
         let mut proofs = Vec::new();
         for (node, (cut, left)) in doomed {
             let disk = self.disk(&node)?;
-            let lies = disk.trouble().sync == Some(SyncTrouble::Lies);
+            let lies = disk.trouble().lies();
             let report = blocking(move || match left {
                 Some(left) => Ok(Some(left.cut_power(cut, lies)?)),
                 None => disk.cut_power(cut).map(|_| None).map_err(Into::into),
@@ -88,12 +88,8 @@ impl Nemesis {
     fn tell_liars<'a>(&self, change: &'a Change) -> Result<(Changed<'a>, Changed<'a>)> {
         let (mut liars, mut others) = (Changed::new(), Changed::new());
         for (node, trouble) in &change.disks {
-            let lied = self.disk(node)?.trouble().sync == Some(SyncTrouble::Lies);
-            let group = if lied && trouble.sync != Some(SyncTrouble::Lies) {
-                &mut liars
-            } else {
-                &mut others
-            };
+            let lied = self.disk(node)?.trouble().lies();
+            let group = if lied && !trouble.lies() { &mut liars } else { &mut others };
             group.push((node, trouble));
         }
         Ok((liars, others))
