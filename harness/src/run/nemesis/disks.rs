@@ -184,7 +184,7 @@ impl Nemesis {
             if let Some(rot) = new_rot(&trouble, &before) {
                 let rotten = probe.rot(rot)?;
                 report.ok &= rotten.ok;
-                report.said = rotten.said;
+                report.said = format!("{}; {}", report.said, rotten.said);
                 report.flips = rotten.flips;
             }
             Ok(report)
