@@ -168,6 +168,11 @@ impl Trouble {
         of_rate + Duration::from_micros(self.delay_us)
     }
 
+    /// Whether its operations take longer.
+    pub(super) fn is_slow(&self) -> bool {
+        self.delay_us > 0 || self.bytes_per_s.is_some()
+    }
+
     /// Whether it is slow at most.
     pub(super) fn is_only_slow(&self) -> bool {
         let slow = Trouble {
