@@ -228,7 +228,9 @@ impl Hits {
         }
         // The bytes that prove a cut are written right before it.
         if let Some(node) = scene.disk_of(&nodes, Trouble::hides_a_power_cut) {
-            return Err(Skipped(format!("the disk of {node} keeps no bytes now, by another fault, that could prove it")));
+            return Err(Skipped(format!(
+                "the disk of {node} keeps no bytes now, by another fault, that could prove it"
+            )));
         }
         let without_power = |node: &String| {
             let trouble = Trouble {
@@ -436,7 +438,9 @@ impl Family for LyingFsync {
         }
         // A lie is proved by bytes, and its end by what a power cut takes of them.
         if let Some(node) = scene.disk_of(&self.order, Trouble::may_end_a_node) {
-            return Err(Skipped(format!("the disk of {node} fails it now, by another fault, so that no lie could be proved")));
+            return Err(Skipped(format!(
+                "the disk of {node} fails it now, by another fault, so that no lie could be proved"
+            )));
         }
         Ok(Resolved {
             node: None,

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use squall_nemeses::disk::probe::{DiskReport, Left, Probe};
 use squall_nemeses::disk::{Cut, Disk, Rot, Trouble};
 use squall_nemeses::{Change, Proof, Resolved, State, World};
 use tokio::sync::MutexGuard;
 
-use super::inject::worse;
-use super::stages::value;
+use super::heal::worst_or;
 use super::{Nemesis, blocking};
 
 /// How long a torn power cut waits for an fsync to be cut in. A store that is written to asks for one within milliseconds; for one that is not, a
@@ -78,10 +77,7 @@ impl Nemesis {
             let report = self.prove_disk(node, trouble.clone(), trouble, true).await;
             proofs.extend(report.with_context(|| format!("probe the disk of {node}"))?.map(Proof::from));
         }
-        Ok(proofs
-            .into_iter()
-            .reduce(worse)
-            .map_or(json!({"ok": true, "reason": "other faults keep them down"}), value))
+        Ok(worst_or(proofs, "other faults keep them down"))
     }
 
     /// The disks that lied and are to lie no more, and the others.
@@ -217,7 +213,7 @@ impl Nemesis {
         blocking(open).await.ok()
     }
 
-    fn disk(&self, node: &str) -> Result<Disk> {
+    pub(super) fn disk(&self, node: &str) -> Result<Disk> {
         let disk = self.cluster.disk(node).cloned();
         disk.with_context(|| format!("{node} has no disk of ours"))
     }

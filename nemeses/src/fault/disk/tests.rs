@@ -144,7 +144,11 @@ fn a_disk_that_lies_fails_in_no_other_way_and_one_that_fails_does_not_lie() {
         target: any(),
         delay_ms: 5,
     };
-    assert_eq!(resolved(&slow, &lying).unwrap().node.as_deref(), Some("n1"), "slowness hides nothing");
+    assert_eq!(
+        resolved(&slow, &lying).unwrap().node.as_deref(),
+        Some("n1"),
+        "slowness hides nothing"
+    );
     let slow = resolved(&slow, &State::default()).unwrap().state;
     assert_eq!(resolved(&lie, &slow).unwrap().state.disks.len(), 3);
 }
