@@ -4,20 +4,10 @@ mod common;
 
 use std::fs;
 
-use common::{Squall, exit_code, sandbox_or_skip, skip};
+use common::{Squall, disks_or_skip, exit_code};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-
-/// The program, if nodes can also have disks of ours.
-fn disks_or_skip() -> Option<Squall> {
-    let squall = sandbox_or_skip()?;
-    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
-        skip(&format!("no disk of ours can be mounted: {error}"));
-        return None;
-    }
-    Some(squall)
-}
 
 /// What the disk's probe said at each such stage of a kind of fault; all of them have to be proofs.
 fn said(squall: &Squall, kind: &str, stage: &str) -> Vec<String> {
