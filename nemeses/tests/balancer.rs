@@ -7,9 +7,11 @@ mod support;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use squall_nemeses::balancer::{Balancer, BalancerProbe, BalancerReport, BalancerTrouble, N_PORTS, Setup};
+use squall_nemeses::balancer::{Balancer, BalancerProbe, BalancerTrouble, N_PORTS, Setup};
 use squall_nemeses::links::Links;
-use squall_nemeses::program_folders;
+use squall_nemeses::netlink::Netlink;
+use squall_nemeses::netlink::wire::Message;
+use squall_nemeses::{netns, program_folders};
 use support::{Star, inside, skip};
 
 const BOUND: Duration = Duration::from_secs(10);
@@ -212,28 +214,49 @@ fn ports_that_standing_connections_give_back_are_used_up_again_before_anybody_ge
     balanced(
         "ports_that_standing_connections_give_back_are_used_up_again_before_anybody_gets_them",
         |balancer, probe| {
-            const N_STANDING: u64 = 6;
+            const N_STANDING: usize = 6;
             let standing: Vec<_> = (0..N_STANDING).map(|_| probe.prepare(BOUND).unwrap().unwrap()).collect();
             let none_left = BalancerTrouble { no_ports: true, ..WELL };
             let all = 3 * 2 * usize::from(N_PORTS);
             assert_eq!(balancer.apply(none_left).unwrap().n_flows, all - standing.len());
             assert!(probe.prove_exhausted().unwrap().ok);
-            let n_back = || {
-                balancer.refill().unwrap();
-                let report = balancer.with_ports_back(BalancerReport::default());
-                report.seen[0].seen
-            };
-            assert_eq!(n_back(), 0, "they are in use");
+            assert_eq!(balancer.refill().unwrap(), 0, "they are in use");
             drop(standing);
             let deadline = Instant::now() + BOUND;
-            while n_back() < N_STANDING {
-                assert!(Instant::now() < deadline, "only {} came back", n_back());
+            let mut n_back = 0;
+            while n_back < N_STANDING {
+                assert!(Instant::now() < deadline, "only {n_back} came back");
+                n_back += balancer.refill().unwrap();
             }
             assert!(balancer.look_up(none_left).unwrap().ok);
-            assert!(probe.prove_exhausted().unwrap().ok);
+            for probe in [Some(probe), None] {
+                let still = balancer.prove_still_exhausted(probe).unwrap();
+                assert!(still.ok && still.seen.last().unwrap().seen == N_STANDING as u64, "{still:?}");
+            }
             balancer.apply(WELL).unwrap();
             balancer.refill().unwrap();
             assert!(balancer.look_up(WELL).unwrap().ok, "nothing is used up after the heal");
+        },
+    );
+}
+
+#[test]
+fn a_fault_whose_used_up_ports_were_all_free_is_seen_to_have_ceased() {
+    balanced_star(
+        "a_fault_whose_used_up_ports_were_all_free_is_seen_to_have_ceased",
+        |star, balancer, probe| {
+            let none_left = BalancerTrouble { no_ports: true, ..WELL };
+            for probe in [Some(probe), None] {
+                balancer.apply(none_left).unwrap();
+                assert!(balancer.prove_still_exhausted(probe).unwrap().ok);
+                // IPCTNL_MSG_CT_DELETE of everything: somebody else flushes the table.
+                let flush = Message::new((1 << 8) | 2, 0).fixed(&[2, 0, 0, 0]);
+                let flushed = netns::in_namespace(&star.router, || Netlink::open_netfilter()?.request("flush the flow table", flush));
+                flushed.unwrap().unwrap();
+                let still = balancer.prove_still_exhausted(probe).unwrap();
+                assert!(!still.ok, "{still:?}");
+                balancer.apply(WELL).unwrap();
+            }
         },
     );
 }

@@ -214,23 +214,18 @@ impl Network {
         let bound = probe.bound();
         let standing = if before.no_ports { None } else { probe.prepare(bound)? };
         balancer.apply(now)?;
-        Ok(probe.prove((before, now), standing, bound, || balancer.refill())?)
+        Ok(probe.prove((before, now), standing, bound, || balancer.refill().map(drop))?)
     }
 
     /// Uses up the ports of the balancer that came back.
     pub(super) fn refill_balancer(&self) -> Result<()> {
-        Ok(self.balanced()?.0.refill()?)
+        Ok(self.balanced()?.0.refill().map(drop)?)
     }
 
     /// Proves that the balancer's ports are used up still.
-    pub(super) fn prove_exhausted(&self, now: BalancerTrouble, is_reached: bool) -> Result<BalancerReport> {
+    pub(super) fn prove_exhausted(&self, is_reached: bool) -> Result<BalancerReport> {
         let (balancer, probe) = self.balanced()?;
-        let report = if is_reached {
-            probe.prove_exhausted()?
-        } else {
-            balancer.look_up(now)?
-        };
-        Ok(balancer.with_ports_back(report))
+        Ok(balancer.prove_still_exhausted(is_reached.then_some(probe))?)
     }
 
     /// A link's quality by faults, on top of what it is like anyway.

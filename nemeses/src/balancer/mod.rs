@@ -179,16 +179,19 @@ impl Balancer {
         })
     }
 
-    /// Uses up the ports that came back, if they are to be used up at all. To be called again and again: connections that stood end.
+    /// Uses up the ports that came back, if they are to be used up at all, and says how many they were. To be called again and again: connections that
+    /// stood end.
     ///
     /// # Errors
     /// If the kernel refuses a change of its flow table.
-    pub fn refill(&self) -> Result<()> {
+    pub fn refill(&self) -> Result<usize> {
         let mut now = self.now.lock().expect("no holder of this lock panics");
-        if now.trouble.no_ports {
-            now.n_back += netns::in_namespace(self.setup.router.as_fd(), || Flows::open()?.occupy(&self.fillers()))??;
+        if !now.trouble.no_ports {
+            return Ok(0);
         }
-        Ok(())
+        let n_back = netns::in_namespace(self.setup.router.as_fd(), || Flows::open()?.occupy(&self.fillers()))??;
+        now.n_back += n_back;
+        Ok(n_back)
     }
 
     /// A flow for every place that a connection to a node, or to its probe, could have.

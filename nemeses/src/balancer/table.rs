@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use super::flows::Flows;
-use super::{Balancer, BalancerReport, BalancerTrouble};
+use super::{Balancer, BalancerProbe, BalancerReport, BalancerTrouble, N_PORTS};
 use crate::effect::Bound;
 use crate::{Result, netns};
 
@@ -31,13 +31,36 @@ impl Balancer {
         Ok(BalancerReport::of(vec![seen], began))
     }
 
-    /// Adds to a report how many ports came back since they were used up, and were used up again.
-    #[must_use]
-    pub fn with_ports_back(&self, mut report: BalancerReport) -> BalancerReport {
-        let n_back = self.now.lock().expect("no holder of this lock panics").n_back as u64;
-        report
-            .seen
-            .push(Bound::new("ports that came back and were used up again", n_back, (0, None)));
-        report
+    /// Proves that the ports that were used up are so still, for whoever calls [`Balancer::refill`] again and again: since its last call no more came back
+    /// than standing connections can have given back, and no new connection is let through; without a probe the flow table shows that.
+    ///
+    /// # Errors
+    /// If the flow table cannot be read or changed, and those of the probe.
+    pub fn prove_still_exhausted(&self, probe: Option<&BalancerProbe>) -> Result<BalancerReport> {
+        let began = Instant::now();
+        let n_back = self.refill()? as u64;
+        // Fewer clients than ports: a node whose ports are all free again, and its probe's, shows.
+        let mut seen = vec![Bound::new("ports that came back of late", n_back, (0, Some(N_PORTS.into())))];
+        seen.extend(match probe {
+            Some(probe) => {
+                let mut report = probe.prove_exhausted()?;
+                if !report.ok {
+                    // One may have come back in this very moment.
+                    self.refill()?;
+                    report = probe.prove_exhausted()?;
+                }
+                report.seen
+            }
+            None => {
+                let exhausted = BalancerTrouble {
+                    flushes: 0,
+                    no_ports: true,
+                };
+                self.look_up(exhausted)?.seen
+            }
+        });
+        let n_all = self.now.lock().expect("no holder of this lock panics").n_back as u64;
+        seen.push(Bound::new("ports that came back and were used up again", n_all, (0, None)));
+        Ok(BalancerReport::of(seen, began))
     }
 }

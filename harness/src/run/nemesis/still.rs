@@ -14,8 +14,8 @@ impl Nemesis {
     pub(super) async fn prove_still(&self, resolved: &Resolved, now: &State) -> Result<Option<Proof>> {
         if resolved.state.balancer.no_ports {
             let network = Arc::clone(&self.network);
-            let (balancer, is_reached) = (now.balancer, now.is_reached_by_clients(&self.nodes));
-            let report = blocking(move || network.prove_exhausted(balancer, is_reached)).await;
+            let is_reached = now.is_reached_by_clients(&self.nodes);
+            let report = blocking(move || network.prove_exhausted(is_reached)).await;
             return report.map(Proof::from).map(Some).context("probe the balancer before the heal");
         }
         let misdirected = resolved.state.disks.iter().find(|(_, trouble)| trouble.misdirects.is_some());
