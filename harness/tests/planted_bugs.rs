@@ -6,13 +6,14 @@ mod common;
 
 use std::fs;
 
-use common::{Squall, exit_code, sandbox_or_skip, skip};
+use common::{Squall, disks_or_skip, exit_code, sandbox_or_skip};
 use serde_json::Value;
 
 /// One for each way to be found: by the clients, by the trace rules on votes, terms, logs, durability, snapshots and sessions.
 const BUGS: &str = "R02,R03,R08,R11,R20,R22,R27,R36";
 
-/// Found in the first run each, on a loaded machine; four runs each leave room for a machine that is worse.
+/// Found in the first run each, on a loaded machine, but R39: in the first to the eighth, as the power must go while a log was just compacted. Four runs
+/// each leave room for a machine that is worse.
 const RUNS_MAX: &str = "40";
 
 /// A visit finds each of these bugs and runs each control once, without a report.
@@ -41,11 +42,8 @@ fn finds_eight_planted_bugs_and_reports_no_control() {
 
 #[test]
 fn finds_bugs_of_the_log_by_what_a_disk_without_power_has_left() {
-    let Some(squall) = sandbox_or_skip() else { return };
-    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
-        return skip(&format!("no disk of ours can be mounted: {error}"));
-    }
-    visit(&squall, "R37,R38,Q21");
+    let Some(squall) = disks_or_skip() else { return };
+    visit(&squall, "R37,R38,R39,Q21");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Squall, exit_code, have, sandbox_or_skip, skip};
+use common::{Squall, disks_or_skip, exit_code, have, sandbox_or_skip, skip};
 use serde_json::{Value, json};
 
 /// Runs a cluster with this schedule alone and returns the stages of its faults.
@@ -92,10 +92,7 @@ fn strike_at_fsyncs(squall: &Squall, system: &str) -> Vec<Value> {
 
 #[test]
 fn the_disk_of_any_program_holds_the_fsync_at_which_a_fault_strikes() {
-    let Some(squall) = sandbox_or_skip() else { return };
-    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
-        return skip(&format!("no disk of ours can be mounted: {error}"));
-    }
+    let Some(squall) = disks_or_skip() else { return };
     let applied = strike_at_fsyncs(&squall, "raft");
     let node = applied[0]["resolved"]["resolved"]["node"].as_str().expect("a node");
     let life = life(&squall, node, 1);

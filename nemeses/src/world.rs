@@ -15,7 +15,7 @@ use crate::clock::Skew;
 use crate::disk::{Cut, Trouble};
 use crate::effect::Turn;
 use crate::limits::{Limits, Relimited};
-use crate::link::{Pair, Quality};
+use crate::link::{CLIENTS, Pair, Quality};
 use crate::partition::Cuts;
 
 /// What should be wrong with the cluster; by default nothing.
@@ -194,6 +194,14 @@ impl State {
             links.entry(Pair::new(from, to)).or_default().cut = true;
         }
         links
+    }
+
+    /// Whether clients and at least one of these nodes reach each other.
+    #[must_use]
+    pub fn is_reached_by_clients(&self, nodes: &[String]) -> bool {
+        let is_cut = |pair: Pair| self.links.get(&pair).is_some_and(|quality| quality.cut);
+        let is_cut_off = |node: &String| is_cut(Pair::new(CLIENTS, node)) || is_cut(Pair::new(node, CLIENTS));
+        !nodes.iter().all(is_cut_off)
     }
 
     fn turned_from(&self, before: &State) -> BTreeMap<Pair, Turn> {

@@ -47,8 +47,10 @@ pub struct Injection {
     pub heal_asked_ns: Option<u64>,
     /// When the heal was probed.
     pub healed_ns: Option<u64>,
-    /// What the probe of the injection said; `None` if it never looked.
+    /// What the probes of the injection said, all of them; `None` if none ever looked.
     pub bit: Option<bool>,
+    /// Whether it was seen to bite, and then, by a later probe before its heal, not to.
+    pub ceased: bool,
     /// What the probe of the heal said; `None` if it never looked.
     pub healed: Option<bool>,
     /// Why it was not injected, if it was skipped.
@@ -73,6 +75,7 @@ impl Injection {
             heal_asked_ns: None,
             healed_ns: None,
             bit: None,
+            ceased: false,
             healed: None,
             skipped: None,
             asked: None,
@@ -106,8 +109,13 @@ impl Injection {
             Stage::Asked => self.asked_ns = Some(time_ns),
             Stage::Applied => self.applied_ns = Some(time_ns),
             Stage::Probed => {
-                self.bit = Some(probe_ok(stage.probe.as_ref()));
-                self.bite_probe = stage.probe.clone();
+                let bites = probe_ok(stage.probe.as_ref());
+                self.ceased |= self.bit == Some(true) && !bites;
+                // The first one and, if any denies what it said, that one.
+                if self.bit.is_none_or(|bit| bit && !bites) {
+                    self.bite_probe = stage.probe.clone();
+                }
+                self.bit = Some(bites && self.bit != Some(false));
             }
             Stage::HealAsked => self.heal_asked_ns = Some(time_ns),
             Stage::Healed => {

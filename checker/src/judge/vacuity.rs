@@ -195,11 +195,12 @@ fn kinds_that_never_bit(header: &Header, timeline: &Timeline) -> Vec<String> {
     found
 }
 
-/// (d) no injected fault has a negative probe, and none went without one.
+/// (d) no injected fault has a negative probe, neither at its beginning nor before its heal, and none went without one.
 fn without_effect(injection: &Injection) -> Option<String> {
     let name = injection.name();
     match injection.bit {
         Some(true) => None,
+        Some(false) if injection.ceased => Some(format!("{name} was seen to bite, but its probe before the heal saw no effect")),
         Some(false) => Some(format!("{name} did nothing: its own probe saw no effect")),
         None if injection.went_past_asked() => Some(format!("{name} was never probed, so nothing shows that it bit")),
         None => Some(format!("{name} was begun and never came into force")),

@@ -12,7 +12,7 @@ use squall_checker::linearizability::Witness;
 use squall_checker::verdict::Verdict;
 
 use super::numbers::{FaultRow, Numbers};
-use super::words::{count, percent, plural, shortened, shown};
+use super::words::{count, of_kind, percent, plural, shortened, shown};
 use super::{Limits, Report, WitnessAt};
 
 /// Lines of a witness that is printed for want of a file: six operations with what explains them.
@@ -104,7 +104,7 @@ fn faults(rows: &[FaultRow]) -> String {
         }
         *n_of.entry(&row.kind).or_default() += 1;
     }
-    let kinds: Vec<String> = kinds.iter().map(|kind| plural(n_of[kind], &shown(kind))).collect();
+    let kinds: Vec<String> = kinds.iter().map(|kind| of_kind(n_of[kind], &shown(kind))).collect();
     let all = injected.len();
     let share = |part: usize| {
         if part == all {

@@ -15,10 +15,25 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A number with its noun: `1 fault`, `14 faults`, `2 memories`, `2 lb-flushes`.
+/// The last words of kinds of faults that are no nouns of which there are many: two read-only disks are `2 read-only`.
+const NOT_COUNTED: &[&str] = &[
+    "checksum", "corrupt", "cpu", "down", "eio", "enospc", "fd", "flapping", "full", "memory", "mtu", "only", "ports", "power", "rot",
+    "slow", "torn",
+];
+
+/// A number of faults of a kind: `9 partitions`, `2 lb-flushes`, `3 read-only`.
+pub fn of_kind(number: u64, kind: &str) -> String {
+    let last = kind.rsplit('-').next().unwrap_or(kind);
+    match NOT_COUNTED.contains(&last) {
+        true => format!("{} {kind}", count(number)),
+        false => plural(number, kind),
+    }
+}
+
+/// A number with its noun: `1 fault`, `14 faults`, `2 histories`, `2 losses`.
 pub fn plural(number: u64, noun: &str) -> String {
     let many = match noun.strip_suffix('y') {
-        _ if number == 1 || noun.ends_with("ports") => noun.to_owned(),
+        _ if number == 1 => noun.to_owned(),
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
         _ if noun.ends_with('s') || noun.ends_with("sh") => format!("{noun}es"),
         _ => format!("{noun}s"),
@@ -84,9 +99,59 @@ mod tests {
     }
 
     #[test]
-    fn many_of_a_kind_have_its_plural() {
-        let all = ["kill", "memory", "delay", "lb-flush", "lb-ports"].map(|kind| plural(2, kind));
-        assert_eq!(all, ["2 kills", "2 memories", "2 delays", "2 lb-flushes", "2 lb-ports"]);
+    fn many_of_each_kind_are_called_by_a_word_that_there_is() {
+        let all: Vec<String> = squall_nemeses::fault::FAULTS.iter().map(|info| of_kind(2, info.name)).collect();
+        insta::assert_snapshot!(all.join("\n"), @r"
+        2 partitions
+        2 kills
+        2 pauses
+        2 clocks
+        2 transfers
+        2 memberships
+        2 restart-storms
+        2 stutters
+        2 cpu
+        2 memory
+        2 fd
+        2 power
+        2 torn
+        2 fsyncs
+        2 eio
+        2 enospc
+        2 slow-disks
+        2 lying-fsyncs
+        2 delays
+        2 losses
+        2 duplicates
+        2 reorders
+        2 corrupt
+        2 corrupt-past-checksum
+        2 rates
+        2 resets
+        2 mtu
+        2 slow-receivers
+        2 flapping
+        2 swizzles
+        2 client-cuts
+        2 disk-full
+        2 read-only
+        2 disk-rates
+        2 bit-rot
+        2 misdirected-writes
+        2 shrinks
+        2 rack-down
+        2 spine-cuts
+        2 region-slow
+        2 lb-flushes
+        2 lb-ports
+        ");
+        assert_eq!([of_kind(1, "kill"), of_kind(1, "read-only")], ["1 kill", "1 read-only"]);
+    }
+
+    #[test]
+    fn many_of_a_noun_have_its_plural() {
+        let all = ["operation", "history", "delay", "loss"].map(|noun| plural(2, noun));
+        assert_eq!(all, ["2 operations", "2 histories", "2 delays", "2 losses"]);
     }
 
     #[test]

@@ -199,13 +199,33 @@ impl Network {
         self.balancer.as_ref().map(|(balancer, _)| balancer.address())
     }
 
-    /// Changes what is wrong with the balancer, and proves it.
-    pub(super) fn rebalance(&self, before: BalancerTrouble, now: BalancerTrouble) -> Result<BalancerReport> {
-        let (balancer, probe) = self.balancer.as_ref().context("no balancer is in front of the nodes")?;
-        let standing = if before.no_ports { None } else { probe.prepare(PROBE_BOUND)? };
+    fn balanced(&self) -> Result<&(Balancer, BalancerProbe)> {
+        self.balancer.as_ref().context("no balancer is in front of the nodes")
+    }
+
+    /// Changes what is wrong with the balancer, and proves it: by connections, or by its flow table alone where `is_reached` says that every node is cut
+    /// off from the clients.
+    pub(super) fn rebalance(&self, before: BalancerTrouble, now: BalancerTrouble, is_reached: bool) -> Result<BalancerReport> {
+        let (balancer, probe) = self.balanced()?;
+        if !is_reached {
+            balancer.apply(now)?;
+            return Ok(balancer.look_up(now)?);
+        }
+        let bound = probe.bound();
+        let standing = if before.no_ports { None } else { probe.prepare(bound)? };
         balancer.apply(now)?;
-        let refill = || balancer.apply(now).map(drop);
-        Ok(probe.prove((before, now), standing, PROBE_BOUND, refill)?)
+        Ok(probe.prove((before, now), standing, bound, || balancer.refill().map(drop))?)
+    }
+
+    /// Uses up the ports of the balancer that came back.
+    pub(super) fn refill_balancer(&self) -> Result<()> {
+        Ok(self.balanced()?.0.refill().map(drop)?)
+    }
+
+    /// Proves that the balancer's ports are used up still.
+    pub(super) fn prove_exhausted(&self, is_reached: bool) -> Result<BalancerReport> {
+        let (balancer, probe) = self.balanced()?;
+        Ok(balancer.prove_still_exhausted(is_reached.then_some(probe))?)
     }
 
     /// A link's quality by faults, on top of what it is like anyway.
@@ -365,7 +385,7 @@ fn open_balancer(star: &Star, plan: &Plan) -> Result<(Balancer, BalancerProbe)> 
     let nodes: Vec<_> = star.nodes.iter().map(Address::target).collect();
     let probe = BalancerProbe::open(star.clients.target(), &nodes, star.balancer)?;
     ensure!(
-        probe.prepare(PROBE_BOUND)?.is_some(),
+        probe.prepare(probe.bound())?.is_some(),
         "the balancer lets no connection through to any node"
     );
     Ok((balancer, probe))

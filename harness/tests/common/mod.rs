@@ -156,6 +156,18 @@ pub fn sandbox_or_skip() -> Option<Squall> {
     None
 }
 
+/// The program, if nodes can also have disks of ours here.
+pub fn disks_or_skip() -> Option<Squall> {
+    let squall = sandbox_or_skip()?;
+    match std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        Ok(_) => Some(squall),
+        Err(error) => {
+            skip(&format!("no disk of ours can be mounted: {error}"));
+            None
+        }
+    }
+}
+
 /// Says why a test does not run here; in CI that is a failure.
 pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "skipped in CI: {why}");

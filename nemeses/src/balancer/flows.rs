@@ -10,6 +10,7 @@ use crate::{Error, Result};
 /// `NFNL_SUBSYS_CTNETLINK`, and its messages.
 const SUBSYSTEM: u16 = 1 << 8;
 const NEW: u16 = SUBSYSTEM;
+const GET: u16 = SUBSYSTEM | 1;
 const DELETE: u16 = SUBSYSTEM | 2;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
@@ -56,9 +57,15 @@ impl Flows {
         self.netlink.request("flush the flow table", message(DELETE, 0)).map(drop)
     }
 
-    /// Makes these flows, as if somebody used them; one that stands already is as good.
+    /// Makes these flows, as if somebody used them; one that stands already is as good, and so is another in its place. Says how many it made.
     pub(super) fn occupy(&mut self, flows: &[Flow]) -> Result<usize> {
+        let mut n_made = 0;
         for flow in flows {
+            // Asked first: a look drops a flow whose time is over, which would be in the way here and not in that of a new connection
+            // (`nf_conntrack_tuple_taken` in nf_conntrack_core.c).
+            if self.stands(flow.back())? {
+                continue;
+            }
             let (there, back) = (*flow, flow.back());
             let request = message(NEW, CREATE | EXCLUSIVE)
                 .nest(TUPLE_ORIGINAL, |tuple| there.append(tuple))
@@ -68,24 +75,52 @@ impl Flows {
                 .nest(PROTOCOL_STATE, |info| {
                     info.nest(STATE_TCP, |tcp| tcp.attribute(TCP_STATE, &[ESTABLISHED]))
                 });
-            self.unless(nix::errno::Errno::EEXIST, "occupy a port of the balancer", request)?;
+            let is_made = self.unless(nix::errno::Errno::EEXIST, "occupy a port of the balancer", request)?;
+            n_made += usize::from(is_made);
         }
-        Ok(flows.len())
+        Ok(n_made)
     }
 
-    /// Forgets these flows; one that is gone already is as good.
+    /// Forgets these flows; one that is gone already is as good. Says how many it forgot.
     pub(super) fn free(&mut self, flows: &[Flow]) -> Result<usize> {
+        let mut n_freed = 0;
         for flow in flows {
             let request = message(DELETE, 0).nest(TUPLE_ORIGINAL, |tuple| flow.append(tuple));
-            self.unless(nix::errno::Errno::ENOENT, "free a port of the balancer", request)?;
+            let is_freed = self.unless(nix::errno::Errno::ENOENT, "free a port of the balancer", request)?;
+            n_freed += usize::from(is_freed);
         }
-        Ok(flows.len())
+        Ok(n_freed)
     }
 
-    fn unless(&mut self, fine: nix::errno::Errno, what: &str, request: Message) -> Result<()> {
+    /// How many of these flows stand.
+    pub(super) fn n_standing(&mut self, flows: &[Flow]) -> Result<usize> {
+        let mut n_standing = 0;
+        for flow in flows {
+            n_standing += usize::from(self.stands(*flow)?);
+        }
+        Ok(n_standing)
+    }
+
+    /// How many of their places are taken: by these flows, or by others whose answers come to the same port.
+    pub(super) fn n_taken(&mut self, flows: &[Flow]) -> Result<usize> {
+        let mut n_taken = 0;
+        for flow in flows {
+            n_taken += usize::from(self.stands(flow.back())?);
+        }
+        Ok(n_taken)
+    }
+
+    /// Whether this is one of the two directions of a flow.
+    fn stands(&mut self, direction: Flow) -> Result<bool> {
+        let request = message(GET, 0).nest(TUPLE_ORIGINAL, |tuple| direction.append(tuple));
+        self.unless(nix::errno::Errno::ENOENT, "look a port of the balancer up", request)
+    }
+
+    /// Whether it was done; `false` if it was refused for this reason.
+    fn unless(&mut self, fine: nix::errno::Errno, what: &str, request: Message) -> Result<bool> {
         match self.netlink.request(what, request) {
-            Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(fine as i32) => Ok(()),
-            other => other.map(drop),
+            Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(fine as i32) => Ok(false),
+            other => other.map(|_| true),
         }
     }
 }

@@ -8,17 +8,20 @@
 //! Both can be lost, as with any such device:
 //!
 //! - its flow table is flushed: connections that stand are known to nobody, and whoever sends in one is reset;
-//! - its ports are used up: connections that stand go on, and no new one is let through.
+//! - its ports are used up: connections that stand go on, and no new one is let through. One that ends gives its port back, which has to be used up again
+//!   ([`Balancer::refill`]) before somebody gets it.
 //!
 //! Middle-of-stream pickup is off (`nf_conntrack_tcp_loose`), or a flushed connection would be taken for a new one and given to any node.
 //!
 //! - `rules`: the NAT, by iptables
 //! - `flows`: the flow table, by ctnetlink; what is used up is flows that nobody uses, in every place that a port could have
 //! - `probe`: connections of our own through the balancer
+//! - `table`: what the flow table says where no connection can be had
 
 mod flows;
 mod probe;
 mod rules;
+mod table;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -95,7 +98,15 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Balancer {
     setup: Setup,
-    trouble: Mutex<BalancerTrouble>,
+    now: Mutex<Now>,
+}
+
+/// What is wrong with a balancer.
+#[derive(Debug, Default)]
+struct Now {
+    trouble: BalancerTrouble,
+    /// Ports that came back since they were used up, and were used up again.
+    n_back: usize,
 }
 
 /// What one change of the balancer did.
@@ -126,7 +137,7 @@ impl Balancer {
         })??;
         Ok(Balancer {
             setup,
-            trouble: Mutex::default(),
+            now: Mutex::default(),
         })
     }
 
@@ -142,8 +153,8 @@ impl Balancer {
     /// If the kernel refuses a change of its flow table.
     pub fn apply(&self, wanted: BalancerTrouble) -> Result<Rebalanced> {
         let began = Instant::now();
-        let mut now = self.trouble.lock().expect("no holder of this lock panics");
-        let before = *now;
+        let mut now = self.now.lock().expect("no holder of this lock panics");
+        let before = now.trouble;
         let n_flows = netns::in_namespace(self.setup.router.as_fd(), || -> Result<usize> {
             let mut flows = Flows::open()?;
             let flushes = wanted.flushes > before.flushes;
@@ -158,11 +169,29 @@ impl Balancer {
                 _ => Ok(0),
             }
         })??;
-        *now = wanted;
+        now.trouble = wanted;
+        if !before.no_ports {
+            now.n_back = 0;
+        }
         Ok(Rebalanced {
             n_flows,
             duration_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// Uses up the ports that came back, if they are to be used up at all, and says how many they were. To be called again and again: connections that
+    /// stood end.
+    ///
+    /// # Errors
+    /// If the kernel refuses a change of its flow table.
+    pub fn refill(&self) -> Result<usize> {
+        let mut now = self.now.lock().expect("no holder of this lock panics");
+        if !now.trouble.no_ports {
+            return Ok(0);
+        }
+        let n_back = netns::in_namespace(self.setup.router.as_fd(), || Flows::open()?.occupy(&self.fillers()))??;
+        now.n_back += n_back;
+        Ok(n_back)
     }
 
     /// A flow for every place that a connection to a node, or to its probe, could have.

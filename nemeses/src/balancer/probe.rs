@@ -12,7 +12,7 @@ use crate::{Error, Result, Target, netns};
 
 /// How long a connection may take that must be made, once; a lost SYN is sent again after a second.
 const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
-/// How long none must be made for its absence to count: idle, one takes 0.2 ms.
+/// How long none must be made for its absence to count, and one is waited for at first: idle, one takes 0.2 ms.
 const SILENCE: Duration = Duration::from_millis(300);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
@@ -44,6 +44,23 @@ pub struct BalancerReport {
     pub took_us: u64,
 }
 
+const LET_THROUGH: &str = "new connections let through";
+
+fn none_through(n_through: usize) -> Bound {
+    Bound::new(LET_THROUGH, n_through as u64, (0, Some(0)))
+}
+
+impl BalancerReport {
+    /// What was seen since then.
+    pub(super) fn of(seen: Vec<Bound>, began: Instant) -> BalancerReport {
+        BalancerReport {
+            ok: seen.iter().all(Bound::holds),
+            seen,
+            took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 impl BalancerProbe {
     /// Listens on every node.
     ///
@@ -65,19 +82,64 @@ impl BalancerProbe {
         })
     }
 
+    /// How long it may take to meet a node that no other fault cuts off from the clients: a connection that is lost to each of the others, and one more.
+    #[must_use]
+    pub fn bound(&self) -> Duration {
+        CONNECT_LIMIT * self.n_tries()
+    }
+
+    /// So many connections go to every node, in turn.
+    fn n_tries(&self) -> u32 {
+        u32::try_from(self.listeners.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// A connection that stands before a change, if one can be made.
     ///
     /// # Errors
     /// If the clients' namespace cannot be entered.
     pub fn prepare(&self, bound: Duration) -> Result<Option<Through>> {
-        let deadline = Instant::now() + bound;
-        // A try may come to a node that another fault keeps from the balancer; the next one comes to the next.
+        self.find_a_way(Instant::now() + bound)
+    }
+
+    /// Tries until one connection gets through. A try may come to a node that another fault cuts off; the next one comes to the next. So all nodes have a
+    /// short try first.
+    fn find_a_way(&self, deadline: Instant) -> Result<Option<Through>> {
+        let mut short_tries = self.n_tries();
         while Instant::now() < deadline {
-            if let Some(through) = self.connect(deadline, CONNECT_LIMIT)? {
+            let limit = if short_tries > 0 { SILENCE } else { CONNECT_LIMIT };
+            short_tries = short_tries.saturating_sub(1);
+            if let Some(through) = self.connect(deadline, limit)? {
                 return Ok(Some(through));
             }
         }
         Ok(None)
+    }
+
+    /// How many of as many connections as all nodes have their turn in are let through, all tried at once. What gets through late got through.
+    fn n_let_through(&self) -> Result<usize> {
+        let address = SocketAddr::from((self.address, PROBE_PORT));
+        let namespace = netns::open(&self.clients.namespace)?;
+        let try_one = || netns::in_namespace(&namespace, || TcpStream::connect_timeout(&address, SILENCE).is_ok());
+        std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..self.n_tries()).map(|_| scope.spawn(try_one)).collect();
+            let mut n_through = 0;
+            for one in tries {
+                let through = one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                n_through += usize::from(through?);
+            }
+            // Both ends are closed, so that they give their ports back.
+            while self.accepted().is_some() {}
+            Ok(n_through)
+        })
+    }
+
+    /// Proves that no new connection is let through.
+    ///
+    /// # Errors
+    /// If the clients' namespace cannot be entered.
+    pub fn prove_exhausted(&self) -> Result<BalancerReport> {
+        let began = Instant::now();
+        Ok(BalancerReport::of(vec![none_through(self.n_let_through()?)], began))
     }
 
     /// To how many nodes so many connections go.
@@ -120,32 +182,24 @@ impl BalancerProbe {
         } else if flushed && !before.no_ports {
             seen.push(Bound::new("connections that stood before", 0, (1, Some(1))));
         }
-        let made = if now.no_ports {
-            // Each try has all of the time: what gets through late got through.
-            let try_one = || self.connect(Instant::now() + bound, SILENCE).map(|through| through.is_some());
-            let mut made = try_one()?;
-            while made && began.elapsed() < bound {
+        seen.push(if now.no_ports {
+            let mut n_through = self.n_let_through()?;
+            while n_through > 0 && began.elapsed() < bound {
                 // Few tries: each takes a port for a while, and must not be what uses them up.
                 std::thread::sleep(SILENCE);
                 refill()?;
-                made = try_one()?;
+                n_through = self.n_let_through()?;
             }
-            made
+            none_through(n_through)
         } else {
-            let mut made = false;
-            while !made && began.elapsed() < bound {
-                let through = self.connect(began + bound, CONNECT_LIMIT)?;
-                made = through.is_some_and(|mut through| through.carries(bound));
+            let mut carries = false;
+            while !carries && began.elapsed() < bound {
+                let through = self.find_a_way(began + bound)?;
+                carries = through.is_some_and(|mut through| through.carries(bound));
             }
-            made
-        };
-        let expected = if now.no_ports { (0, Some(0)) } else { (1, Some(1)) };
-        seen.push(Bound::new("new connections let through", made.into(), expected));
-        Ok(BalancerReport {
-            ok: seen.iter().all(Bound::holds),
-            seen,
-            took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        })
+            Bound::new(LET_THROUGH, carries.into(), (1, Some(1)))
+        });
+        Ok(BalancerReport::of(seen, began))
     }
 
     /// One try to connect.

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 /// A commit takes 3 ms; a loaded machine may need a hundred times that.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(5);
 const CHAIN: &str = "SQUALL-LB";
+/// Probes have turns of their own, so that as many of them as there are nodes meet every node, whatever clients do meanwhile.
+const PROBES_CHAIN: &str = "SQUALL-LB-PROBES";
 
 /// Installs the rules in the calling thread's namespace.
 pub(super) fn install(setup: &Setup, folders: &[PathBuf]) -> Result<()> {
@@ -39,19 +41,19 @@ fn commit(program: &Path, table: &str) -> Result<()> {
 /// Of n nodes the first takes every n-th connection, the next every (n-1)-th of the rest, and so on.
 fn table(setup: &Setup) -> String {
     let (vip, n_nodes) = (setup.address, setup.nodes.len());
-    let mut text = format!("*nat\n:{CHAIN} - [0:0]\n");
+    let mut text = format!("*nat\n:{CHAIN} - [0:0]\n:{PROBES_CHAIN} - [0:0]\n");
     let mut line = |line: String| writeln!(text, "{line}").expect("a String takes everything");
-    for port in [setup.port, PROBE_PORT] {
-        line(format!("-A PREROUTING -d {vip}/32 -p tcp -m tcp --dport {port} -j {CHAIN}"));
-    }
-    for (place, node) in setup.nodes.values().enumerate() {
-        let left = n_nodes - place;
-        let turn = if left > 1 {
-            format!("-m statistic --mode nth --every {left} --packet 0 ")
-        } else {
-            String::new()
-        };
-        line(format!("-A {CHAIN} -p tcp {turn}-j DNAT --to-destination {node}"));
+    for (port, chain) in [(setup.port, CHAIN), (PROBE_PORT, PROBES_CHAIN)] {
+        line(format!("-A PREROUTING -d {vip}/32 -p tcp -m tcp --dport {port} -j {chain}"));
+        for (place, node) in setup.nodes.values().enumerate() {
+            let left = n_nodes - place;
+            let turn = if left > 1 {
+                format!("-m statistic --mode nth --every {left} --packet 0 ")
+            } else {
+                String::new()
+            };
+            line(format!("-A {chain} -p tcp {turn}-j DNAT --to-destination {node}"));
+        }
     }
     let last = FIRST_PORT + N_PORTS - 1;
     line(format!(
@@ -81,11 +83,15 @@ mod tests {
         insta::assert_snapshot!(table(&setup), @r"
         *nat
         :SQUALL-LB - [0:0]
+        :SQUALL-LB-PROBES - [0:0]
         -A PREROUTING -d 10.0.0.9/32 -p tcp -m tcp --dport 7000 -j SQUALL-LB
-        -A PREROUTING -d 10.0.0.9/32 -p tcp -m tcp --dport 19999 -j SQUALL-LB
         -A SQUALL-LB -p tcp -m statistic --mode nth --every 3 --packet 0 -j DNAT --to-destination 10.0.0.1
         -A SQUALL-LB -p tcp -m statistic --mode nth --every 2 --packet 0 -j DNAT --to-destination 10.0.0.2
         -A SQUALL-LB -p tcp -j DNAT --to-destination 10.0.0.3
+        -A PREROUTING -d 10.0.0.9/32 -p tcp -m tcp --dport 19999 -j SQUALL-LB-PROBES
+        -A SQUALL-LB-PROBES -p tcp -m statistic --mode nth --every 3 --packet 0 -j DNAT --to-destination 10.0.0.1
+        -A SQUALL-LB-PROBES -p tcp -m statistic --mode nth --every 2 --packet 0 -j DNAT --to-destination 10.0.0.2
+        -A SQUALL-LB-PROBES -p tcp -j DNAT --to-destination 10.0.0.3
         -A POSTROUTING -p tcp -m conntrack --ctstate DNAT --ctorigdst 10.0.0.9/32 -j SNAT --to-source 10.0.0.9:20000-20127
         COMMIT
         ");

@@ -26,8 +26,12 @@ const VOLATILE_AT: u64 = 4_096;
 const SYNCED_AT: u64 = 512;
 /// The longest that a file of probes is looked at, in bytes: each probe appends a record.
 const PROBE_BYTES_MAX: usize = 1 << 20;
+/// The most that is written or read to see how fast a disk is: one request of the kernel's, which has at most 128 KiB (fuse(4)), so that a delay counts once.
+const TIMED_BYTES_MAX: u64 = 64 << 10;
 /// Attempts to see a disk that is not slow: another process may hold this one up.
 const ATTEMPTS: u32 = 20;
+/// Attempts to see that one is: a single one may have been held up, and few, as each takes its time.
+const SLOW_ATTEMPTS: u32 = 2;
 
 /// What was seen of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +68,26 @@ pub struct Left {
     node: String,
     disk: Disk,
     stamp: u64,
+}
+
+impl DiskReport {
+    /// Whether a disk that misdirects writes met any of the node's: those of a probe, by which it is known to do so, always go astray.
+    #[must_use]
+    pub fn of_strays(node: &str, disk: &Disk) -> DiskReport {
+        let n_misplaced = disk.n_misplaced();
+        DiskReport {
+            ok: n_misplaced > 0,
+            node: node.to_owned(),
+            said: match n_misplaced {
+                0 => "no write of the node landed elsewhere".into(),
+                1 => "1 write of the node landed elsewhere".into(),
+                _ => format!("{n_misplaced} writes of the node landed elsewhere"),
+            },
+            lost: None,
+            flips: Vec::new(),
+            took_us: 0,
+        }
+    }
 }
 
 impl Probe {
@@ -132,28 +156,37 @@ impl Probe {
         Ok(self.report(ok, &said.join(", "), began))
     }
 
-    /// What is slow is as slow as it should be; what is slow no more is faster than it was.
+    /// What is slow is as slow as it should be, and what is slower no more is faster than it was: also where a part of it stays. Where writes may be
+    /// refused a read is timed, which takes as long even if it fails.
     fn prove_speed(&self, trouble: &Trouble, before: &Trouble, said: &mut Vec<String>) -> Result<bool> {
-        if !trouble.lets_write() {
+        if !trouble.is_slow() && !before.is_slow() {
             return Ok(true);
         }
-        let slower = if trouble.least_time(1) > Duration::ZERO { trouble } else { before };
-        let bytes = slower.bytes_per_s.map_or(RECORD, timed_bytes);
-        let least = slower.least_time(bytes as u64);
-        if slower == trouble && least > Duration::ZERO {
-            let took = self.time_of_a_write(bytes)?;
-            said.push(format!("a write{} took {} us", of_bytes(bytes), took.as_micros()));
-            return Ok(took >= least);
-        }
-        if least == Duration::ZERO {
-            return Ok(true);
-        }
+        let rates = [trouble.bytes_per_s, before.bytes_per_s];
+        let bytes = rates.into_iter().flatten().min().map_or(RECORD, timed_bytes);
+        let (least, was) = (trouble.least_time(bytes as u64), before.least_time(bytes as u64));
+        let is_faster = was > least;
+        let reads = trouble.refuses_writes();
         let mut fastest = Duration::MAX;
-        for _ in 0..ATTEMPTS {
-            fastest = fastest.min(self.time_of_a_write(bytes)?);
+        for _ in 0..if is_faster { ATTEMPTS } else { SLOW_ATTEMPTS } {
+            let took = if reads {
+                self.time_of_a_read(bytes)
+            } else {
+                self.time_of_a_write(bytes)
+            };
+            fastest = fastest.min(took?);
+            if fastest < if is_faster { was } else { least } {
+                break;
+            }
         }
-        said.push(format!("the fastest write{} took {} us", of_bytes(bytes), fastest.as_micros()));
-        Ok(fastest < least)
+        said.push(format!(
+            "{} {}{} took {} us",
+            if is_faster { "the fastest" } else { "a" },
+            if reads { "read" } else { "write" },
+            of_bytes(bytes),
+            fastest.as_micros()
+        ));
+        Ok(fastest >= least && (!is_faster || fastest < was))
     }
 
     /// Lets the disk rot as it should, and a bit of the probe's own file with it, which a reader then has to see. The file must have been made, see
@@ -232,6 +265,10 @@ impl Probe {
             // All that is overwritten later exists then: a full disk lets nobody grow.
             file.write_all_at(&self.record(), 0)?;
             file.write_all_at(&self.record(), SYNCED_AT)?;
+            // And all that is timed can be read: a disk that takes no writes may be slow, too.
+            if file.metadata()?.len() < TIMED_BYTES_MAX {
+                file.set_len(TIMED_BYTES_MAX)?;
+            }
             file.sync_all()?;
             self.folder.sync_all()
         };
@@ -302,14 +339,30 @@ impl Probe {
     }
 
     fn time_of_a_write(&self, bytes: usize) -> Result<Duration> {
-        let timed = || -> io::Result<Duration> {
-            let file = self.file()?;
-            let bytes = self.record().repeat(bytes.div_ceil(RECORD));
-            let began = Instant::now();
-            file.write_all_at(&bytes, 0)?;
-            Ok(began.elapsed())
-        };
-        timed().map_err(Error::system(format!("write a probe on the disk of {}", self.node)))
+        let file = self
+            .file()
+            .map_err(Error::system(format!("open a probe on the disk of {}", self.node)))?;
+        let bytes = self.record().repeat(bytes.div_ceil(RECORD));
+        let (took, done) = self.time(|| file.write_all_at(&bytes, 0));
+        done.map_err(Error::system(format!("write a probe on the disk of {}", self.node)))?;
+        Ok(took)
+    }
+
+    /// Past the kernel's cache. Whether it succeeds is another check's matter.
+    fn time_of_a_read(&self, bytes: usize) -> Result<Duration> {
+        let direct = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(self.path(FILE));
+        let direct = direct.map_err(Error::system(format!("open a probe on the disk of {}", self.node)))?;
+        let mut bytes = vec![0; bytes];
+        Ok(self.time(|| direct.read_at(&mut bytes, 0)).0)
+    }
+
+    /// How long an operation takes of its own: not how long it waits for those of the node before its turn comes.
+    fn time<T>(&self, operation: impl FnOnce() -> T) -> (Duration, T) {
+        self.disk.take_queued();
+        let began = Instant::now();
+        let done = operation();
+        let took = began.elapsed();
+        (took.saturating_sub(self.disk.take_queued()), done)
     }
 
     fn file(&self) -> io::Result<File> {
@@ -415,8 +468,8 @@ impl Landed {
 
 /// So many bytes that they take a twentieth of a second, within bounds.
 fn timed_bytes(rate: NonZeroU64) -> usize {
-    let bytes = (rate.get() / 20).clamp(RECORD as u64, 256 << 10);
-    usize::try_from(bytes).expect("at most 256 KiB").next_multiple_of(RECORD)
+    let bytes = (rate.get() / 20).clamp(RECORD as u64, TIMED_BYTES_MAX);
+    usize::try_from(bytes).expect("at most 64 KiB").next_multiple_of(RECORD)
 }
 
 /// How a write is called: one of a single record by nothing.

@@ -64,10 +64,11 @@ impl Requests {
         let (shared, age) = (Arc::clone(&self.shared), self.age);
         let no_room = || (trouble.packed && asked.needs > self.shared.room()).then_some(libc::ENOSPC);
         let failure = trouble.error(asked.operation, asked.grows).or_else(no_room);
+        let of_node = is_of_node(asked_by);
         if failure.is_some() {
-            self.shared.count_failure(is_of_node(asked_by));
+            self.shared.count_failure(of_node);
         }
-        self.later(&trouble, asked.moves, move || {
+        self.later(&trouble, asked.moves, of_node, move || {
             answer(match failure {
                 Some(number) => Err(errno(number)),
                 None => shared.core_of(age).and_then(|mut core| work(&mut core)),
@@ -75,8 +76,8 @@ impl Requests {
         });
     }
 
-    fn later(&self, trouble: &Trouble, moves: u64, job: impl FnOnce() + Send + 'static) {
-        self.shared.schedule(Some(trouble), moves, Box::new(job));
+    fn later(&self, trouble: &Trouble, moves: u64, of_node: bool, job: impl FnOnce() + Send + 'static) {
+        self.shared.schedule(Some(trouble), moves, of_node, Box::new(job));
     }
 
     fn sync(&self, asked_by: &Request, ino: INodeNo, only_data: bool, reply: ReplyEmpty) {
@@ -92,7 +93,7 @@ impl Requests {
             }
         };
         let trouble = self.shared.trouble();
-        self.shared.schedule(trouble.as_ref(), 0, Box::new(pass));
+        self.shared.schedule(trouble.as_ref(), 0, of_node, Box::new(pass));
     }
 
     /// Names a new inode and answers with it.

@@ -58,6 +58,8 @@ pub(super) struct Shared {
     limit: AtomicU64,
     /// When the operations that were asked for until now are done, on a disk with a rate.
     busy_until: Mutex<Option<Instant>>,
+    /// How long operations of probes waited for others with that, in nanoseconds.
+    queued_ns: AtomicU64,
     gate: Gate,
     later: Later,
     forgets: Forgets,
@@ -82,6 +84,7 @@ impl Disk {
                 misplaced: AtomicU64::new(0),
                 limit: AtomicU64::new(u64::MAX),
                 busy_until: Mutex::default(),
+                queued_ns: AtomicU64::new(0),
                 gate: Gate::default(),
                 later: Later::start()?,
                 forgets: Forgets::start()?,
@@ -158,9 +161,21 @@ impl Disk {
         self.0.damaged.load(Ordering::Acquire)
     }
 
+    /// How many writes of the node's processes landed elsewhere, since [`Disk::take_misplaced`].
+    #[must_use]
+    pub fn n_misplaced(&self) -> u64 {
+        self.0.misplaced.load(Ordering::Acquire)
+    }
+
     /// How many writes of the node's processes landed elsewhere, since this was asked last.
     pub fn take_misplaced(&self) -> u64 {
         self.0.misplaced.swap(0, Ordering::AcqRel)
+    }
+
+    /// How long operations that are no node's waited for their turn on a disk with a rate, since this was asked last. What is left of their time is
+    /// their own.
+    pub(super) fn take_queued(&self) -> Duration {
+        Duration::from_nanos(self.0.queued_ns.swap(0, Ordering::AcqRel))
     }
 
     /// How many bytes more it may hold while it is packed; `None` if it is not.
@@ -275,23 +290,28 @@ impl Shared {
     }
 
     /// Does an operation on so many bytes now, or later on a slow disk.
-    pub(super) fn schedule(&self, trouble: Option<&Trouble>, bytes: u64, job: Job) {
-        match trouble.map_or(Duration::ZERO, |trouble| self.wait_of(trouble, bytes)) {
+    pub(super) fn schedule(&self, trouble: Option<&Trouble>, bytes: u64, of_node: bool, job: Job) {
+        match trouble.map_or(Duration::ZERO, |trouble| self.wait_of(trouble, bytes, of_node)) {
             Duration::ZERO => job(),
             wait => self.later.after(wait, job),
         }
     }
 
     /// With a rate, one operation is done after the other.
-    fn wait_of(&self, trouble: &Trouble, bytes: u64) -> Duration {
+    fn wait_of(&self, trouble: &Trouble, bytes: u64, of_node: bool) -> Duration {
         let delay = Duration::from_micros(trouble.delay_us);
         let Some(rate) = trouble.bytes_per_s.filter(|_| bytes > 0) else {
             return delay;
         };
         let now = Instant::now();
         let mut busy_until = self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = busy_until.map_or(now, |until| until.max(now)) + time_of(bytes, rate);
+        let turn = busy_until.map_or(now, |until| until.max(now));
+        let done = turn + time_of(bytes, rate);
         *busy_until = Some(done);
+        if !of_node {
+            let queued_ns = u64::try_from((turn - now).as_nanos()).unwrap_or(u64::MAX);
+            self.queued_ns.fetch_add(queued_ns, Ordering::AcqRel);
+        }
         delay + (done - now)
     }
 
@@ -348,5 +368,30 @@ impl Shared {
 
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    /// A node that keeps a narrow disk busy makes a probe wait for its turn, which says nothing of the disk's rate.
+    #[test]
+    fn tells_what_a_probe_waits_for_others_from_what_it_takes_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(&folder.path().join("objects"), &folder.path().join("mirror"), Rules::PosixStrict).unwrap();
+        let narrow = Trouble {
+            bytes_per_s: NonZeroU64::new(1_000),
+            ..Trouble::default()
+        };
+        let second = Duration::from_secs(1);
+        assert!(disk.0.wait_of(&narrow, 60_000, true) <= 60 * second);
+        assert_eq!(disk.take_queued(), Duration::ZERO, "that was the node itself");
+        let waits = disk.0.wait_of(&narrow, 2_000, false);
+        let own = waits - disk.take_queued();
+        assert_eq!(own.as_millis(), 2_000, "of {waits:?}");
+        assert_eq!(disk.take_queued(), Duration::ZERO, "it is asked for once");
     }
 }

@@ -133,6 +133,18 @@ impl Trouble {
         self.full || self.packed || self.read_only || !self.broken.is_empty()
     }
 
+    /// Whether nothing can be seen of a power cut: the bytes that it has to take and to keep cannot be left on such a disk, or not where they belong.
+    #[must_use]
+    pub fn hides_a_power_cut(&self) -> bool {
+        self.refuses_writes() || self.sync == Some(SyncTrouble::Fails) || self.misdirects.is_some()
+    }
+
+    /// Whether syncs succeed and do nothing.
+    #[must_use]
+    pub fn lies(&self) -> bool {
+        self.sync == Some(SyncTrouble::Lies)
+    }
+
     /// Whether a node that keeps its promises may end because of it.
     #[must_use]
     pub fn may_end_a_node(&self) -> bool {
@@ -154,6 +166,11 @@ impl Trouble {
     pub(super) fn least_time(&self, bytes: u64) -> Duration {
         let of_rate = self.bytes_per_s.map_or(Duration::ZERO, |rate| time_of(bytes, rate));
         of_rate + Duration::from_micros(self.delay_us)
+    }
+
+    /// Whether its operations take longer.
+    pub(super) fn is_slow(&self) -> bool {
+        self.delay_us > 0 || self.bytes_per_s.is_some()
     }
 
     /// Whether it is slow at most.

@@ -20,7 +20,7 @@ pub(super) const LB_FLUSH: FaultInfo = FaultInfo {
 
 pub(super) const LB_PORTS: FaultInfo = FaultInfo {
     name: "lb-ports",
-    about: "use up the balancer's ports: connections that stand go on, and no new one is let through",
+    about: "use up the balancer's ports, again and again: connections that stand go on, and no new one is let through",
     needs: &[],
     nodes_min: 1,
     mechanism: Mechanism::Balancer,
@@ -48,6 +48,16 @@ fn resolved(balancer: BalancerTrouble) -> Resolved {
     }
 }
 
+/// What is wrong with the balancer is seen by connections through it.
+fn unless_all_are_cut_off(scene: &Scene<'_>) -> Result<(), Skipped> {
+    match scene.now.is_reached_by_clients(scene.nodes) {
+        true => Ok(()),
+        false => Err(Skipped(
+            "other faults cut every node off from the clients, so that nothing can be seen of it".into(),
+        )),
+    }
+}
+
 impl Family for LbFlush {
     fn info(&self) -> &'static FaultInfo {
         &LB_FLUSH
@@ -58,6 +68,7 @@ impl Family for LbFlush {
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        unless_all_are_cut_off(scene)?;
         if scene.now.balancer.no_ports {
             return Err(Skipped(
                 "another fault has used the balancer's ports up, so that nothing can be seen of it".into(),
@@ -80,6 +91,7 @@ impl Family for LbPorts {
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
+        unless_all_are_cut_off(scene)?;
         if scene.now.balancer.no_ports {
             return Err(Skipped("another fault has used them up already".into()));
         }
@@ -87,5 +99,43 @@ impl Family for LbPorts {
             no_ports: true,
             ..BalancerTrouble::default()
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::link::{CLIENTS, Pair, Quality};
+    use crate::target::Roles;
+
+    fn resolve(fault: &dyn Family, links: &[Pair]) -> Result<Resolved, Skipped> {
+        let nodes = ["n1", "n2"].map(String::from);
+        let links = links.iter().map(|pair| (pair.clone(), Quality::cut()));
+        let now = State {
+            links: BTreeMap::from_iter(links),
+            ..State::default()
+        };
+        fault.resolve(&Scene {
+            nodes: &nodes,
+            topology: None,
+            now: &now,
+            roles: &Roles::default(),
+        })
+    }
+
+    #[test]
+    fn is_skipped_where_no_node_can_be_had_and_one_is_enough() {
+        let (to_first, from_second) = (Pair::new(CLIENTS, "n1"), Pair::new("n2", CLIENTS));
+        for fault in [&LbFlush {} as &dyn Family, &LbPorts {}] {
+            assert!(resolve(fault, &[]).is_ok());
+            assert!(resolve(fault, std::slice::from_ref(&to_first)).is_ok());
+            assert!(resolve(fault, &[to_first.clone(), Pair::new("n1", "n2")]).is_ok());
+            assert_eq!(
+                resolve(fault, &[to_first.clone(), from_second.clone()]).unwrap_err().to_string(),
+                "other faults cut every node off from the clients, so that nothing can be seen of it"
+            );
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::{Asks, Dice, Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
 use crate::disk::{Cut, Operation, SyncTrouble, Trouble};
 use crate::target::{Skipped, TargetChoice, unless_down};
-use crate::world::State;
+use crate::world::{Compose, State};
 
 const LIFE: &[Capability] = &[Capability::Kill, Capability::Restart];
 
@@ -227,11 +227,10 @@ impl Hits {
             return Err(Skipped("all of them are down already".into()));
         }
         // The bytes that prove a cut are written right before it.
-        if let Some(node) = nodes
-            .iter()
-            .find(|node| scene.now.disks.get(*node).is_some_and(Trouble::refuses_writes))
-        {
-            return Err(Skipped(format!("the disk of {node} takes no writes now, by another fault")));
+        if let Some(node) = scene.disk_of(&nodes, Trouble::hides_a_power_cut) {
+            return Err(Skipped(format!(
+                "the disk of {node} keeps no bytes now, by another fault, that could prove it"
+            )));
         }
         let without_power = |node: &String| {
             let trouble = Trouble {
@@ -254,9 +253,7 @@ impl Hits {
 
 /// One chosen node that is up, with this wrong with its disk.
 fn troubled(target: &TargetChoice, scene: &Scene<'_>, trouble: Trouble) -> Result<Resolved, Skipped> {
-    // Two errors at once would hide which one a node met, and a node that ended of one cannot meet the other.
-    let fails = |node: &str| scene.now.disks.get(node).is_some_and(Trouble::may_end_a_node);
-    let has_trouble = |node: &str| (trouble.may_end_a_node() && fails(node)).then_some("failed by its disk already");
+    let has_trouble = |node: &str| scene.now.disks.get(node).and_then(|now| why_not_also(now, &trouble));
     let node = target.settle(scene.roles, |node| unless_down(scene.now)(node).or_else(|| has_trouble(node)))?;
     Ok(Resolved {
         node: Some(node.clone()),
@@ -266,6 +263,21 @@ fn troubled(target: &TargetChoice, scene: &Scene<'_>, trouble: Trouble) -> Resul
             ..State::default()
         },
     })
+}
+
+/// Why this cannot go wrong with a disk on top of what is.
+fn why_not_also(now: &Trouble, trouble: &Trouble) -> Option<&'static str> {
+    let mut both = now.clone();
+    both.and(trouble);
+    if trouble.may_end_a_node() && now.may_end_a_node() {
+        // Two errors at once would hide which one a node met, and a node that ended of one cannot meet the other.
+        Some("failed by its disk already")
+    } else if trouble.may_end_a_node() && now.lies() {
+        // The end of a lie is a power cut, and its proof needs bytes; and damage is done to durable bytes, of which such a disk has no new ones.
+        Some("lied to by its disk, on which nothing else could be proved")
+    } else {
+        (both == *now).then_some("treated no better by another fault of its disk")
+    }
 }
 
 impl Family for Power {
@@ -420,9 +432,15 @@ impl Family for LyingFsync {
         if self.order.iter().all(|node| scene.now.down.contains(node)) {
             return Err(Skipped("all of them are down".into()));
         }
-        let lies_already = |node: &String| scene.now.disks.get(node).is_some_and(|trouble| trouble.sync == lies.sync);
+        let lies_already = |node: &String| scene.now.disks.get(node).is_some_and(Trouble::lies);
         if self.order.iter().all(lies_already) {
             return Err(Skipped("all of them lie already".into()));
+        }
+        // A lie is proved by bytes, and its end by what a power cut takes of them.
+        if let Some(node) = scene.disk_of(&self.order, Trouble::may_end_a_node) {
+            return Err(Skipped(format!(
+                "the disk of {node} fails it now, by another fault, so that no lie could be proved"
+            )));
         }
         Ok(Resolved {
             node: None,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{FaultInfo, Pulse, Resolved};
 use crate::capability::Capability;
+use crate::disk::Trouble;
 use crate::link::Quality;
 use crate::target::{KeyRoles, Roles, Skipped, TargetChoice};
 use crate::topology::Topology;
@@ -93,6 +94,13 @@ pub struct Scene<'a> {
     pub now: &'a State,
     /// What was found out because the fault asked for it.
     pub roles: &'a Roles,
+}
+
+impl Scene<'_> {
+    /// The first of these nodes with such a trouble of its disk.
+    pub(super) fn disk_of<'n>(&self, nodes: &'n [String], has: impl Fn(&Trouble) -> bool) -> Option<&'n String> {
+        nodes.iter().find(|node| self.now.disks.get(*node).is_some_and(&has))
+    }
 }
 
 /// One kind of fault. What is the same for all that hit one chosen node is given.

@@ -319,6 +319,26 @@ fn a_skip_alone_is_not_vacuous() {
 }
 
 #[test]
+fn vacuity_d_asks_again_of_a_fault_that_is_probed_before_its_heal() {
+    let again = |first: bool, last: bool| {
+        move |story: &mut Story| {
+            story.stage("probed", |probed| probed["probe"]["ok"] = json!(first));
+            let probed = json!({"id": 1, "stage": "probed", "probe": {"ok": last}});
+            story.marks.push((1_990, "nemesis", "partition", probed));
+            story.marks.sort_by_key(|mark| mark.0);
+        }
+    };
+    check(&good_but(again(true, true)), Valid, None, "");
+    check_vacuous(
+        again(true, false),
+        "fault 1 (partition) was seen to bite, but its probe before the heal saw no effect",
+    );
+    for last in [true, false] {
+        check_vacuous(again(false, last), "fault 1 (partition) did nothing");
+    }
+}
+
+#[test]
 fn vacuity_d_asks_for_a_positive_probe_of_every_injection() {
     check_vacuous(
         |story| story.stage("probed", |probed| probed["probe"]["ok"] = json!(false)),

@@ -27,7 +27,7 @@ impl Nemesis {
         let clocks = self.set_clocks(change)?;
         // Before the processes: whom the kernel is to kill must run, and who is started again needs its memory back.
         let mut proofs = self.change_limits(change).await?;
-        proofs.extend(self.change_balancer(change).await?);
+        proofs.extend(self.change_balancer(change, after).await?);
         // Before the kills and restarts, too: who is to lose power leaves its probe's bytes, and who is started again needs its disk.
         let (of_disks, doomed) = self.change_disks(change, after).await?;
         proofs.extend(of_disks);

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use squall_nemeses::disk::probe::{DiskReport, Left, Probe};
-use squall_nemeses::disk::{Cut, Disk, Rot, SyncTrouble, Trouble};
+use squall_nemeses::disk::{Cut, Disk, Rot, Trouble};
 use squall_nemeses::{Change, Proof, Resolved, State, World};
 use tokio::sync::MutexGuard;
 
-use super::inject::worse;
-use super::stages::value;
+use super::heal::worst_or;
 use super::{Nemesis, blocking};
 
 /// How long a torn power cut waits for an fsync to be cut in. A store that is written to asks for one within milliseconds; for one that is not, a
@@ -50,7 +49,7 @@ impl Nemesis {
         let mut proofs = Vec::new();
         for (node, (cut, left)) in doomed {
             let disk = self.disk(&node)?;
-            let lies = disk.trouble().sync == Some(SyncTrouble::Lies);
+            let lies = disk.trouble().lies();
             let report = blocking(move || match left {
                 Some(left) => Ok(Some(left.cut_power(cut, lies)?)),
                 None => disk.cut_power(cut).map(|_| None).map_err(Into::into),
@@ -78,22 +77,15 @@ impl Nemesis {
             let report = self.prove_disk(node, trouble.clone(), trouble, true).await;
             proofs.extend(report.with_context(|| format!("probe the disk of {node}"))?.map(Proof::from));
         }
-        Ok(proofs
-            .into_iter()
-            .reduce(worse)
-            .map_or(json!({"ok": true, "reason": "other faults keep them down"}), value))
+        Ok(worst_or(proofs, "other faults keep them down"))
     }
 
     /// The disks that lied and are to lie no more, and the others.
     fn tell_liars<'a>(&self, change: &'a Change) -> Result<(Changed<'a>, Changed<'a>)> {
         let (mut liars, mut others) = (Changed::new(), Changed::new());
         for (node, trouble) in &change.disks {
-            let lied = self.disk(node)?.trouble().sync == Some(SyncTrouble::Lies);
-            let group = if lied && trouble.sync != Some(SyncTrouble::Lies) {
-                &mut liars
-            } else {
-                &mut others
-            };
+            let lied = self.disk(node)?.trouble().lies();
+            let group = if lied && !trouble.lies() { &mut liars } else { &mut others };
             group.push((node, trouble));
         }
         Ok((liars, others))
@@ -188,7 +180,7 @@ impl Nemesis {
             if let Some(rot) = new_rot(&trouble, &before) {
                 let rotten = probe.rot(rot)?;
                 report.ok &= rotten.ok;
-                report.said = rotten.said;
+                report.said = format!("{}; {}", report.said, rotten.said);
                 report.flips = rotten.flips;
             }
             Ok(report)
@@ -221,7 +213,7 @@ impl Nemesis {
         blocking(open).await.ok()
     }
 
-    fn disk(&self, node: &str) -> Result<Disk> {
+    pub(super) fn disk(&self, node: &str) -> Result<Disk> {
         let disk = self.cluster.disk(node).cloned();
         disk.with_context(|| format!("{node} has no disk of ours"))
     }

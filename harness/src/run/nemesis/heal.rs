@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
 use squall_nemeses::disk::Disk;
-use squall_nemeses::{Mechanism, Resolved, State, World};
+use squall_nemeses::{Change, Mechanism, Proof, Resolved, State, World};
 use tokio::sync::MutexGuard;
 use tracing::info;
 
@@ -68,8 +68,13 @@ impl Nemesis {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         let mut world = self.world.lock().await;
         self.count_drops(mechanism).await?;
-        self.pen.fault(kind, stage(id, Stage::HealAsked));
         let before = world.desired();
+        if world.active().any(|active| active == id)
+            && let Some(still) = self.prove_still(resolved, &before).await?
+        {
+            self.pen.fault(kind, stage(id, Stage::Probed).probe(&value(still)));
+        }
+        self.pen.fault(kind, stage(id, Stage::HealAsked));
         if world.heal(id).is_none() {
             return Ok(()); // healed with all others meanwhile
         }
@@ -85,19 +90,13 @@ impl Nemesis {
                 let cuts = self.prove_links(&after).await?;
                 value(proofs.into_iter().fold(cuts, worse))
             }
-            Mechanism::Links => proofs
-                .into_iter()
-                .reduce(worse)
-                .map_or(json!({"ok": true, "reason": "other faults ask for the same, or hide it"}), value),
+            Mechanism::Links => worst_or(proofs, "other faults ask for the same, or hide it"),
             // Continued by nobody: it was killed meanwhile, or another pause still holds it.
-            Mechanism::Motion => proofs
-                .into_iter()
-                .reduce(worse)
-                .map_or(json!({"ok": true, "reason": "not paused by this fault any more"}), value),
+            Mechanism::Motion => worst_or(proofs, "not paused by this fault any more"),
             Mechanism::Clocks => {
                 drop(world);
                 let proofs = self.prove_clocks(resolved.state.clocks.keys(), Must::Fit).await?;
-                proofs.into_iter().reduce(worse).map_or(json!({"ok": true}), value)
+                worst_or(proofs, "no clock was set")
             }
             Mechanism::Life => {
                 let node = resolved.node.as_deref().unwrap_or_default();
@@ -108,19 +107,10 @@ impl Nemesis {
                 let node = resolved.node.as_deref().unwrap_or_default();
                 self.prove_return(world, node).await
             }
-            Mechanism::Limits => proofs
-                .into_iter()
-                .reduce(worse)
-                .map_or(json!({"ok": true, "reason": "its node is down"}), value),
-            Mechanism::Balancer => proofs
-                .into_iter()
-                .reduce(worse)
-                .map_or(json!({"ok": true, "reason": "another fault asks for the same"}), value),
+            Mechanism::Limits => worst_or(proofs, "its node is down"),
+            Mechanism::Balancer => worst_or(proofs, "another fault asks for the same"),
             Mechanism::Disks if !resolved.state.down.is_empty() => self.prove_power(world, resolved).await?,
-            Mechanism::Disks => proofs
-                .into_iter()
-                .reduce(worse)
-                .map_or(json!({"ok": true, "reason": self.why_unproved(resolved)}), value),
+            Mechanism::Disks => worst_or(proofs, self.why_unproved(resolved, &change)),
             Mechanism::System => {
                 drop(world);
                 // Nothing of ours is left in force. A cluster that takes nobody in is not alive, which the recovery shows: who does not vote
@@ -154,12 +144,22 @@ impl Nemesis {
         json!({"ok": is_new, "launched": true, "incarnation": incarnation})
     }
 
-    /// Why a mended disk cannot be looked at. Damage that was done stays: a node that refuses it is right.
-    fn why_unproved(&self, resolved: &Resolved) -> &'static str {
+    /// Why nothing was seen of a mended disk. Damage that was done stays: a node that refuses it is right.
+    fn why_unproved(&self, resolved: &Resolved, change: &Change) -> &'static str {
         let is_damaged = |node: &String| self.cluster.disk(node).is_some_and(Disk::is_damaged);
-        match resolved.state.disks.keys().any(is_damaged) {
-            true => "nothing more is damaged; what was stays, and its node does not run on it",
-            false => "its node is down",
+        let changes = |node: &String| change.disks.contains_key(node);
+        if !resolved.state.disks.keys().any(changes) {
+            "other faults ask for the same"
+        } else if resolved.state.disks.keys().any(is_damaged) {
+            "nothing more is damaged; what was stays, and its node does not run on it"
+        } else {
+            "its node is down"
         }
     }
+}
+
+/// The worst of the proofs of a heal; without any, why there is none.
+pub(super) fn worst_or(proofs: Vec<Proof>, reason: &str) -> Value {
+    let worst = proofs.into_iter().reduce(worse);
+    worst.map_or_else(|| json!({"ok": true, "reason": reason}), value)
 }

@@ -7,6 +7,7 @@
 //! - [`trigger`]: events that faults wait for
 //! - [`roles`]: who is hit, settled when a fault is due
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
+//! - [`still`]: the last look before a heal, at faults that may have ceased
 //! - [`beat`]: faults that come and go while they are in force
 //! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
 //!   is asked for (`run/members.rs`)
@@ -28,6 +29,7 @@ mod links;
 mod process;
 mod roles;
 mod stages;
+mod still;
 mod trigger;
 
 use std::collections::BTreeMap;
@@ -149,6 +151,9 @@ impl Nemesis {
                     Some(pulse) => Some(self.beat(injection.id, &resolved.state, pulse, until).await?),
                     None => None,
                 };
+                if resolved.state.balancer.no_ports {
+                    self.keep_ports_used_up(until).await?;
+                }
                 tokio::time::sleep_until(until).await;
                 self.heal(&injection, &resolved, beats).await
             }

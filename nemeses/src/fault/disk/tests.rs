@@ -51,13 +51,39 @@ fn a_disk_fails_in_one_way_at_a_time_but_may_be_slow_beside() {
     assert_eq!(resolved(&slow, &now).unwrap().node.as_deref(), Some("n1"));
 }
 
-/// The bytes that prove a cut could not be written.
+/// All that goes wrong with a disk and may end its node, on n1.
+fn failures() -> Vec<State> {
+    let astray = MisdirectedWrite {
+        target: any(),
+        every: 4,
+        seed: 9,
+    };
+    let broken = Eio {
+        target: any(),
+        operations: BTreeSet::from([Operation::Write]),
+    };
+    let faults: [&dyn Family; 6] = [
+        &Enospc { target: any() },
+        &DiskFull { target: any() },
+        &ReadOnly { target: any() },
+        &broken,
+        &Fsync { target: any() },
+        &astray,
+    ];
+    faults.map(|fault| resolved(fault, &State::default()).unwrap().state).to_vec()
+}
+
+/// The bytes that prove a cut could not be left there.
 #[test]
-fn no_power_is_cut_from_a_disk_that_takes_no_writes() {
-    let full = resolved(&Enospc { target: any() }, &State::default()).unwrap().state;
-    for hits in [Hits::All, Hits::Majority { order: nodes() }] {
-        let skipped = resolved(&Power { hits }, &full).unwrap_err();
-        assert_eq!(skipped.to_string(), "the disk of n1 takes no writes now, by another fault");
+fn no_power_is_cut_from_a_disk_that_keeps_no_bytes() {
+    for failing in failures() {
+        for hits in [Hits::All, Hits::Majority { order: nodes() }] {
+            let skipped = resolved(&Power { hits }, &failing).unwrap_err();
+            assert_eq!(
+                skipped.to_string(),
+                "the disk of n1 keeps no bytes now, by another fault, that could prove it"
+            );
+        }
     }
     let slow = SlowDisk {
         target: any(),
@@ -72,6 +98,74 @@ fn disks_that_lie_are_not_told_to_lie() {
     let lie = LyingFsync { order: nodes() };
     let now = resolved(&lie, &State::default()).unwrap().state;
     assert_eq!(resolved(&lie, &now).unwrap_err().to_string(), "all of them lie already");
+}
+
+/// The end of a lie is a power cut, proved by bytes that such a disk would not take.
+#[test]
+fn a_disk_that_lies_fails_in_no_other_way_and_one_that_fails_does_not_lie() {
+    let lie = LyingFsync { order: nodes() };
+    let lying = resolved(&lie, &State::default()).unwrap().state;
+    let rot = BitRot {
+        target: any(),
+        flips: 3,
+        seed: 9,
+        file: None,
+    };
+    let broken = Eio {
+        target: any(),
+        operations: BTreeSet::from([Operation::Read]),
+    };
+    let astray = MisdirectedWrite {
+        target: any(),
+        every: 4,
+        seed: 9,
+    };
+    let faults: [&dyn Family; 7] = [
+        &Enospc { target: any() },
+        &DiskFull { target: any() },
+        &ReadOnly { target: any() },
+        &broken,
+        &Fsync { target: any() },
+        &astray,
+        &rot,
+    ];
+    for fault in faults {
+        assert_eq!(
+            resolved(fault, &lying).unwrap_err().to_string(),
+            "no node can be hit: the first, n1, is lied to by its disk, on which nothing else could be proved"
+        );
+        let failing = resolved(fault, &State::default()).unwrap().state;
+        assert_eq!(
+            resolved(&lie, &failing).unwrap_err().to_string(),
+            "the disk of n1 fails it now, by another fault, so that no lie could be proved"
+        );
+    }
+    let slow = SlowDisk {
+        target: any(),
+        delay_ms: 5,
+    };
+    assert_eq!(
+        resolved(&slow, &lying).unwrap().node.as_deref(),
+        Some("n1"),
+        "slowness hides nothing"
+    );
+    let slow = resolved(&slow, &State::default()).unwrap().state;
+    assert_eq!(resolved(&lie, &slow).unwrap().state.disks.len(), 3);
+}
+
+/// It would change nothing, so that nothing could be seen of it.
+#[test]
+fn a_disk_that_is_slower_already_is_not_slowed_by_a_milder_rate() {
+    let rate = |kib_per_s| DiskRate {
+        target: TargetChoice::Node("n1".into()),
+        kib_per_s,
+    };
+    let now = resolved(&rate(64), &State::default()).unwrap().state;
+    assert_eq!(
+        resolved(&rate(64), &now).unwrap_err().to_string(),
+        "node n1 is treated no better by another fault of its disk"
+    );
+    assert!(resolved(&rate(65), &now).is_err() && resolved(&rate(63), &now).is_ok());
 }
 
 #[test]

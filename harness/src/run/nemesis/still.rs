@@ -1,0 +1,27 @@
+//! The last look before a heal, at the faults that one look at their beginning does not prove: those that may cease by themselves, and those that only the
+//! node's own operations meet.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use squall_nemeses::disk::probe::DiskReport;
+use squall_nemeses::{Proof, Resolved, State};
+
+use super::{Nemesis, blocking};
+
+impl Nemesis {
+    /// Whether a fault that is in force bites still, or did meanwhile; `None` of those whose first proof holds as long as they do.
+    pub(super) async fn prove_still(&self, resolved: &Resolved, now: &State) -> Result<Option<Proof>> {
+        if resolved.state.balancer.no_ports {
+            let network = Arc::clone(&self.network);
+            let is_reached = now.is_reached_by_clients(&self.nodes);
+            let report = blocking(move || network.prove_exhausted(is_reached)).await;
+            return report.map(Proof::from).map(Some).context("probe the balancer before the heal");
+        }
+        let misdirected = resolved.state.disks.iter().find(|(_, trouble)| trouble.misdirects.is_some());
+        Ok(match misdirected {
+            Some((node, _)) => Some(Proof::from(DiskReport::of_strays(node, &self.disk(node)?))),
+            None => None,
+        })
+    }
+}
