@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::packet::tests::{remainder, tcp, udp, without_checksum};
-use super::packet::{VNET, flag};
 use super::engine::{Deliver, Engine};
 use super::gate::{BYTES_MAX, Comer};
 use super::line::Cause;
+use super::packet::tests::{remainder, tcp, udp, without_checksum};
+use super::packet::{VNET, flag};
 use super::table::Table;
 use crate::link::Quality;
 
@@ -112,7 +112,11 @@ fn the_packet_that_is_waited_for_is_held_and_what_follows_on_its_connection_goes
 #[test]
 fn only_payloads_of_tcp_can_be_waited_for() {
     let mut bench = Bench::holding(&[1]);
-    let others = [data(4000, 1, b""), udp((4000, 80), b"datagram"), tcp((4000, 80), 1, 0, flag::SYN, b"")];
+    let others = [
+        data(4000, 1, b""),
+        udp((4000, 80), b"datagram"),
+        tcp((4000, 80), 1, 0, flag::SYN, b""),
+    ];
     assert_eq!(bench.send(&others.each_ref()), others);
     assert_eq!(bench.asked(), Vec::<u64>::new());
     assert_eq!(bench.send(&[&data(4000, 1, b"abc")]), Vec::<Vec<u8>>::new());
