@@ -4,6 +4,7 @@
 //! time. What a recipe can be called by a name is in [`profiles`]; what a schedule as a whole does to the cluster in [`outage`].
 
 pub mod outage;
+pub mod packet;
 pub mod profiles;
 #[cfg(test)]
 mod tests;

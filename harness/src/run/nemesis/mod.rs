@@ -42,6 +42,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
+use self::heal::Course;
 use self::inject::Injected;
 use super::binding::Activity;
 use super::freeze::{self, FrozenNode};
@@ -142,7 +143,10 @@ impl Nemesis {
         };
         let injected = self.inject(&injection, event.as_ref()).await?;
         // Whoever was kept at the event goes on, into the fault.
-        drop(event);
+        let packet = match event {
+            Some(event) => event.let_go().await,
+            None => None,
+        };
         let until = hour + lasts;
         match injected {
             Injected::Not => Ok(()),
@@ -152,7 +156,7 @@ impl Nemesis {
                     None => None,
                 };
                 tokio::time::sleep_until(until).await;
-                self.heal(&injection, &resolved, beats).await
+                self.heal(&injection, &resolved, Course { beats, packet }).await
             }
             Injected::Perhaps => {
                 tokio::time::sleep_until(until).await;
