@@ -162,7 +162,7 @@ impl Timing {
 pub struct Injection {
     /// Its number in the schedule.
     pub id: u64,
-    /// When it is injected, in milliseconds since the load began; or from when on it waits for an event.
+    /// When it is injected, in milliseconds since the load began; or from when on it waits for an event, or for a leader if it hits one and there is none.
     pub at_ms: u64,
     /// How long it stays in force.
     pub for_ms: u64,

@@ -55,10 +55,11 @@ impl Plan {
                 return Err("`latency_us`: the network `kernel` cannot keep domains apart, but `switch` can".into());
             }
         }
-        if self.has_bad_links() && self.network_kind() == NetworkKind::Kernel {
-            if let Some(why) = only_cuts(self.network, self.site(), self.overlay) {
-                return Err(why);
-            }
+        if self.has_bad_links()
+            && self.network_kind() == NetworkKind::Kernel
+            && let Some(why) = only_cuts(self.network, self.site(), self.overlay)
+        {
+            return Err(why);
         }
         let on_switch = self.network_kind() == NetworkKind::Switch;
         if self.balancer && on_switch {

@@ -32,6 +32,9 @@ impl Deliver for Delivered {
     }
 }
 
+/// How long a packet was held, in microseconds, how many were behind it, and why it was lost.
+type Fate = (u64, u64, Option<Cause>);
+
 /// A switch whose gate holds the packets of these numbers among those it is asked about, counted from 1.
 struct Bench {
     engine: Engine,
@@ -78,8 +81,8 @@ impl Bench {
         std::mem::take(&mut self.out.0)
     }
 
-    /// Lets packet `number` go: how long it was held, how many were behind it, why it was lost; and what was delivered.
-    fn release(&mut self, number: u64) -> Option<((u64, u64, Option<Cause>), Vec<Vec<u8>>)> {
+    /// Lets packet `number` go; also says what was delivered.
+    fn release(&mut self, number: u64) -> Option<(Fate, Vec<Vec<u8>>)> {
         let released = self.engine.release(number, self.now_ns, &mut self.out)?;
         Some(((released.held_us, released.n_behind, released.lost), self.pass(0)))
     }

@@ -128,6 +128,12 @@ impl Nemesis {
         let mut hour = began + Duration::from_millis(injection.at_ms);
         tokio::time::sleep_until(hour).await;
         let event = match &injection.when {
+            None if injection.fault.asks().leader => {
+                // As for an event: so long that it can still stay as long as it should.
+                self.await_leader(end - lasts).await;
+                hour = Instant::now();
+                None
+            }
             None => None,
             Some(when) => {
                 let event = match self.wait_for(when, end - lasts).await {
