@@ -21,7 +21,7 @@ use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Topology}
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
-pub use self::site::{OVERLAY, Overlay};
+pub use self::site::{OVERLAY, Overlay, only_cuts};
 use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
@@ -162,7 +162,7 @@ impl Timing {
 pub struct Injection {
     /// Its number in the schedule.
     pub id: u64,
-    /// When it is injected, in milliseconds since the load began; or from when on it waits for an event.
+    /// When it is injected, in milliseconds since the load began; or from when on it waits for an event, or for a leader if it hits one and there is none.
     pub at_ms: u64,
     /// How long it stays in force.
     pub for_ms: u64,
@@ -244,13 +244,22 @@ impl Plan {
 
     /// Whether a fault waits for an fsync.
     pub fn holds_fsyncs(&self) -> bool {
-        let mut whens = self.schedule.iter().filter_map(|injection| injection.when.as_ref());
-        whens.any(When::is_of_disks)
+        self.whens().any(When::is_of_disks)
+    }
+
+    /// Whether a fault waits for a packet, which the network `switch` alone can hold.
+    pub fn holds_packets(&self) -> bool {
+        self.whens().any(When::is_of_packets)
+    }
+
+    /// The events that faults wait for.
+    fn whens(&self) -> impl Iterator<Item = &When> {
+        self.schedule.iter().filter_map(|injection| injection.when.as_ref())
     }
 
     /// The network that is asked for; where none is, the one that is sure to do what is scheduled. What a run has is settled on its machine.
     pub fn network_kind(&self) -> NetworkKind {
-        let needs_switch = self.pcap || self.has_latency() || self.has_bad_links();
+        let needs_switch = self.pcap || self.holds_packets() || self.has_latency() || self.has_bad_links();
         match self.network {
             Some(kind) => kind,
             None if needs_switch => NetworkKind::Switch,
@@ -260,8 +269,16 @@ impl Plan {
 
     /// Whether a fault makes links bad in other ways than by a cut between nodes.
     pub fn has_bad_links(&self) -> bool {
-        let bad = |injection: &Injection| injection.fault.mechanism() == Mechanism::Links;
-        self.schedule.iter().any(bad)
+        !self.bad_link_kinds().is_empty()
+    }
+
+    /// The scheduled kinds of faults that do.
+    pub fn bad_link_kinds(&self) -> BTreeSet<&'static str> {
+        let faults = self.schedule.iter().map(|injection| &injection.fault);
+        faults
+            .filter(|fault| fault.mechanism() == Mechanism::Links)
+            .map(Fault::kind)
+            .collect()
     }
 
     /// The scheduled kinds of faults that the kernel's network with these abilities cannot do, each with its reason.
@@ -287,8 +304,7 @@ impl Plan {
 
     /// Whether a fault waits for what only the nodes' traces tell.
     pub fn needs_gates(&self) -> bool {
-        let whens = self.schedule.iter().filter_map(|injection| injection.when.as_ref());
-        whens.into_iter().any(When::is_traced)
+        self.whens().any(When::is_traced)
     }
 
     /// Takes kinds of faults out, as if they had not been asked for. Nothing else moves.
@@ -348,6 +364,9 @@ impl Plan {
         }
         if self.pcap && self.network_kind() == NetworkKind::Kernel {
             return Err("`pcap`: only the network `switch` writes packets to files".into());
+        }
+        if self.holds_packets() && self.network_kind() == NetworkKind::Kernel {
+            return Err("`before-packet`: only the network `switch` holds packets; leave `network` out, and it is taken".into());
         }
         let nodes = node_names(self.system.nodes());
         self.validate_site(&nodes)?;

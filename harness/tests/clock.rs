@@ -80,7 +80,7 @@ fn versions_that_are_made_of_the_wall_clock_are_invalid_by_a_fault_outside_their
         run.stdout
     );
 
-    let all = squall.run(&[&["plan"], &setting[..], &["--faults", "all"]].concat());
+    let all = squall.run(&[&["plan"], &setting[..], &["--faults", "all", "--time", "70s"]].concat());
     assert!(
         all.stderr.contains("left out fault clock: quorum does not claim to survive it"),
         "{}",
@@ -92,7 +92,7 @@ fn versions_that_are_made_of_the_wall_clock_are_invalid_by_a_fault_outside_their
         !requested.contains(&json!("clock")) && requested.contains(&json!("partition")),
         "{requested:?}"
     );
-    let sound = squall.run(&["plan", "quorum", "--faults", "all", "--seed", "7"]);
+    let sound = squall.run(&["plan", "quorum", "--faults", "all", "--seed", "7", "--time", "70s"]);
     assert!(
         sound.stdout.contains("\"clock\""),
         "who claims any wall clock gets it: {}",

@@ -106,6 +106,113 @@ fn the_disk_of_any_program_holds_the_fsync_at_which_a_fault_strikes() {
     }
 }
 
+/// The stages of a run of `system` in which the leader is killed at a packet of its own, and then cut off at another one.
+fn strike_at_packets(squall: &Squall, system: &str, to: &str) -> Vec<Value> {
+    let at_a_packet = |id: u64, at_ms: u64, fault: Value| {
+        json!({
+            "id": id, "at_ms": at_ms, "for_ms": 900, "fault": fault,
+            "when": {"before-packet": {"nth": 3, "from": "leader", "to": to, "min_bytes": 20}},
+        })
+    };
+    let schedule = [
+        at_a_packet(0, 1_500, json!({"kill": {"target": "source"}})),
+        at_a_packet(1, 4_200, json!({"partition": {"shape": {"isolate-one": {"target": "source"}}}})),
+    ];
+    let stages = run_with(squall, system, &schedule);
+    let expected = match to {
+        "follower" => "before-packet number 3 from the leader to a follower, of 20 bytes or more",
+        _ => "before-packet number 3 from the leader to clients, of 20 bytes or more",
+    };
+    for id in 0..2 {
+        assert_eq!(stage(&stages, id, "probed")["probe"]["ok"], true, "{stages:?}");
+        assert_eq!(stage(&stages, id, "healed")["probe"]["ok"], true, "{stages:?}");
+        let applied = stage(&stages, id, "applied");
+        let trigger = &applied["resolved"]["trigger"];
+        assert_eq!(trigger["event"], expected);
+        assert!(trigger["held"] == true && trigger["latency_us"].as_u64() > Some(0), "{applied}");
+        assert_eq!(
+            trigger["node"], applied["resolved"]["resolved"]["node"],
+            "who sent it is hit: {applied}"
+        );
+        assert_eq!(trigger["packet"]["from"], trigger["node"], "{applied}");
+        assert!(
+            trigger["packet"]["to"] != trigger["node"] && trigger["packet"]["bytes"].as_u64() >= Some(20),
+            "{applied}"
+        );
+    }
+    stages
+}
+
+#[test]
+fn a_packet_on_the_wire_outlives_its_sender_and_not_its_link() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
+        return skip(&format!("no network of ours can be had: {error}"));
+    }
+    for system in ["raft", "etcd"] {
+        if system == "etcd" && !have("etcd") {
+            skip("there is no etcd here");
+            continue;
+        }
+        let stages = strike_at_packets(&squall, system, "follower");
+        let fate = |id: u64| stage(&stages, id, "healed")["probe"]["packet"].clone();
+        let (of_the_dead, of_the_cut) = (fate(0), fate(1));
+        assert!(of_the_dead["held_us"].as_u64() > Some(0), "{stages:?}");
+        assert_eq!(
+            of_the_dead.get("lost"),
+            None,
+            "it was on the wire when its sender died: {of_the_dead}"
+        );
+        assert_eq!(of_the_cut["lost"], "cut", "it was in the cable when that was cut: {of_the_cut}");
+        let resolved = fs::read_to_string(squall.latest().join("resolved.json")).expect("resolved.json");
+        let resolved: Value = serde_json::from_str(&resolved).expect("JSON");
+        assert_eq!(resolved["network"], "switch", "such a plan takes the switch by itself");
+    }
+}
+
+#[test]
+fn a_packet_of_clients_is_held_while_the_harness_asks_and_the_load_goes_on() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
+        return skip(&format!("no network of ours can be had: {error}"));
+    }
+    let schedule = [json!({
+        "id": 0, "at_ms": 1_500, "for_ms": 900, "fault": {"clock": {"target": "leader", "shape": {"jump": {"offset_ms": 60_000}}}},
+        "when": {"before-packet": {"nth": 5, "from": "clients", "to": {"node": "n2"}}},
+    })];
+    let stages = run_with(&squall, "raft", &schedule);
+    let trigger = &stage(&stages, 0, "applied")["resolved"]["trigger"];
+    assert!(trigger["held"] == true && trigger["node"] == "n2", "{stages:?}");
+    assert_eq!(trigger["packet"]["from"], "clients");
+    assert_eq!(stage(&stages, 0, "probed")["probe"]["ok"], true, "{stages:?}");
+    assert_eq!(stage(&stages, 0, "healed")["probe"]["packet"].get("lost"), None, "{stages:?}");
+}
+
+#[test]
+fn a_packet_cannot_be_waited_for_on_the_kernels_network() {
+    let squall = Squall::new();
+    let plan = squall.run(&[
+        "plan",
+        "raft",
+        "--faults",
+        "kill",
+        "--seed",
+        "4",
+        "--time",
+        "9s",
+        "--network",
+        "kernel",
+    ]);
+    let mut plan: Value = serde_json::from_str(&plan.stdout).expect("a plan");
+    plan["schedule"][0]["when"] = json!({"before-packet": {"from": "leader"}});
+    let path = squall.folder().join("plan.json");
+    fs::write(&path, plan.to_string()).expect("a plan");
+    let run = squall.run(&["run", "--plan", &path.display().to_string()]);
+    assert_eq!(exit_code(&run), 254, "{}", run.text());
+    let why = "`before-packet`: only the network `switch` holds packets; leave `network` out, and it is taken";
+    assert!(run.stderr.contains(why), "{}", run.stderr);
+}
+
 #[test]
 fn a_new_leader_is_killed_before_anybody_hears_of_it() {
     let Some(squall) = sandbox_or_skip() else { return };

@@ -51,10 +51,25 @@ pub struct Triggered {
     /// Where it happened, if on a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// Whether that node was kept at the event until the fault was applied. Else it went on, and the fault is as late as `latency_us` says.
+    /// The packet, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<HeldPacket>,
+    /// Whether that node, or the packet, was kept at the event until the fault was applied. Else it went on, and the fault is as late as `latency_us` says.
     pub held: bool,
     /// From when the event was seen until the fault was applied, in microseconds.
     pub latency_us: u64,
+}
+
+/// A packet that let a fault loose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldPacket {
+    /// Who sent it.
+    pub from: String,
+    /// To whom.
+    pub to: String,
+    /// Bytes of its payload.
+    pub bytes: u64,
 }
 
 /// What a fault's probes saw; `ok` only if all of them saw what they should, and at least one looked.

@@ -1,4 +1,4 @@
-//! What only the user-space network does: clients' links, ports, resets, gulps, packets as files, the same chance again.
+//! What only the user-space network does: clients' links, ports, resets, gulps, held packets, packets as files, the same chance again.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests stand outside the tests")]
 
@@ -9,11 +9,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use squall_nemeses::effect::{Flow, Meter};
 use squall_nemeses::link::{CLIENTS, Pair, Quality};
-use squall_nemeses::switch::{Cause, Switch, can_open};
+use squall_nemeses::switch::{Cause, Passing, Switch, can_open};
 use support::{Star, inside, outer_pid, skip};
 
 const BOUND: Duration = Duration::from_secs(10);
@@ -153,6 +155,84 @@ fn a_cut_port_takes_its_connections_and_no_others() {
         assert_eq!(cut_end.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
         let counts = switch.counts().unwrap();
         assert!(counts[&Pair::new("n1", "n2")].lost[&Cause::Cut] > 0);
+    });
+}
+
+/// Holds the `nth` packet that `n1` sends to `n2`, for `bound` at most, and tells its number when it is held.
+fn hold(switch: &Switch, nth: u64, bound: Duration) -> Receiver<u64> {
+    let (held, told) = std::sync::mpsc::channel();
+    let n_seen = AtomicU64::new(0);
+    let asker = move |packet: &Passing<'_>| {
+        let fits = (packet.from, packet.to) == ("n1", "n2");
+        let is_due = fits && n_seen.fetch_add(1, Ordering::Relaxed) + 1 == nth;
+        is_due && held.send(packet.number).is_ok()
+    };
+    switch.ask_before_packet(bound, asker).unwrap();
+    told
+}
+
+#[test]
+fn a_held_packet_arrives_after_its_sender_has_ended_and_before_what_followed_it() {
+    const NAME: &str = "a_held_packet_arrives_after_its_sender_has_ended_and_before_what_followed_it";
+    switched(NAME, 3, |star, switch| {
+        let (mut client, mut server) = connection(star, "n1", "n2", 4000);
+        let (mut other, mut other_end) = connection(star, "n1", "n2", 4001);
+        let held = hold(switch, 2, BOUND);
+        client.set_nodelay(true).unwrap();
+        client.write_all(b"first,").unwrap();
+        server.read_exact(&mut [0; 6]).unwrap();
+        client.write_all(b"held,").unwrap();
+        let number = held.recv_timeout(BOUND).unwrap();
+        client.write_all(b"behind").unwrap();
+        // The end of the connection follows what is held, too.
+        drop(client);
+        other.write_all(b"passes").unwrap();
+        other_end.read_exact(&mut [0; 6]).unwrap();
+        server.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        assert_eq!(server.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        server.set_read_timeout(Some(BOUND)).unwrap();
+        let released = switch.release(number).unwrap().unwrap();
+        assert!(
+            released.lost.is_none() && released.held_us >= 100_000 && released.n_behind > 0,
+            "{released:?}"
+        );
+        let mut rest = String::new();
+        server.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "held,behind");
+        assert_eq!(switch.release(number).unwrap(), None);
+    });
+}
+
+#[test]
+fn a_packet_that_was_held_when_its_link_was_cut_is_lost_and_sent_again_after_the_heal() {
+    const NAME: &str = "a_packet_that_was_held_when_its_link_was_cut_is_lost_and_sent_again_after_the_heal";
+    switched(NAME, 2, |star, switch| {
+        let (mut client, mut server) = connection(star, "n1", "n2", 4000);
+        let held = hold(switch, 1, BOUND);
+        client.write_all(b"held").unwrap();
+        let number = held.recv_timeout(BOUND).unwrap();
+        switch.apply(&on(&[("n1", "n2")], &Quality::cut())).unwrap();
+        assert_eq!(switch.release(number).unwrap().unwrap().lost, Some(Cause::Cut));
+        server.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        assert_eq!(server.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        switch.apply(&BTreeMap::new()).unwrap();
+        server.set_read_timeout(Some(BOUND)).unwrap();
+        server.read_exact(&mut [0; 4]).unwrap();
+    });
+}
+
+#[test]
+fn a_packet_that_nobody_lets_go_goes_on_when_its_bound_has_come() {
+    const NAME: &str = "a_packet_that_nobody_lets_go_goes_on_when_its_bound_has_come";
+    switched(NAME, 2, |star, switch| {
+        let (mut client, mut server) = connection(star, "n1", "n2", 4000);
+        let held = hold(switch, 1, Duration::from_millis(200));
+        let sent = Instant::now();
+        client.write_all(b"held").unwrap();
+        let number = held.recv_timeout(BOUND).unwrap();
+        server.read_exact(&mut [0; 4]).unwrap();
+        assert!(sent.elapsed() >= Duration::from_millis(200));
+        assert_eq!(switch.release(number).unwrap(), None);
     });
 }
 

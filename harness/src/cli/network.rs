@@ -11,7 +11,7 @@ use squall_nemeses::links::{Abilities, Shaping};
 
 use crate::doctor;
 use crate::exit::usage;
-use crate::plan::Plan;
+use crate::plan::{Plan, only_cuts};
 use crate::report::stdout;
 
 /// What this machine can do. Asked only if the answer matters.
@@ -28,7 +28,7 @@ struct Chosen {
     kind: NetworkKind,
     /// What makes links bad, if that is the kernel's network.
     abilities: Option<Abilities>,
-    /// Kinds of faults that it cannot do, and why; only where it was asked for.
+    /// Kinds of faults that it cannot do, and why.
     left_out: BTreeMap<String, String>,
 }
 
@@ -41,19 +41,19 @@ impl Chosen {
         }
     }
 
-    fn kernel(abilities: Abilities, left_out: BTreeMap<String, String>) -> Chosen {
+    fn kernel(abilities: Option<Abilities>, left_out: BTreeMap<String, String>) -> Chosen {
         Chosen {
             kind: NetworkKind::Kernel,
-            abilities: Some(abilities),
+            abilities,
             left_out,
         }
     }
 }
 
-/// Settles the network of a plan, and returns the kinds of faults that the one that was asked for cannot do here.
+/// Settles the network of a plan, and returns the kinds of faults that it cannot do here.
 ///
 /// # Errors
-/// If this machine, or its user, can have no such network.
+/// If this machine, or its user, can have no such network, or none that can do any of the plan's faults.
 pub(super) fn settle(plan: &mut Plan) -> Result<BTreeMap<String, String>> {
     let machine = Machine {
         abilities: || doctor::link_abilities(&doctor::Options::default()),
@@ -63,12 +63,15 @@ pub(super) fn settle(plan: &mut Plan) -> Result<BTreeMap<String, String>> {
     let Some(Chosen { kind, abilities, left_out }) = chosen else {
         return Ok(BTreeMap::new());
     };
-    plan.network = Some(kind);
+    // With domains the kernel's network takes no plan that has faults of links, left out or not: it is found again by what is left.
+    if plan.topology.is_none() || kind == NetworkKind::Switch {
+        plan.network = Some(kind);
+    }
     abilities.iter().for_each(|abilities| stdout::note(&say(abilities)));
     Ok(left_out)
 }
 
-/// Decides; `None` if there is nothing to be decided: the plan has no fault of links.
+/// Decides; `None` if there is nothing to be decided: nothing of the plan needs more than cuts.
 fn choose<A, S>(plan: &Plan, machine: Machine<A, S>) -> Result<Option<Chosen>, String>
 where
     A: FnOnce() -> Result<Abilities, String>,
@@ -79,28 +82,44 @@ where
     }
     let Machine { abilities, switch } = machine;
     let by_switch = || switch().map_err(|why| format!("the network `switch`: {why}"));
-    // Leaves only cut.
-    if plan.pcap || plan.topology.is_some() || plan.network == Some(NetworkKind::Switch) {
+    if plan.pcap || plan.holds_packets() || plan.has_latency() || plan.network == Some(NetworkKind::Switch) {
         return by_switch().map(|()| Some(Chosen::switch()));
     }
-    let abilities = abilities();
+    let abilities = match only_cuts(Some(NetworkKind::Kernel), plan.site(), plan.overlay) {
+        Some(why) => Err(why),
+        None => abilities(),
+    };
     if plan.network == Some(NetworkKind::Kernel) {
-        let abilities = abilities?;
-        let left_out = plan.refused_by(&abilities);
-        return Ok(Some(Chosen::kernel(abilities, left_out)));
+        return by_kernel(plan, abilities, None).map(Some);
     }
     if let Ok(abilities) = &abilities
         && plan.refused_by(&abilities.without_us()).is_empty()
     {
-        return Ok(Some(Chosen::kernel(abilities.clone(), BTreeMap::new())));
+        return Ok(Some(Chosen::kernel(Some(abilities.clone()), BTreeMap::new())));
     }
-    let Err(no_switch) = by_switch() else {
-        return Ok(Some(Chosen::switch()));
+    match by_switch() {
+        Ok(()) => Ok(Some(Chosen::switch())),
+        Err(no_switch) => by_kernel(plan, abilities, Some(&no_switch)).map(Some),
+    }
+}
+
+/// The kernel's network, with what it can do of the plan's faults; not, if that is nothing of all that is asked for.
+fn by_kernel(plan: &Plan, abilities: Result<Abilities, String>, no_switch: Option<&str>) -> Result<Chosen, String> {
+    let mut left_out = match &abilities {
+        Ok(abilities) => plan.refused_by(abilities),
+        Err(why) => plan
+            .bad_link_kinds()
+            .into_iter()
+            .map(|kind| (kind.to_owned(), why.clone()))
+            .collect(),
     };
-    let abilities = abilities.map_err(|no_kernel| format!("{no_switch}; {no_kernel}"))?;
-    match plan.refused_by(&abilities).pop_first() {
-        None => Ok(Some(Chosen::kernel(abilities, BTreeMap::new()))),
-        Some((kind, why)) => Err(format!("{no_switch}; fault {kind}: {why}")),
+    if let Some(no_switch) = no_switch {
+        left_out.values_mut().for_each(|why| *why = format!("{no_switch}; {why}"));
+    }
+    let is_nothing_left = plan.kinds().iter().all(|kind| left_out.contains_key(*kind));
+    match left_out.first_key_value() {
+        Some((kind, why)) if is_nothing_left => Err(format!("fault {kind}: {why}")),
+        _ => Ok(Chosen::kernel(abilities.ok(), left_out)),
     }
 }
 
@@ -178,22 +197,68 @@ mod tests {
     #[test]
     fn where_nothing_can_do_it_each_says_why() {
         let neither = plan("flapping", None);
-        let expected = "the network `switch`: no TUN; fault flapping: it cannot be done on the network `kernel` here: gates and duplicates: netem has \
+        let expected = "fault flapping: the network `switch`: no TUN; it cannot be done on the network `kernel` here: gates and duplicates: netem has \
                         no such thing";
         check(&neither, Ok(netem()), Err("no TUN"), Err(expected));
         check(
             &neither,
             Err("no router"),
             Err("no TUN"),
-            Err("the network `switch`: no TUN; no router"),
+            Err("fault flapping: the network `switch`: no TUN; no router"),
         );
+    }
+
+    #[test]
+    fn what_no_network_can_do_here_is_left_out_of_a_plan_that_has_other_faults() {
+        let plan = crate::plan::tests::plan_of(&["delay", "flapping", "kill"]);
+        let left_out = |abilities: Result<Abilities, &str>| {
+            let machine = Machine {
+                abilities: || abilities.map_err(str::to_owned),
+                switch: || Err("no TUN".to_owned()),
+            };
+            let chosen = choose(&plan, machine).expect("it can be had").expect("it has faults of links");
+            assert_eq!(chosen.kind, NetworkKind::Kernel);
+            chosen.left_out
+        };
+        assert_eq!(left_out(Ok(netem())).into_keys().collect::<Vec<_>>(), ["flapping"]);
+        let why = "the network `switch`: no TUN; no router".to_owned();
+        let both = ["delay", "flapping"].map(|kind| (kind.to_owned(), why.clone()));
+        assert_eq!(left_out(Err("no router")), BTreeMap::from(both));
+    }
+
+    #[test]
+    fn racks_have_the_switch_if_links_are_to_be_bad_and_else_cuts_alone() {
+        let mut plan = crate::plan::tests::plan_of(&["delay", "kill"]);
+        let shape: squall_nemeses::topology::Shape = "5x1".parse().expect("a shape");
+        plan.topology = Some(shape.into());
+        check(&plan, Err("not asked"), Ok(()), Ok(Some(NetworkKind::Switch)));
+        let machine = Machine {
+            abilities: || Err("not asked".to_owned()),
+            switch: || Err("no TUN".to_owned()),
+        };
+        let chosen = choose(&plan, machine).expect("it can be had").expect("it has faults of links");
+        let why =
+            "the network `switch`: no TUN; `topology`: with it the network `kernel` cuts links and cannot make them bad; `switch` can";
+        let left_out = BTreeMap::from([("delay".to_owned(), why.to_owned())]);
+        assert_eq!(chosen, Chosen::kernel(None, left_out.clone()));
+        plan.leave_out(&left_out);
+        assert_eq!(plan.network_kind(), NetworkKind::Kernel, "what is left is the kernel's");
+    }
+
+    #[test]
+    fn a_packet_that_is_waited_for_takes_the_switch() {
+        let mut plan = plan("kill", None);
+        let when = serde_json::json!({"before-packet": {"from": {"node": "n1"}}});
+        plan.schedule[0].when = Some(serde_json::from_value(when).expect("an event"));
+        check(&plan, Err("not asked"), Ok(()), Ok(Some(NetworkKind::Switch)));
+        check(&plan, Err("not asked"), Err("no TUN"), Err("the network `switch`: no TUN"));
     }
 
     #[test]
     fn a_network_that_was_asked_for_is_had_or_refused() {
         let kernel = Some(NetworkKind::Kernel);
         check(&plan("delay", kernel), Ok(emulated()), Ok(()), Ok(kernel));
-        check(&plan("delay", kernel), Err("no router"), Ok(()), Err("no router"));
+        check(&plan("delay", kernel), Err("no router"), Ok(()), Err("fault delay: no router"));
         let switch = Some(NetworkKind::Switch);
         check(&plan("kill", switch), Err("not asked"), Ok(()), Ok(switch));
         check(
@@ -206,7 +271,8 @@ mod tests {
 
     #[test]
     fn what_a_network_that_was_asked_for_cannot_do_is_left_out_with_its_reason() {
-        let plan = plan("flapping", Some(NetworkKind::Kernel));
+        let mut plan = crate::plan::tests::plan_of(&["flapping", "kill"]);
+        plan.network = Some(NetworkKind::Kernel);
         let machine = Machine {
             abilities: || Ok(netem()),
             switch: || Ok(()),
@@ -214,7 +280,7 @@ mod tests {
         let chosen = choose(&plan, machine).expect("it was asked for").expect("it has faults of links");
         let why = "it cannot be done on the network `kernel` here: gates and duplicates: netem has no such thing";
         let left_out = BTreeMap::from([("flapping".to_owned(), why.to_owned())]);
-        assert_eq!(chosen, Chosen::kernel(netem(), left_out));
+        assert_eq!(chosen, Chosen::kernel(Some(netem()), left_out));
     }
 
     #[test]

@@ -119,8 +119,8 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, not_here: BTreeMap<String,
             let _ = std::fs::remove_dir_all(&root);
             return Err(usage(format!("--faults {kind}: {why}"), ""));
         }
-        stdout::note(&format!("left out fault {kind}: {why}"));
     }
+    say_not_here(&provided.left_out);
     let orders = Orders {
         hold_ms,
         provided: (provided != Provided::default()).then(|| serde_json::to_string(&provided).expect("what is provided has string keys")),
@@ -156,6 +156,18 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, not_here: BTreeMap<String,
         &check::Wishes::default(),
         Done::Run,
     )
+}
+
+/// Says which faults this machine leaves out: a line for each reason.
+fn say_not_here(left_out: &BTreeMap<String, String>) {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (kind, why) in left_out {
+        by_reason.entry(why).or_default().push(kind);
+    }
+    for (why, kinds) in by_reason {
+        let plural = if kinds.len() > 1 { "s" } else { "" };
+        stdout::note(&format!("left out fault{plural} {}: {why}", kinds.join(", ")));
+    }
 }
 
 /// The kinds of faults that need a disk of ours, where none can be mounted.

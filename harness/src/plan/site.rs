@@ -18,6 +18,20 @@ pub enum Overlay {
     Vxlan,
 }
 
+/// Why links can only be cut, whatever the machine: the network wanted, and what is above or in it; `None` if that is the machine's matter.
+pub fn only_cuts(network: Option<NetworkKind>, site: Site<'_>, overlay: Option<Overlay>) -> Option<String> {
+    let is_kernel = network == Some(NetworkKind::Kernel);
+    let has = [
+        (site.topology.is_some() && is_kernel, "topology", "; `switch` can"),
+        (site.balancer, "balancer", ""),
+        (overlay.is_some(), "overlay", ""),
+    ];
+    let (_, what, who_can) = has.iter().find(|(has, ..)| *has)?;
+    Some(format!(
+        "`{what}`: with it the network `kernel` cuts links and cannot make them bad{who_can}"
+    ))
+}
+
 impl Plan {
     /// What the nodes are in and behind.
     pub fn site(&self) -> Site<'_> {
@@ -28,7 +42,7 @@ impl Plan {
     }
 
     /// Whether domains are apart, which only the network `switch` can do.
-    pub(super) fn has_latency(&self) -> bool {
+    pub fn has_latency(&self) -> bool {
         self.topology.as_ref().is_some_and(|topology| !topology.latency.is_none())
     }
 
@@ -41,17 +55,11 @@ impl Plan {
                 return Err("`latency_us`: the network `kernel` cannot keep domains apart, but `switch` can".into());
             }
         }
-        if self.has_bad_links() && self.network_kind() == NetworkKind::Kernel {
-            let has = [
-                (self.topology.is_some(), "topology", "; `switch` can"),
-                (self.balancer, "balancer", ""),
-                (self.overlay.is_some(), "overlay", ""),
-            ];
-            if let Some((_, what, who_can)) = has.iter().find(|(has, ..)| *has) {
-                return Err(format!(
-                    "`{what}`: with it the network `kernel` cuts links and cannot make them bad{who_can}"
-                ));
-            }
+        if self.has_bad_links()
+            && self.network_kind() == NetworkKind::Kernel
+            && let Some(why) = only_cuts(self.network, self.site(), self.overlay)
+        {
+            return Err(why);
         }
         let on_switch = self.network_kind() == NetworkKind::Switch;
         if self.balancer && on_switch {

@@ -86,6 +86,17 @@ fn the_schema_knows_every_kind_of_fault_and_refuses_other_words() {
 }
 
 #[test]
+fn the_schema_knows_every_event_that_can_be_waited_for() {
+    let schema: serde_json::Value = serde_json::from_str(&Plan::schema()).expect("JSON");
+    let events = schema["$defs"]["When"]["oneOf"].as_array().expect("one of the events");
+    let named: Vec<&str> = events.iter().filter_map(|event| event["required"][0].as_str()).collect();
+    assert_eq!(named, ["leader-elected", "append", "before-fsync", "before-packet", "operations"]);
+    let of_packet = schema["$defs"]["NthPacket"]["properties"].as_object().expect("its words");
+    let words: BTreeSet<&str> = of_packet.keys().map(String::as_str).collect();
+    assert_eq!(words, BTreeSet::from(["from", "min_bytes", "nth", "to"]));
+}
+
+#[test]
 fn every_requested_kind_is_in_the_schedule_and_ends_with_the_storm() {
     for seed in 0..200 {
         let mut options = plan();
@@ -117,6 +128,17 @@ fn the_network_is_the_kernels_unless_something_needs_the_switch() {
     assert_eq!(plan.validate(), Ok(()), "what a kernel can do is found out on its machine");
     plan.network = None;
     assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
+    plan.requested = vec!["kill".into()];
+    plan.schedule = drawn(7, &plan);
+    assert_eq!(plan.network_kind(), NetworkKind::Kernel);
+    plan.schedule[0].when = Some(serde_json::from_str(r#"{"before-packet":{"nth":3}}"#).expect("an event"));
+    assert_eq!((plan.network_kind(), plan.validate()), (NetworkKind::Switch, Ok(())));
+    plan.network = Some(NetworkKind::Kernel);
+    assert_eq!(
+        plan.validate().unwrap_err(),
+        "`before-packet`: only the network `switch` holds packets; leave `network` out, and it is taken"
+    );
+    plan.network = None;
 }
 
 #[test]

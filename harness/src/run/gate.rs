@@ -14,11 +14,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use squall_nemeses::receipt::HeldPacket;
+use squall_nemeses::switch::Released;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::schedule::packet::Packet;
 use crate::schedule::when::{Seen, When};
 
 /// The socket's name in a node's folder, which is where a node runs: a path of any length fits in no address of a socket.
@@ -52,6 +55,19 @@ impl State {
             Seen::Appends | Seen::Syncs => {}
         }
     }
+
+    /// Counts an event for all who wait for it, and takes out who waited for this one.
+    fn next_due(&mut self, fits: impl Fn(&When, &BTreeSet<String>) -> bool) -> Option<Waiting> {
+        // Who was to be told and is gone waits no more.
+        self.waiting.retain(|waiting| !waiting.tell.is_closed());
+        let leaders = &self.leaders;
+        let due = self.waiting.iter_mut().position(|waiting| {
+            let fits = fits(&waiting.when, leaders);
+            waiting.n_seen += u64::from(fits);
+            fits && waiting.n_seen == waiting.when.nth()
+        })?;
+        Some(self.waiting.swap_remove(due))
+    }
 }
 
 #[derive(Debug)]
@@ -61,23 +77,59 @@ struct Waiting {
     tell: oneshot::Sender<Kept>,
 }
 
-/// A node that waits at its gate, for as long as this value lives, or for [`HOLD_BOUND`].
+impl Waiting {
+    /// Tells that it came; what was told keeps it until the returned value is told or dropped.
+    fn keep(self, node: &str, is_leader: bool, packet: Option<KeptPacket>) -> Option<oneshot::Receiver<()>> {
+        let (release, released) = oneshot::channel();
+        let kept = Kept {
+            node: node.to_owned(),
+            is_leader,
+            since: Instant::now(),
+            packet,
+            release,
+        };
+        self.tell.send(kept).ok().map(|()| released)
+    }
+}
+
+/// A node that waits at its gate, or a packet before its link, for as long as this value lives, or for [`HOLD_BOUND`].
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// Which.
+    /// Which node, or whose packet.
     pub(super) node: String,
     /// Whether it leads.
     pub(super) is_leader: bool,
     /// When it came there.
     pub(super) since: Instant,
-    /// Its end lets the node go on.
+    /// The packet, if it is one.
+    pub(super) packet: Option<KeptPacket>,
+    /// Its end lets the node or the packet go on.
     release: oneshot::Sender<()>,
 }
 
+/// A packet before its link.
+#[derive(Debug)]
+pub(super) struct KeptPacket {
+    /// What the receipt says of it.
+    pub(super) said: HeldPacket,
+    /// What becomes of it when it goes on.
+    fate: oneshot::Receiver<Released>,
+}
+
+/// What lets a packet go on: when the first is told or dropped; the second is to be told what became of it.
+pub(super) type Hold = (oneshot::Receiver<()>, oneshot::Sender<Released>);
+
 impl Kept {
-    /// Whether the node still waits.
+    /// Whether the node or the packet still waits.
     pub(super) fn is_held(&self) -> bool {
         !self.release.is_closed()
+    }
+
+    /// Lets it go on; says what became of the packet, if it was one.
+    pub(super) async fn let_go(self) -> Option<Released> {
+        drop(self.release);
+        let fate = self.packet?.fate;
+        tokio::time::timeout(HOLD_BOUND, fate).await.ok()?.ok()
     }
 }
 
@@ -115,22 +167,24 @@ impl Watch {
         let mut state = self.lock();
         state.note(node, seen);
         let is_leader = state.leaders.contains(node);
-        // Who was to be told and is gone waits no more.
-        state.waiting.retain(|waiting| !waiting.tell.is_closed());
-        let due = state.waiting.iter_mut().position(|waiting| {
-            let fits = waiting.when.fits(node, is_leader, seen);
-            waiting.n_seen += u64::from(fits);
-            fits && waiting.n_seen == waiting.when.nth()
-        })?;
-        let waiting = state.waiting.swap_remove(due);
-        let (release, released) = oneshot::channel();
-        let kept = Kept {
-            node: node.to_owned(),
-            is_leader,
-            since: Instant::now(),
-            release,
+        let waiting = state.next_due(|when, _| when.fits(node, is_leader, seen))?;
+        waiting.keep(node, is_leader, None)
+    }
+
+    /// The switch tells of a packet; whoever waited for it gets it to keep, as [`Watch::saw`] says.
+    pub(super) fn saw_packet(&self, packet: &Packet<'_>) -> Option<Hold> {
+        let mut state = self.lock();
+        let node = packet.node();
+        let is_leader = state.leaders.contains(node);
+        let waiting = state.next_due(|when, leaders| when.fits_packet(packet, leaders))?;
+        let (tell, fate) = oneshot::channel();
+        let said = HeldPacket {
+            from: packet.from.to_owned(),
+            to: packet.to.to_owned(),
+            bytes: packet.bytes,
         };
-        waiting.tell.send(kept).ok().map(|()| released)
+        let released = waiting.keep(node, is_leader, Some(KeptPacket { said, fate }))?;
+        Some((released, tell))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -267,6 +321,40 @@ mod tests {
         assert!(!watch.is_awaited(), "it came");
         drop((told, watch.wait_for(&when(r#"{"append":{}}"#))));
         assert!(!watch.is_awaited(), "nobody waits any more");
+    }
+
+    #[test]
+    fn the_nth_packet_that_fits_is_kept_and_a_leader_that_changes_changes_whose_count() {
+        let watch = Watch::default();
+        let mut told = watch.wait_for(&when(r#"{"before-packet":{"nth":3,"from":"leader","to":"follower"}}"#));
+        let send = |from, to| watch.saw_packet(&Packet { from, to, bytes: 9 });
+        assert!(send("n1", "n2").is_none(), "nobody leads");
+        watch.set_leaders(["n1".to_owned()].into());
+        assert!(send("n1", "n2").is_none() && send("n2", "n1").is_none() && send("n1", "n3").is_none());
+        watch.set_leaders(["n2".to_owned()].into());
+        assert!(send("n1", "n3").is_none(), "it led");
+        let (mut released, tell) = send("n2", "n1").expect("the third of whoever led then");
+        let kept = told.try_recv().expect("told");
+        let said = &kept.packet.as_ref().expect("a packet").said;
+        assert_eq!((said.from.as_str(), said.to.as_str(), said.bytes), ("n2", "n1", 9));
+        assert_eq!((kept.node.as_str(), kept.is_leader, kept.is_held()), ("n2", true, true));
+        assert!(released.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        let fate = Released {
+            held_us: 7,
+            n_behind: 0,
+            lost: None,
+        };
+        tell.send(fate.clone()).expect("it is asked for");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        assert_eq!(runtime.block_on(kept.let_go()), Some(fate));
+        assert!(
+            released
+                .try_recv()
+                .is_err_and(|error| error == oneshot::error::TryRecvError::Closed)
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod freeze;
 mod gate;
 mod header;
 mod held_fsync;
+mod held_packet;
 mod lifeline;
 pub(crate) mod members;
 pub(crate) mod nemesis;
@@ -166,6 +167,9 @@ async fn record(
                 held_fsync::watch(&member.id, disk, &events);
             }
         }
+    }
+    if plan.holds_packets() {
+        held_packet::watch(&network, &events).context("have packets held")?;
     }
     watch_for(cluster.failure(), switch.clone(), Stop::HarnessError);
     let workload = plan

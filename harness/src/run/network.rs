@@ -18,9 +18,10 @@ use squall_nemeses::link::{Pair, Quality};
 use squall_nemeses::links::{Abilities, Applied, BackEnd, Links, Shaping};
 use squall_nemeses::partition::Cuts;
 use squall_nemeses::probe::{ProbeReport, Prober};
-use squall_nemeses::switch::Switch;
+use squall_nemeses::switch::{Passing, Released, Switch};
 use squall_nemeses::{Fabric, KernelNetwork, NetworkKind, Topology, netns};
 
+use super::gate::HOLD_BOUND;
 use crate::plan::Plan;
 use crate::record::RunClock;
 use crate::results::RunFolder;
@@ -29,6 +30,9 @@ use crate::sandbox::{Address, Star};
 
 /// How long a probe may take to see what it must: idle it needs milliseconds, so this is patience with a loaded machine.
 const PROBE_BOUND: Duration = Duration::from_secs(5);
+
+/// How long the switch itself holds a packet at most. Later than whoever asked it to lets go, who is told then.
+const PACKET_BOUND: Duration = Duration::from_secs(HOLD_BOUND.as_secs() + 1);
 
 /// The network, its links and its probes. All calls block for milliseconds: call them off the async threads.
 pub(super) struct Network {
@@ -277,6 +281,26 @@ impl Network {
             tracing::debug!(n_missed, "packets are written");
         }
         Ok(())
+    }
+
+    /// Has every packet with a payload asked about, before it enters its link; see [`Switch::ask_before_packet`].
+    pub(super) fn ask_before_packet(&self, asker: impl Fn(&Passing<'_>) -> bool + Send + Sync + 'static) -> Result<()> {
+        let Wires::Switch(switch) = &self.links else {
+            anyhow::bail!("the kernel's network holds no packets");
+        };
+        Ok(switch.ask_before_packet(PACKET_BOUND, asker)?)
+    }
+
+    /// Lets a held packet go, and says what became of it, if it was still held.
+    pub(super) fn release_packet(&self, number: u64) -> Option<Released> {
+        let Wires::Switch(switch) = &self.links else { return None };
+        match switch.release(number) {
+            Ok(released) => released,
+            Err(error) => {
+                tracing::warn!(%error, "a held packet is not let go, but by its bound");
+                None
+            }
+        }
     }
 
     /// Makes these the qualities of all links, cuts and all. Returns what [`Network::prove_turned`] needs of the time before.

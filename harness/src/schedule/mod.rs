@@ -4,6 +4,7 @@
 //! time. What a recipe can be called by a name is in [`profiles`]; what a schedule as a whole does to the cluster in [`outage`].
 
 pub mod outage;
+pub mod packet;
 pub mod profiles;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,9 @@ use crate::systems::SystemPlan;
 
 /// Mean length of one slot of the schedule: the longest outage a default run of 15 s can show several of.
 const SLOT_MS: u64 = 1_700;
+/// Shortest slot for kinds that nobody named: in shorter ones faults stand in each other's way (no leader to be found, nothing to be proved), and the
+/// storm takes longer than it is to.
+const SLOT_MS_MIN: u64 = SLOT_MS * 2 / 3;
 /// From one injection to the next where only their length is given: about a slot.
 const EVERY_MS: RangeInclusive<u64> = 1_000..=2_400;
 /// How long a fault lasts where only the intervals are given: what slots come to.
@@ -169,7 +173,7 @@ fn draw_hours(rng: &mut ChaCha8Rng, timing: &Timing, recipe: &Recipe) -> Vec<Hou
     let end_ms = timing.warm_up_ms + timing.storm_ms;
     let lasts_ms = match (&recipe.lasts, &recipe.every_ms) {
         (Lasts::Storm, _) => return vec![(timing.warm_up_ms, timing.storm_ms)],
-        (Lasts::Suggested, None) => return draw_slots(rng, timing, recipe.kinds.len()),
+        (Lasts::Suggested, None) => return draw_slots(rng, timing, recipe),
         (Lasts::Suggested, Some(_)) => FOR_MS,
         (Lasts::Between(lasts_ms), _) => lasts_ms.clone(),
     };
@@ -185,9 +189,11 @@ fn draw_hours(rng: &mut ChaCha8Rng, timing: &Timing, recipe: &Recipe) -> Vec<Hou
 }
 
 /// Cuts the storm into equal slots and puts one fault into each: lengths are 45 to 100 % of a slot and starts may lie late in it, so that
-/// neighbours sometimes overlap. There are as many slots as kinds at least.
-fn draw_slots(rng: &mut ChaCha8Rng, timing: &Timing, n_kinds: usize) -> Vec<Hour> {
-    let count = (timing.storm_ms / SLOT_MS).max(n_kinds as u64);
+/// neighbours sometimes overlap. There are as many slots as kinds, unless nobody named the kinds and there is no room for all of them.
+fn draw_slots(rng: &mut ChaCha8Rng, timing: &Timing, recipe: &Recipe) -> Vec<Hour> {
+    let n_kinds = recipe.kinds.len() as u64;
+    let room = if recipe.all { n_kinds } else { timing.storm_ms / SLOT_MS_MIN };
+    let count = (timing.storm_ms / SLOT_MS).max(n_kinds.min(room)).max(1);
     let slot_ms = timing.storm_ms / count;
     let end_ms = timing.warm_up_ms + timing.storm_ms;
     let hour = |place: u64| {

@@ -87,7 +87,7 @@ pub const PROFILES: &[Profile] = &[
     },
     Profile {
         name: "links",
-        about: "links that are slow, lossy, narrow, out of order, reset, flapping: all that the network `switch` can do to them",
+        about: "links that are slow, lossy, narrow, out of order, reset, flapping",
         kinds: &[
             "delay",
             "loss",

@@ -53,6 +53,27 @@ fn every_kind_of_a_profile_exists_and_every_profile_draws_a_valid_plan() {
 }
 
 #[test]
+fn kinds_that_nobody_named_get_room_for_each_fault_and_named_ones_a_place_each() {
+    let names: Vec<&str> = squall_nemeses::FAULTS.iter().map(|info| info.name).collect();
+    let check = |all: bool, storm_ms: u64, expected: usize| {
+        let timing = Timing {
+            storm_ms,
+            ..Timing::of(20_000, 1_000)
+        };
+        let recipe = Recipe {
+            all,
+            ..Recipe::from(kinds(&names))
+        };
+        let hours = draw_hours(&mut generator(7, "schedule.times"), &timing, &recipe);
+        assert_eq!(hours.len(), expected, "all must appear: {all}, storm of {storm_ms} ms");
+    };
+    check(true, 17_000, names.len());
+    check(false, 17_000, 15);
+    check(false, 100, 1);
+    check(false, 120_000, names.len().max(70));
+}
+
+#[test]
 fn times_keep_to_the_ranges_and_do_not_move_with_the_kinds() {
     let recipe = |names: &[&str]| Recipe {
         every_ms: Some(300..=500),
@@ -233,7 +254,7 @@ fn an_event_that_cannot_come_is_said_at_plan_time() {
     check(
         &etcd,
         r#"{"append":{}}"#,
-        "`append`: etcd writes no trace that tells of it; `before-fsync` and `operations` can be waited for with every system",
+        "`append`: etcd writes no trace that tells of it; `before-fsync`, `before-packet` and `operations` can be waited for with every system",
     );
     check(&etcd, r#"{"leader-elected":{}}"#, "");
     check(&etcd, r#"{"before-fsync":{"nth":9,"on":"leader"}}"#, "");
@@ -245,4 +266,18 @@ fn an_event_that_cannot_come_is_said_at_plan_time() {
     check(&quorum, r#"{"before-fsync":{}}"#, "");
     check(&quorum, r#"{"before-fsync":{"on":"leader"}}"#, "`leader`: quorum has no leader");
     check(&etcd, r#"{"operations":{"completed":500}}"#, "");
+    check(&etcd, r#"{"before-packet":{"from":"leader","to":"follower","min_bytes":100}}"#, "");
+    check(&quorum, r#"{"before-packet":{"nth":3,"from":"clients","to":{"node":"n2"}}}"#, "");
+    check(&quorum, r#"{"before-packet":{"to":"follower"}}"#, "`leader`: quorum has no leader");
+    check(&etcd, r#"{"before-packet":{"nth":0}}"#, "`nth` is 0; the first is 1");
+    check(
+        &etcd,
+        r#"{"before-packet":{"to":{"node":"n7"}}}"#,
+        "there is no node `n7`; there are n1, n2, n3",
+    );
+    check(
+        &etcd,
+        r#"{"before-packet":{"from":{"node":"n1"},"to":{"node":"n1"}}}"#,
+        "`before-packet`: what goes from an end to itself goes over no network; name two",
+    );
 }

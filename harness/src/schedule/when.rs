@@ -3,11 +3,13 @@
 //! From its hour on the fault waits; the first event that fits lets it loose, against whoever it names, the node of the event itself
 //! (`"source"`) among them. If none fits in time, it is skipped, with that reason.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::packet::{End, NthPacket, Packet};
 use crate::systems::SystemPlan;
 
 /// An event to wait for.
@@ -21,6 +23,9 @@ pub enum When {
     /// A node asks its disk for an fsync, and the disk holds it back: what it wrote is not durable, and it knows that nothing is. The node's data
     /// folder is a disk of ours then, so this can be waited for with every program. A write with `O_DSYNC` is no fsync.
     BeforeFsync(Nth),
+    /// A packet is about to enter its link, and the switch holds it back: it was sent, and nobody got it. What follows on its connection waits
+    /// behind it. This can be waited for with every program, on the network `switch`.
+    BeforePacket(NthPacket),
     /// So many operations of clients have come to an end since the load began.
     Operations {
         /// How many.
@@ -50,7 +55,7 @@ pub enum On {
     Leader,
 }
 
-fn first() -> u64 {
+pub(super) fn first() -> u64 {
     1
 }
 
@@ -73,6 +78,7 @@ impl When {
         match self {
             When::LeaderElected(_) | When::Append(_) => true,
             When::BeforeFsync(nth) => nth.on == Some(On::Leader),
+            When::BeforePacket(nth) => nth.has_roles(),
             When::Operations { .. } => false,
         }
     }
@@ -80,6 +86,11 @@ impl When {
     /// Whether the nodes' disks tell of it.
     pub fn is_of_disks(&self) -> bool {
         matches!(self, When::BeforeFsync(_))
+    }
+
+    /// Whether the network tells of it.
+    pub fn is_of_packets(&self) -> bool {
+        matches!(self, When::BeforePacket(_))
     }
 
     /// What is next to it where no disk can hold an fsync: our own nodes, kept at their traces, have appended by then and synced nothing.
@@ -90,11 +101,11 @@ impl When {
         }
     }
 
-    /// Which of the events of its kind it waits for, if of a kind.
+    /// Which of the events of its kind on nodes it waits for, if of such a kind.
     fn which(&self) -> Option<&Nth> {
         match self {
             When::LeaderElected(nth) | When::Append(nth) | When::BeforeFsync(nth) => Some(nth),
-            When::Operations { .. } => None,
+            When::BeforePacket(_) | When::Operations { .. } => None,
         }
     }
 
@@ -111,9 +122,42 @@ impl When {
         }
     }
 
+    /// Whether a packet is one of those that are waited for, while these nodes lead.
+    pub fn fits_packet(&self, packet: &Packet<'_>, leaders: &BTreeSet<String>) -> bool {
+        matches!(self, When::BeforePacket(nth) if nth.fits(packet, leaders))
+    }
+
     /// The how manyth of those that fit.
     pub fn nth(&self) -> u64 {
-        self.which().map_or(1, |nth| nth.nth)
+        match self {
+            When::BeforePacket(nth) => nth.nth,
+            _ => self.which().map_or(1, |nth| nth.nth),
+        }
+    }
+
+    /// The nodes that it names.
+    fn named_nodes(&self) -> impl Iterator<Item = &String> {
+        let of_nodes = self.which().and_then(|nth| match nth.on.as_ref()? {
+            On::Node(name) => Some(name),
+            On::Leader => None,
+        });
+        let packet = match self {
+            When::BeforePacket(nth) => Some(nth),
+            _ => None,
+        };
+        let of_packet = packet.into_iter().flat_map(NthPacket::ends).filter_map(|end| match end {
+            End::Node(name) => Some(name),
+            _ => None,
+        });
+        of_nodes.into_iter().chain(of_packet)
+    }
+
+    /// Whether it asks who leads.
+    fn has_roles(&self) -> bool {
+        match self {
+            When::BeforePacket(nth) => nth.has_roles(),
+            _ => self.which().is_some_and(|nth| nth.on == Some(On::Leader)),
+        }
     }
 
     /// Checks what a person wrote.
@@ -121,22 +165,21 @@ impl When {
     /// # Errors
     /// Names the word at fault, or what the system cannot tell.
     pub fn validate(&self, system: &SystemPlan, nodes: &[String]) -> Result<(), String> {
-        let Some(nth) = self.which() else { return Ok(()) };
-        if nth.nth == 0 {
+        if self.nth() == 0 {
             return Err("`nth` is 0; the first is 1".into());
         }
-        if let Some(On::Node(name)) = nth.on.as_ref()
-            && !nodes.contains(name)
-        {
+        if let Some(name) = self.named_nodes().find(|name| !nodes.contains(name)) {
             return Err(format!("there is no node `{name}`; there are {}", nodes.join(", ")));
         }
         match (self, system) {
             (When::LeaderElected(_), SystemPlan::Quorum(_)) => Err("`leader-elected`: quorum has no leader".into()),
-            (When::Append(nth) | When::BeforeFsync(nth), SystemPlan::Quorum(_)) if nth.on == Some(On::Leader) => {
-                Err("`leader`: quorum has no leader".into())
+            (_, SystemPlan::Quorum(_)) if self.has_roles() => Err("`leader`: quorum has no leader".into()),
+            (When::BeforePacket(nth), _) if nth.is_to_itself() => {
+                Err("`before-packet`: what goes from an end to itself goes over no network; name two".into())
             }
             (When::Append(_), SystemPlan::Etcd(_)) => Err(String::from(
-                "`append`: etcd writes no trace that tells of it; `before-fsync` and `operations` can be waited for with every system",
+                "`append`: etcd writes no trace that tells of it; `before-fsync`, `before-packet` and `operations` can be waited for with every \
+                 system",
             )),
             _ => Ok(()),
         }
@@ -148,6 +191,7 @@ impl When {
             When::LeaderElected(_) => "leader-elected",
             When::Append(_) => "append",
             When::BeforeFsync(_) => "before-fsync",
+            When::BeforePacket(_) => "before-packet",
             When::Operations { .. } => "operations",
         }
     }
@@ -160,6 +204,9 @@ impl fmt::Display for When {
             return write!(formatter, "{completed} operations completed");
         }
         write!(formatter, "{} number {}", self.name(), self.nth())?;
+        if let When::BeforePacket(nth) = self {
+            return nth.fmt(formatter);
+        }
         match self.which().and_then(|nth| nth.on.as_ref()) {
             None => Ok(()),
             Some(On::Node(node)) => write!(formatter, " on {node}"),

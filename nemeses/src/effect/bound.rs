@@ -90,6 +90,11 @@ pub(super) fn adds_waits(quality: &Quality) -> bool {
     quality.rate.is_some() || quality.flap.is_some() || quality.stall.is_some()
 }
 
+/// Whether packets may be missing, or damaged, by chance.
+pub(super) fn adds_losses(quality: &Quality) -> bool {
+    quality.mean_loss_ppm() > 0 || quality.corrupt_ppm > 0 || quality.corrupt_past_checksum_ppm > 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

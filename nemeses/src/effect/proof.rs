@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::bound::{Bound, adds_waits, binomial, burst_variance, delay, flow_length};
+use super::bound::{Bound, adds_losses, adds_waits, binomial, burst_variance, delay, flow_length};
 use super::connections::{Connection, Opening, target};
 use super::meter::{Flow, Meter};
 use super::ports;
@@ -218,7 +218,8 @@ impl LinkProber {
         Ok(found)
     }
 
-    /// Gates, by the longest silence in a steady flow.
+    /// Gates, by the longest silence in a steady flow; those that lose what comes while they are shut by what was lost in a row, as a machine that
+    /// halts makes silence and loses nothing.
     fn gates(&mut self, turns: &BTreeMap<Pair, Turn>) -> Result<Found> {
         let of = |turn: &Turn| (!turn.now.cut).then(|| Silence::of(turn)).flatten();
         let silences: BTreeMap<&Pair, Silence> = turns.iter().filter_map(|(pair, turn)| Some((pair, of(turn)?))).collect();
@@ -235,7 +236,13 @@ impl LinkProber {
         };
         let seen = self.meter.measure(silences.keys().copied().cloned(), flow)?;
         let judge = |(pair, seen): (Pair, Seen)| {
-            let bound = Bound::new("us of the longest silence", seen.longest_silence_us(), silences[&pair].expected);
+            let silence = &silences[&pair];
+            let (what, seen_us) = if silence.loses {
+                ("us of the longest loss", seen.longest_loss_us())
+            } else {
+                ("us of the longest silence", seen.longest_silence_us())
+            };
+            let bound = Bound::new(what, seen_us, silence.expected);
             (pair, vec![bound])
         };
         Ok(seen.into_iter().map(judge).collect())
@@ -360,6 +367,8 @@ impl Small {
 
 /// What a flow shows of a gate.
 struct Silence {
+    /// Whether what comes meanwhile is lost, and not only late.
+    loses: bool,
     closed: Duration,
     length: Duration,
     expected: (u64, Option<u64>),
@@ -371,7 +380,9 @@ impl Silence {
             let (before, now) = (of(&turn.before), of(&turn.now));
             (before != now).then_some((before, now))
         };
-        let (before, now) = changed(|quality| quality.flap).or_else(|| changed(|quality| quality.stall))?;
+        let flaps = changed(|quality| quality.flap);
+        let loses = flaps.is_some();
+        let (before, now) = flaps.or_else(|| changed(|quality| quality.stall))?;
         let gate = now.or(before)?;
         let us = Duration::from_micros;
         // Twice around, so that a whole closing is seen, whenever the flow begins.
@@ -382,10 +393,13 @@ impl Silence {
         };
         let expected = match (now, before) {
             (Some(now), _) => (now.closed_us * 7 / 10, None),
+            // Another fault on the link may make silence and lose packets, too.
+            (None, Some(_)) if adds_waits(&turn.now) || adds_losses(&turn.now) => (0, None),
             (None, Some(before)) => (0, Some(turn.now.delay_us + 4 * turn.now.jitter_us + before.closed_us / 2)),
             (None, None) => (0, None),
         };
         Some(Silence {
+            loses,
             closed: us(gate.closed_us),
             length: us(if now.is_some() { gate.first_us + around } else { around }),
             expected,

@@ -92,6 +92,22 @@ impl Seen {
         longest / 1000
     }
 
+    /// The longest time in which all that was sent was lost, in microseconds: from the sending of the first datagram of those that did not arrive,
+    /// one after another, to that of the last.
+    #[must_use]
+    pub fn longest_loss_us(&self) -> u64 {
+        let arrived: BTreeSet<u32> = self.arrivals.iter().map(|arrival| arrival.number).collect();
+        let (mut first_lost, mut longest) = (None, 0);
+        for (number, sent_ns) in (0..).zip(&self.sent_ns) {
+            if arrived.contains(&number) {
+                first_lost = None;
+            } else {
+                longest = longest.max(sent_ns - *first_lost.get_or_insert(*sent_ns));
+            }
+        }
+        longest / 1000
+    }
+
     /// The pace of the arrivals behind the first, in thousands of bits of IP a second; `None` with fewer than three. Duplicates do not count.
     #[must_use]
     pub fn kbit_per_s(&self, bytes: usize) -> Option<u64> {
@@ -132,6 +148,17 @@ mod tests {
         assert_eq!(seen(6, &[]).longest_silence_us(), 5);
         assert_eq!(seen(9, &[(0, 2000)]).longest_silence_us(), 6);
         assert_eq!(Seen::default().longest_silence_us(), 0);
+    }
+
+    #[test]
+    fn a_machine_that_halts_makes_silence_and_no_loss_and_a_shut_gate_makes_both() {
+        // Sent once in a microsecond; all arrive, but late.
+        let halted = seen(6, &[(0, 0), (1, 900_000), (2, 900_000), (3, 900_000), (4, 900_000), (5, 900_000)]);
+        assert_eq!((halted.longest_silence_us(), halted.longest_loss_us()), (900, 0));
+        let shut = seen(9, &[(0, 0), (2, 2000), (7, 7000), (8, 8000)]);
+        assert_eq!((shut.longest_silence_us(), shut.longest_loss_us()), (5, 3));
+        assert_eq!(seen(5, &[]).longest_loss_us(), 4);
+        assert_eq!(Seen::default().longest_loss_us(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::flows::{Flows, Reset};
+use super::gate::{Asker, Gate, Released, Stream};
 use super::held::Waiting;
 use super::line::{Cause, Fate, Line, Passage};
 use super::log::{Log, Logged};
@@ -30,6 +31,7 @@ pub(super) struct Engine {
     lines: Vec<Option<Box<Line>>>,
     counts: Vec<LinkCounts>,
     waiting: Waiting,
+    gate: Gate,
     flows: Flows,
     log: Log,
     capture: Option<Capture>,
@@ -54,6 +56,7 @@ impl Engine {
             lines: (0..n * n).map(|_| None).collect(),
             counts: vec![LinkCounts::default(); n * n],
             waiting: Waiting::default(),
+            gate: Gate::default(),
             flows: Flows::default(),
             log: Log::default(),
             capture: None,
@@ -74,7 +77,41 @@ impl Engine {
     }
 
     pub(super) fn next_due_ns(&self) -> Option<u64> {
-        self.waiting.next_due_ns()
+        self.waiting.next_due_ns().into_iter().chain(self.gate.next_end_ns()).min()
+    }
+
+    /// Has every packet with a payload that is about to enter a link asked about from now on; none is held longer than `bound_ns`.
+    pub(super) fn ask(&mut self, asker: Asker, bound_ns: u64) {
+        self.gate.ask(asker, bound_ns);
+    }
+
+    /// Lets a held packet go, and those behind it, in order; `None` if it is not held any more.
+    pub(super) fn release(&mut self, number: u64, now_ns: u64, out: &mut impl Deliver) -> Option<Released> {
+        let hold = self.gate.end(number)?;
+        let way = Way {
+            from: hold.stream.from,
+            to: hold.stream.to,
+            now_ns,
+        };
+        let n_behind = hold.frames.len() as u64 - 1;
+        let lost_before = self.count(way).lost.clone();
+        let mut lost = None;
+        for (place, mut frame) in (0..).zip(hold.frames) {
+            let Some(layout) = packet::layout(&frame) else { continue };
+            if place == 0 {
+                self.enter(way, &mut frame, &layout, None, out);
+                let is_new = |(cause, n): &(&Cause, &u64)| lost_before.get(cause) != Some(n);
+                lost = self.count(way).lost.iter().find(is_new).map(|(cause, _)| *cause);
+            } else {
+                // As if they came now: they may be waited for, too.
+                self.come(way, &mut frame, &layout, out);
+            }
+        }
+        Some(Released {
+            held_us: now_ns.saturating_sub(hold.since_ns) / 1000,
+            n_behind,
+            lost,
+        })
     }
 
     /// Puts a new table in force, at once and for all links. What waits on a link that delays less now is brought forward, in order. Returns how many
@@ -113,35 +150,60 @@ impl Engine {
         if let Some(capture) = &mut self.capture {
             capture.add(from, now_ns, frame);
         }
-        let (n_packets, bytes) = wire_size(frame, &layout);
         let Some(&to) = self.places.get(&layout.destination) else {
+            let (_, bytes) = wire_size(frame, &layout);
             return self.log.add(now_ns, &layout, bytes, Err(Cause::NoRoute));
         };
-        let way = Way { from, to, now_ns };
-        let table = Arc::clone(&self.table);
-        let quality = table.get(from, to);
-        if quality.is_some_and(|quality| self.is_cut(quality, way, layout.ports)) {
-            return self.lose(way, &layout, (n_packets, bytes), Cause::Cut);
+        self.come(Way { from, to, now_ns }, frame, &layout, out);
+    }
+
+    /// A packet comes to the gate: it is held there, or enters its link.
+    fn come(&mut self, way: Way, frame: &mut [u8], layout: &Layout, out: &mut impl Deliver) {
+        let stream = match self.gate.is_idle() {
+            true => None,
+            false => Stream::of(way.from, way.to, layout),
+        };
+        match stream.and_then(|stream| self.gate.put_behind(stream, frame)) {
+            None => self.enter(way, frame, layout, stream, out),
+            Some(true) => {}
+            Some(false) => self.lose(way, layout, wire_size(frame, layout), Cause::Overflow),
         }
-        if let Some(resets) = self.flows.meet(frame, &layout, quality.is_some_and(|quality| quality.refuse)) {
-            self.lose(way, &layout, (n_packets, bytes), Cause::Reset);
-            return self.send_resets(&resets, now_ns, out);
+    }
+
+    /// A packet enters its link, unless somebody waits for it who asks for packets of its stream. What would not pass is waited for by nobody.
+    fn enter(&mut self, way: Way, frame: &mut [u8], layout: &Layout, asked: Option<Stream>, out: &mut impl Deliver) {
+        let size = wire_size(frame, layout);
+        let table = Arc::clone(&self.table);
+        let quality = table.get(way.from, way.to);
+        if quality.is_some_and(|quality| self.is_cut(quality, way, layout.ports)) {
+            return self.lose(way, layout, size, Cause::Cut);
+        }
+        if let Some(resets) = self.flows.meet(frame, layout, quality.is_some_and(|quality| quality.refuse)) {
+            self.lose(way, layout, size, Cause::Reset);
+            return self.send_resets(&resets, way.now_ns, out);
+        }
+        let bytes = layout.payload.map_or(0, |payload| frame.len() - payload) as u64;
+        if bytes > 0 && asked.is_some_and(|stream| self.gate.stops(stream, bytes, frame, way.now_ns)) {
+            return;
         }
         match quality {
             None => {
-                self.log.add(now_ns, &layout, bytes, Ok(now_ns));
-                self.hand_over(way, frame, (n_packets, bytes), out);
+                self.log.add(way.now_ns, layout, size.1, Ok(way.now_ns));
+                self.hand_over(way, frame, size, out);
             }
-            Some(quality) if quality.acts_on_single_packets() => each_packet(frame, &layout, |packet, layout| {
+            Some(quality) if quality.acts_on_single_packets() => each_packet(frame, layout, |packet, layout| {
                 let bytes = (packet.len() - VNET) as u64;
                 self.meet_link(way, quality, packet, layout, (1, bytes), out);
             }),
-            Some(quality) => self.meet_link(way, quality, frame, &layout, (n_packets, bytes), out),
+            Some(quality) => self.meet_link(way, quality, frame, layout, size, out),
         }
     }
 
     /// Delivers what is due.
     pub(super) fn deliver_due(&mut self, now_ns: u64, out: &mut impl Deliver) {
+        while let Some(number) = self.gate.overdue(now_ns) {
+            self.release(number, now_ns, out);
+        }
         while let Some(held) = self.waiting.take_due(now_ns) {
             let way = Way {
                 from: held.from,

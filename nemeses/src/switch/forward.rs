@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::engine::{Deliver, Engine};
+use super::gate::{Asker, Released};
 use super::log::Logged;
 use super::packet::VNET;
 use super::pcap::Capture;
@@ -33,6 +34,10 @@ pub(super) enum Command {
     Log(SyncSender<Vec<Logged>>),
     /// Write packets to files from now on, or no more; the answer is what wrote them until now.
     Capture(Option<Capture>, SyncSender<Option<Capture>>),
+    /// Ask about every packet with a payload, and hold those that are to be held so many nanoseconds at most.
+    Ask(Asker, u64, SyncSender<()>),
+    /// Let the held packet of this number go; the answer is what became of it, if it was still held.
+    Release(u64, SyncSender<Option<Released>>),
 }
 
 /// What the thread works with.
@@ -161,6 +166,14 @@ impl Forwarder {
                 Ok(Command::Capture(capture, reply)) => {
                     // The old one is handed back: to end it waits for its disk.
                     let _ = reply.send(self.engine.capture(capture));
+                }
+                Ok(Command::Ask(asker, bound_ns, reply)) => {
+                    self.engine.ask(asker, bound_ns);
+                    let _ = reply.send(());
+                }
+                Ok(Command::Release(number, reply)) => {
+                    let now_ns = self.now_ns();
+                    let _ = reply.send(self.engine.release(number, now_ns, &mut self.devices));
                 }
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,

@@ -16,12 +16,16 @@
 //! **What differs from the kernel's star:** no hop is counted, and nobody answers with ICMP.
 //!
 //! - `engine`: what is done to a packet, without devices and clock; `line`: one directed link; `jitter`, `flows`, `segments`, `held` serve them
+//! - `gate`: packets that wait for a fault, before their links
 //! - `forward`: the thread; [`tun`]: the devices; `packet`: what is in a frame
 //! - `table`: what is wanted, and what was counted; `log`, `pcap`: what passed
 
 mod engine;
 mod flows;
 mod forward;
+mod gate;
+#[cfg(test)]
+mod gate_tests;
 mod held;
 mod jitter;
 pub(crate) mod line;
@@ -47,6 +51,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use self::engine::Engine;
 use self::forward::{Command, Devices, Forwarder};
+use self::gate::Comer;
+pub use self::gate::Released;
 pub use self::line::Cause;
 pub use self::log::Logged;
 use self::pcap::Capture;
@@ -88,6 +94,19 @@ pub struct Turned {
     pub n_reset: u32,
     /// From the command to its return.
     pub took: Duration,
+}
+
+/// A packet of TCP with a payload that is about to enter its link. A large send is one packet, as its sender's kernel handed it over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passing<'a> {
+    /// Who sent it.
+    pub from: &'a str,
+    /// To whom.
+    pub to: &'a str,
+    /// Bytes of its payload.
+    pub bytes: u64,
+    /// What [`Switch::release`] takes, if it is held.
+    pub number: u64,
 }
 
 impl Switch {
@@ -179,6 +198,34 @@ impl Switch {
     pub fn stop_capture(&self) -> Result<u64> {
         let capture = self.ask("ending to write packets", |reply| Command::Capture(None, reply))?;
         Ok(capture.map_or(0, |capture| capture.n_missed()))
+    }
+
+    /// Has every [`Passing`] packet from now on asked about: one that is to be held is, and what follows on its connection waits behind it, in order,
+    /// until [`Switch::release`] or for `bound`. Nothing else waits. The question comes on the switch's own thread, so its answer must not wait for
+    /// anything, least of all for this switch.
+    ///
+    /// # Errors
+    /// If the thread is dead.
+    pub fn ask_before_packet(&self, bound: Duration, asker: impl Fn(&Passing<'_>) -> bool + Send + Sync + 'static) -> Result<()> {
+        let ids = self.ids.clone();
+        let by_name = move |comer: &Comer| {
+            asker(&Passing {
+                from: &ids[comer.stream.from],
+                to: &ids[comer.stream.to],
+                bytes: comer.bytes,
+                number: comer.number,
+            })
+        };
+        let bound_ns = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        self.ask("being asked to ask", |reply| Command::Ask(Arc::new(by_name), bound_ns, reply))
+    }
+
+    /// Lets a held packet go, and those behind it: they meet their link as it is now. `None` if the packet is not held any more.
+    ///
+    /// # Errors
+    /// If the thread is dead.
+    pub fn release(&self, number: u64) -> Result<Option<Released>> {
+        self.ask("letting a packet go", |reply| Command::Release(number, reply))
     }
 
     /// The seed of its chance.

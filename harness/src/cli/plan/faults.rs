@@ -1,12 +1,12 @@
 //! Which faults the options ask for: kinds by name, profiles, all or some of them.
 
 use anyhow::Result;
-use squall_nemeses::{Capability, FaultInfo, Mechanism, NetworkKind, Site};
+use squall_nemeses::{Capability, FaultInfo, Mechanism, Site};
 
 use super::PlanArgs;
 use super::values::{Percents, Times};
 use crate::exit::usage;
-use crate::plan::{Plan, fault_info, impossible, left_out};
+use crate::plan::{Plan, fault_info, impossible, left_out, only_cuts};
 use crate::report::stdout;
 use crate::schedule::profiles::{self, Profile};
 use crate::schedule::{Aim, Lasts, Recipe};
@@ -24,17 +24,43 @@ impl PlanArgs {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }
-        let kinds = self.unnamed_kinds().into_iter().filter(|info| !self.is_on_network(info));
-        let names: Vec<&str> = kinds
-            .filter(|info| left_out(info, &plan.system, plan.site()).is_none())
+        let kinds = self.unnamed_kinds().into_iter().filter(|info| {
+            let is_off = self.off_network(info, plan.site()).is_some();
+            is_off && left_out(info, &plan.system, plan.site()).is_none()
+        });
+        let kinds: Vec<&FaultInfo> = kinds.collect();
+        if let Some(why) = kinds.first().and_then(|info| self.off_network(info, plan.site())) {
+            let names: Vec<&str> = kinds.iter().map(|info| info.name).collect();
+            stdout::note(&format!("left out faults {}: {why}", names.join(", ")));
+        }
+        self.say_without_room(plan);
+    }
+
+    /// Says which of all kinds have no place in a plan whose storm is too short for all of them.
+    fn say_without_room(&self, plan: &Plan) {
+        if self.faults != "all" {
+            return;
+        }
+        let kinds = self
+            .unnamed_kinds()
+            .into_iter()
+            .filter(|info| self.is_possible(info, &plan.system, plan.site()));
+        let absent: Vec<&str> = kinds
             .map(|info| info.name)
+            .filter(|name| !plan.requested.iter().any(|kind| kind == name))
             .collect();
-        if !names.is_empty() {
+        if !absent.is_empty() {
             stdout::note(&format!(
-                "left out faults of links, for want of `--network switch`: {}",
-                names.join(", ")
+                "no room in a storm of {} ms for faults {}; another seed draws others, and a longer --time has all",
+                plan.timing.storm_ms,
+                absent.join(", ")
             ));
         }
+    }
+
+    /// Whether a kind that is not asked for by its name is injected.
+    fn is_possible(&self, info: &FaultInfo, system: &SystemPlan, site: Site<'_>) -> bool {
+        self.off_network(info, site).is_none() && left_out(info, system, site).is_none()
     }
 
     /// The kinds that are asked for, but not by their names.
@@ -46,10 +72,12 @@ impl PlanArgs {
         }
     }
 
-    /// Whether a kind can be done on the network asked for: who asks for nothing in particular gets no other than the kernel's.
-    fn is_on_network(&self, info: &FaultInfo) -> bool {
-        let in_particular = !matches!(self.faults.as_str(), "all" | "swarm");
-        info.mechanism != Mechanism::Links || self.network == Some(NetworkKind::Switch) || in_particular
+    /// Why a kind cannot be done on any network that goes with the other options. What a machine cannot do is found out there.
+    fn off_network(&self, info: &FaultInfo, site: Site<'_>) -> Option<String> {
+        match info.mechanism {
+            Mechanism::Links => only_cuts(self.network, site, self.topology.overlay),
+            _ => None,
+        }
     }
 
     /// Whether a kind of fault is asked for by its name.
@@ -59,8 +87,7 @@ impl PlanArgs {
 
     /// Which faults, when and how.
     pub(super) fn recipe(&self, system: &SystemPlan, site: Site<'_>, seed: u64) -> Result<Recipe> {
-        let wanted = |info: &&FaultInfo| self.is_on_network(info) && left_out(info, system, site).is_none();
-        let possible = self.unnamed_kinds().into_iter().filter(wanted);
+        let possible = self.unnamed_kinds().into_iter().filter(|info| self.is_possible(info, system, site));
         let possible: Vec<String> = possible.map(|info| info.name.to_owned()).collect();
         let unnamed = |kinds| Recipe {
             all: false,
@@ -76,7 +103,10 @@ impl PlanArgs {
                     return Err(usage(format!("--faults {name}: {} cannot name its leader", system.name()), ""));
                 }
                 if possible.is_empty() {
-                    let why = profile.kinds.iter().find_map(|kind| left_out(fault_info(kind).ok()?, system, site));
+                    let why = profile.kinds.iter().find_map(|kind| {
+                        let info = fault_info(kind).ok()?;
+                        left_out(info, system, site).or_else(|| self.off_network(info, site))
+                    });
                     let why = why.map_or_else(String::new, |why| format!(": {why}"));
                     return Err(usage(
                         format!("--faults {name}: {} can take none of its faults{why}", system.name()),

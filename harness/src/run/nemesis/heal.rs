@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
 use squall_nemeses::disk::Disk;
+use squall_nemeses::switch::Released;
 use squall_nemeses::{Change, Mechanism, Proof, Resolved, State, World};
 use tokio::sync::MutexGuard;
 use tracing::info;
@@ -21,6 +22,14 @@ use crate::run::members::HEAL_BOUND;
 
 /// How long a restarted node is asked for its incarnation. It may be held up by another fault; then its process alone is the proof.
 const ANSWER_BOUND: Duration = Duration::from_secs(2);
+
+/// What happened while a fault was in force.
+pub(super) struct Course {
+    /// How often it came, if it came and went.
+    pub(super) beats: Option<Beats>,
+    /// What became of the packet that it waited for, if it did, when it was let go.
+    pub(super) packet: Option<Released>,
+}
 
 impl Nemesis {
     /// Takes every fault away that is still in force, and proves it.
@@ -63,8 +72,8 @@ impl Nemesis {
         }
     }
 
-    /// Takes a fault away; `beats` says how often it came, if it came and went.
-    pub(super) async fn heal(&self, injection: &Injection, resolved: &Resolved, beats: Option<Beats>) -> Result<()> {
+    /// Takes a fault away, and says with its proof what happened in its `course`.
+    pub(super) async fn heal(&self, injection: &Injection, resolved: &Resolved, course: Course) -> Result<()> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         let mut world = self.world.lock().await;
         self.count_drops(mechanism).await?;
@@ -121,8 +130,11 @@ impl Nemesis {
                 }
             }
         };
-        if let Some(beats) = beats {
+        if let Some(beats) = course.beats {
             probe["beats"] = value(beats);
+        }
+        if let Some(packet) = course.packet {
+            probe["packet"] = value(packet);
         }
         info!(%probe, "healed");
         self.pen.fault(kind, stage(id, Stage::Healed).probe(&probe));

@@ -45,6 +45,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
+use self::heal::Course;
 use self::inject::Injected;
 use super::binding::Activity;
 use super::freeze::{self, FrozenNode};
@@ -129,6 +130,11 @@ impl Nemesis {
         let lasts = Duration::from_millis(injection.for_ms);
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
         let event = match &injection.when {
+            None if injection.fault.asks().leader => {
+                // As for an event: so long that it can still stay as long as it should.
+                self.await_leader(end - lasts).await;
+                None
+            }
             None => None,
             Some(when) => match self.wait_for(when, end - lasts).await {
                 Ok(event) => Some(event),
@@ -141,7 +147,10 @@ impl Nemesis {
         let due = Instant::now();
         let injected = self.inject(&injection, event.as_ref()).await?;
         // Whoever was kept at the event goes on, into the fault.
-        drop(event);
+        let packet = match event {
+            Some(event) => event.let_go().await,
+            None => None,
+        };
         match injected {
             Injected::Not => Ok(()),
             Injected::As(resolved, since) => {
@@ -155,7 +164,7 @@ impl Nemesis {
                     self.keep_ports_used_up(until).await?;
                 }
                 tokio::time::sleep_until(until).await;
-                self.heal(&injection, &resolved, beats).await
+                self.heal(&injection, &resolved, Course { beats, packet }).await
             }
             Injected::Perhaps => {
                 tokio::time::sleep_until(due + lasts).await;

@@ -57,6 +57,18 @@ impl Nemesis {
         now
     }
 
+    /// Waits until a node leads, or for `deadline`. The world is nobody's meanwhile: the heals that an election may wait for go on.
+    pub(super) async fn await_leader(&self, deadline: Instant) {
+        loop {
+            let down = self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned().collect();
+            let leader = self.ask_roles(Asks::LEADER, &down).await.leader;
+            if leader.is_some() || Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep(ELECTION_POLL).await;
+        }
+    }
+
     /// What the nodes that are not `down` say of who plays a role and who holds a key in use. A leader or candidate who is asked for is waited for: in a
     /// dense storm there is no leader now and then, and a kind of fault whose only injection falls into an election would prove nothing.
     async fn find_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use squall_nemeses::Asks;
 use squall_nemeses::receipt::Triggered;
+use squall_nemeses::switch::Released;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Nemesis;
@@ -26,7 +27,7 @@ pub(super) struct Event {
     pub(super) node: Option<String>,
     /// Whether that node leads.
     pub(super) is_leader: bool,
-    /// The node, at its gate. It goes on when this value does.
+    /// The node at its gate, or the packet. It goes on when this value does.
     kept: Option<Kept>,
 }
 
@@ -36,9 +37,15 @@ impl Event {
         Triggered {
             event: self.what.clone(),
             node: self.node.clone(),
+            packet: self.kept.as_ref().and_then(|kept| Some(kept.packet.as_ref()?.said.clone())),
             held: self.kept.as_ref().is_some_and(Kept::is_held),
             latency_us: u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Lets whoever was kept at it go on; says what became of the packet, if it was one.
+    pub(super) async fn let_go(self) -> Option<Released> {
+        self.kept?.let_go().await
     }
 }
 
@@ -58,11 +65,11 @@ impl Nemesis {
                 let what = format!("{instead}, for want of a disk that holds fsyncs");
                 return event.map(|event| Event { what, ..event }).ok_or("did not come");
             }
-            When::BeforeFsync(_) if when.is_traced() && !traces => tokio::select! {
+            When::BeforeFsync(_) | When::BeforePacket(_) if when.is_traced() && !traces => tokio::select! {
                 event = self.be_told(when, deadline) => event,
                 never = self.tell_who_leads() => match never {},
             },
-            When::BeforeFsync(_) => self.be_told(when, deadline).await,
+            When::BeforeFsync(_) | When::BeforePacket(_) => self.be_told(when, deadline).await,
             _ if traces => self.be_told(when, deadline).await,
             _ => self.look_for_leader(when, deadline).await,
         };
