@@ -118,12 +118,23 @@ pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>
     let n_links = fault.and_then(|fault| Some(format!("{} links", fault.get("links")?.as_object()?.len())));
     // A shape with parameters is an object of its name.
     let shape = shape.and_then(|shape| shape.as_str().or_else(|| shape.as_object()?.keys().next().map(String::as_str)));
-    let node = resolved.and_then(|receipt| receipt.get("resolved").unwrap_or(receipt).get("node")?.as_str());
+    let resolved = resolved.map(|receipt| receipt.get("resolved").unwrap_or(receipt));
+    let node = resolved.and_then(|resolved| resolved.get("node")?.as_str());
     match (shape, node) {
         (Some(shape), Some(node)) => format!("{shape} {node}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => n_links.or_else(|| resolved.map(plain)).unwrap_or_else(|| "?".into()),
+        (None, None) => {
+            let several = n_links.or_else(|| resolved.and_then(nodes_down));
+            several.or_else(|| resolved.map(plain)).unwrap_or_else(|| "?".into())
+        }
     }
+}
+
+/// The nodes that a fault of several takes down: `n1, n3`.
+fn nodes_down(resolved: &Value) -> Option<String> {
+    let down = resolved.get("state")?.get("down")?.as_array()?;
+    let nodes: Vec<&str> = down.iter().filter_map(Value::as_str).collect();
+    (!nodes.is_empty()).then(|| nodes.join(", "))
 }
 
 /// A JSON value without its punctuation, for people: `{"node":"n3","pairs":[["n1","n2"]]}` is `node n3 pairs n1 n2`.
@@ -192,4 +203,20 @@ fn network_line(numbers: &Numbers) -> Option<String> {
     let drops = of("drops").map(|values| format!("drops: {values}"));
     let facts: Vec<String> = retransmits.into_iter().chain(drops).collect();
     (!facts.is_empty()).then(|| facts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::target;
+
+    #[test]
+    fn a_fault_of_several_nodes_names_them_and_not_what_did_it() {
+        let receipt = json!({"back_end": "fuse", "resolved": {"state": {"down": ["n1", "n3"], "disks": {"n1": {"power": "clean"}}}}});
+        assert_eq!(target("power", Some(&json!({"power": {"hits": "all"}})), Some(&receipt)), "n1, n3");
+        let receipt = json!({"back_end": "sigkill", "resolved": {"node": "n2", "state": {"down": ["n2"]}}});
+        assert_eq!(target("kill", None, Some(&receipt)), "n2");
+        assert_eq!(target("kill", None, None), "?");
+    }
 }
