@@ -22,6 +22,7 @@ mod confirm;
 mod election;
 pub mod event;
 mod fresh;
+mod letters;
 mod line;
 mod log;
 mod lost;
