@@ -108,7 +108,7 @@ fn what(fault: &FaultRow, limits: &Limits) -> String {
 }
 
 /// The shape a fault was asked to have, the links it was asked to be on, or its failure domain, and the node it came to (`isolate-one n3`, `around n2`,
-/// `rack2`); where it has none of them, how many links it named, or all that was resolved.
+/// `rack2`); the nodes that joined by it (`n4 n5`, `n1 by n4`); where it has none of them, how many links it named, or all that was resolved.
 pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>) -> String {
     let fault = asked.and_then(|asked| asked.get(kind));
     if let Some(spine) = fault.and_then(|fault| fault.get("spine")?.as_u64()) {
@@ -118,7 +118,12 @@ pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>
     let n_links = fault.and_then(|fault| Some(format!("{} links", fault.get("links")?.as_object()?.len())));
     // A shape with parameters is an object of its name.
     let shape = shape.and_then(|shape| shape.as_str().or_else(|| shape.as_object()?.keys().next().map(String::as_str)));
-    let node = resolved.and_then(|receipt| receipt.get("resolved").unwrap_or(receipt).get("node")?.as_str());
+    let came_to = resolved.map(|receipt| receipt.get("resolved").unwrap_or(receipt));
+    let node = came_to.and_then(|came_to| came_to.get("node")?.as_str());
+    let joined = came_to.and_then(|came_to| came_to.get("state")?.get("joined")).map(plain);
+    if let Some(joined) = joined {
+        return node.map_or_else(|| joined.clone(), |node| format!("{node} by {joined}"));
+    }
     match (shape, node) {
         (Some(shape), Some(node)) => format!("{shape} {node}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
@@ -192,4 +197,22 @@ fn network_line(numbers: &Numbers) -> Option<String> {
     let drops = of("drops").map(|values| format!("drops: {values}"));
     let facts: Vec<String> = retransmits.into_iter().chain(drops).collect();
     (!facts.is_empty()).then(|| facts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::target;
+
+    #[test]
+    fn who_joined_is_the_target_of_a_fault_that_let_nodes_in() {
+        let receipt = |resolved: serde_json::Value| json!({ "resolved": resolved });
+        let grown = receipt(json!({"state": {"joined": ["n4", "n5"]}}));
+        assert_eq!(target("grow", Some(&json!({"grow": {"by": 2}})), Some(&grown)), "n4 n5");
+        let replaced = receipt(json!({"node": "n1", "state": {"down": ["n1"], "joined": ["n4"], "removed": ["n1"]}}));
+        assert_eq!(target("replace", None, Some(&replaced)), "n1 by n4");
+        let killed = receipt(json!({"node": "n1", "state": {"down": ["n1"]}}));
+        assert_eq!(target("kill", None, Some(&killed)), "n1");
+    }
 }

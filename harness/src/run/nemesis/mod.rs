@@ -9,7 +9,7 @@
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
 //! - [`beat`]: faults that come and go while they are in force
 //! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
-//!   is asked for (`run/members.rs`)
+//!   is asked for (`run/members.rs`), with the nodes that join and leave by it: [`spares`]
 //! - [`stages`]: what goes into the history
 //!
 //! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
@@ -26,10 +26,11 @@ mod limits;
 mod links;
 mod process;
 mod roles;
+mod spares;
 mod stages;
 mod trigger;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub(super) struct Nemesis {
     stamp: AtomicU64,
     /// What nodes whose descriptors are limited had before.
     descriptors: std::sync::Mutex<BTreeMap<String, Descriptors>>,
+    /// Healed faults whose spare nodes nobody confirmed to be out.
+    lingering: std::sync::Mutex<BTreeSet<u64>>,
 }
 
 impl Nemesis {
@@ -90,6 +93,7 @@ impl Nemesis {
             world: Mutex::default(),
             stamp: AtomicU64::new(0),
             descriptors: std::sync::Mutex::default(),
+            lingering: std::sync::Mutex::default(),
         })
     }
 
@@ -156,8 +160,7 @@ impl Nemesis {
             }
             Injected::Perhaps => {
                 tokio::time::sleep_until(until).await;
-                self.undo(injection.id).await;
-                Ok(())
+                self.undo(injection.id).await
             }
         }
     }

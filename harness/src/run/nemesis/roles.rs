@@ -22,8 +22,8 @@ impl Nemesis {
     /// What a fault comes to now, or why it hits nobody. The node of the `event` that it waited for may be at its gate, and answers no question.
     pub(super) async fn resolve(&self, fault: &Fault, world: &World, event: Option<&Event>) -> Result<Resolved, String> {
         let mut now = world.desired();
-        now.down
-            .extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
+        let nodes: Vec<String> = self.nodes.iter().chain(&now.joined).cloned().collect();
+        now.down.extend(nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
         let mut asks = fault.asks();
         let leader = event.filter(|event| event.is_leader).and_then(|event| event.node.clone());
         asks.leader &= leader.is_none();
@@ -31,7 +31,8 @@ impl Nemesis {
         roles.leader = leader.or(roles.leader);
         roles.source = event.and_then(|event| event.node.clone());
         let ground = Ground {
-            nodes: &self.nodes,
+            nodes: &nodes,
+            spares: &self.free_spares(&now),
             topology: self.topology.as_ref(),
         };
         fault.resolve(ground, &now, &roles).map_err(|skipped| skipped.to_string())
@@ -54,7 +55,7 @@ impl Nemesis {
     pub(super) async fn ask_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
         let key = asks.key_pick.and_then(|pick| self.activity.pick(pick));
         let mut questions = JoinSet::new();
-        for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {
+        for member in self.cluster.nodes().iter().filter(|member| !down.contains(&member.id)) {
             let (system, member, key) = (Arc::clone(self.cluster.system()), member.clone(), key.clone());
             questions.spawn(async move { ask_node(system.as_ref(), member, asks, key.as_deref()).await });
         }

@@ -58,6 +58,7 @@ fn calm(from_ms: u64, until_ms: u64) -> Conditions {
             from_ns: ns(from_ms),
             until_ns: ns(until_ms),
             live,
+            spares: BTreeSet::new(),
         }),
         ..settled()
     }
@@ -77,6 +78,26 @@ fn t15_a_leader_is_there_soon_after_the_heal() {
     );
     assert_eq!(names(&deposed.violations(&calm(100, 5_099))), [""; 0], "too short to say");
     assert_eq!(names(&deposed.violations(&settled())), [""; 0]);
+}
+
+#[test]
+fn t15_spare_nodes_are_no_part_of_the_majority_but_one_of_them_may_lead() {
+    let with_spares = |rows: &str| {
+        let members = texts(&format!("{SERVED}{rows}"));
+        let mut rules = RaftRules::new(["n1", "n2", "n3", "n4", "n5", "n6", "n7"]);
+        for (node, text) in &members {
+            rules.feed(node, text.as_bytes());
+        }
+        rules.finish();
+        rules
+    };
+    let mut conditions = calm(100, 10_000);
+    let spares = &mut conditions.calm.as_mut().expect("a calm").spares;
+    spares.extend(["n4", "n5", "n6", "n7"].map(str::to_owned));
+    let deposed = with_spares("n1 follower 1");
+    assert_eq!(names(&deposed.violations(&conditions)), ["trace T15"]);
+    conditions.calm.as_mut().expect("a calm").spares.clear();
+    assert_eq!(names(&deposed.violations(&conditions)), [""; 0], "three of seven are no majority");
 }
 
 #[test]
