@@ -47,6 +47,8 @@ pub struct Cluster {
     n_members: usize,
     /// How nodes entered that were announced to a cluster that served.
     entries: Mutex<BTreeMap<String, Entry>>,
+    /// Of these, those that never served since: what a cluster that changes meanwhile may refuse them is no finding against it.
+    entering: Mutex<BTreeSet<String>>,
     /// Nodes that ran at any time.
     known: Mutex<BTreeSet<String>>,
     disks: Option<Disks>,
@@ -79,6 +81,8 @@ struct Running {
     init_pid: u32,
     /// Set before a fault ends the process, so that its end is no finding against the system.
     exit_expected: bool,
+    /// It is to be no member any more, and may end by itself at any time from then on.
+    departs: bool,
     watcher: JoinHandle<()>,
 }
 
@@ -128,6 +132,7 @@ impl Cluster {
             n_members: n_members.min(nodes.len()),
             nodes,
             entries: Mutex::default(),
+            entering: Mutex::default(),
             known: Mutex::default(),
             disks,
             places,
@@ -177,6 +182,13 @@ impl Cluster {
         let mut entries = self.entries.lock().expect("no holder of this lock panics");
         let life = entries.get(node).map_or(1, |entry| entry.life + 1);
         entries.insert(node.to_owned(), Entry { life, members });
+        self.entering.lock().expect("no holder of this lock panics").insert(node.to_owned());
+    }
+
+    /// Says that a node that was announced serves.
+    pub fn has_entered(&self, node: &str) {
+        self.entering.lock().expect("no holder of this lock panics").remove(node);
+        self.expect_no_exit(node);
     }
 
     fn command(&self, member: &Member) -> NodeCommand {
@@ -288,8 +300,8 @@ impl Cluster {
             node.to_owned(),
             Running {
                 init_pid,
-                // What is damaged for good may rightly be refused, at every start.
-                exit_expected: self.is_damaged(node),
+                exit_expected: self.may_rightly_end(node),
+                departs: false,
                 watcher,
             },
         );
@@ -303,11 +315,23 @@ impl Cluster {
         }
     }
 
-    /// Says that nothing may end a node's process any more.
+    /// Says that a node is about to be taken out of the members for good, upon which some systems end it.
+    pub fn expect_departure(&self, node: &str) {
+        if let Some(running) = self.running().get_mut(node) {
+            (running.exit_expected, running.departs) = (true, true);
+        }
+    }
+
+    /// Says that nothing may end a node's process any more, if it is to stay.
     pub fn expect_no_exit(&self, node: &str) {
         if let Some(running) = self.running().get_mut(node) {
-            running.exit_expected = self.is_damaged(node);
+            running.exit_expected = running.departs || self.may_rightly_end(node);
         }
+    }
+
+    /// Whether it may end by itself at every start: what is damaged for good may rightly be refused, and so may who is not in yet.
+    fn may_rightly_end(&self, node: &str) -> bool {
+        self.is_damaged(node) || self.entering.lock().expect("no holder of this lock panics").contains(node)
     }
 
     /// Whether its disk was damaged for good.

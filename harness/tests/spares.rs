@@ -114,6 +114,25 @@ fn a_raft_cluster_grows_by_nodes_that_were_never_there_and_lets_them_go() {
         "all of them are out"
     );
     assert_eq!(final_readers(&squall), ["n1", "n2", "n3"]);
+    blame_who_joined(&squall);
+}
+
+/// A node that joined writes another entry to its log than the others have: the rules on traces say so.
+fn blame_who_joined(squall: &Squall) {
+    let path = squall.latest().join("nodes/n4/trace.jsonl");
+    let trace = fs::read_to_string(&path).expect("a trace");
+    let append = trace.lines().find(|line| line.contains(r#""kind":"append""#)).expect("it appended");
+    let mut other: Value = serde_json::from_str(append).expect("a line is JSON");
+    other["digest"] = json!("0123456789abcdef");
+    fs::write(&path, trace.replace(append, &other.to_string())).expect("the run is ours");
+    let run = squall.latest().display().to_string();
+    let judged = squall.run(&["check", &run]);
+    assert_eq!(exit_code(&judged), 1, "{}", judged.text());
+    assert!(
+        judged.stdout.contains("log matching") && judged.stdout.contains("n4"),
+        "{}",
+        judged.text()
+    );
 }
 
 #[test]

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use squall_nemeses::limits::descriptors::Descriptors;
-use squall_nemeses::{Topology, World};
+use squall_nemeses::{Mechanism, Topology, World};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -69,6 +69,10 @@ pub(super) struct Nemesis {
     descriptors: std::sync::Mutex<BTreeMap<String, Descriptors>>,
     /// Healed faults whose spare nodes nobody confirmed to be out.
     lingering: std::sync::Mutex<BTreeSet<u64>>,
+    /// Spare nodes that were ever to join.
+    taken: std::sync::Mutex<BTreeSet<String>>,
+    /// Held while members change, where that must be one after the other.
+    turn: Mutex<()>,
 }
 
 impl Nemesis {
@@ -94,6 +98,8 @@ impl Nemesis {
             stamp: AtomicU64::new(0),
             descriptors: std::sync::Mutex::default(),
             lingering: std::sync::Mutex::default(),
+            taken: std::sync::Mutex::default(),
+            turn: Mutex::default(),
         })
     }
 
@@ -147,7 +153,11 @@ impl Nemesis {
         let injected = self.inject(&injection, event.as_ref()).await?;
         // Whoever was kept at the event goes on, into the fault.
         drop(event);
-        let until = hour + lasts;
+        // What the system is asked for is in force from its answer on, which may take seconds: it gets its whole time, within the storm.
+        let until = match injection.fault.mechanism() {
+            Mechanism::System => (hour + lasts).max((Instant::now() + lasts).min(end)),
+            _ => hour + lasts,
+        };
         match injected {
             Injected::Not => Ok(()),
             Injected::As(resolved) => {

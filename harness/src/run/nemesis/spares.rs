@@ -10,6 +10,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
 use squall_nemeses::{Answered, Change, Proof, State};
+use tokio::sync::MutexGuard;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::Nemesis;
@@ -53,11 +56,21 @@ impl Nemesis {
     /// # Errors
     /// If a process cannot be started or stopped.
     pub(super) async fn move_members(&self, change: &Change, bound: Duration) -> Result<Vec<Proof>> {
+        let joining = self.cluster.system().joining();
+        let Ok(_turn) = self.take_turn(joining, change, bound).await else {
+            let said = "other members come or go all the time".to_owned();
+            let (ok, duration_us) = (false, micros(bound));
+            return Ok(vec![Proof::from(Answered { ok, said, duration_us })]);
+        };
+        self.taken
+            .lock()
+            .expect("no holder of this lock panics")
+            .extend(change.join.iter().cloned());
         for node in &change.leave {
-            self.cluster.expect_exit(node);
+            self.cluster.expect_departure(node);
         }
         let newcomers = self.never_there(&change.join);
-        let mut proofs = match self.cluster.system().joining() {
+        let mut proofs = match joining {
             Joining::Started => {
                 self.start_spares(&change.join).await?;
                 self.ask_system(change, bound).await
@@ -74,6 +87,15 @@ impl Nemesis {
             proofs.extend(self.stop_spare(node).await?);
         }
         Ok(proofs)
+    }
+
+    /// Who is started as a member must know all others: while it is, nobody comes or goes. Who is to leave waits for as long as it takes.
+    async fn take_turn(&self, joining: Joining, change: &Change, bound: Duration) -> Result<Option<MutexGuard<'_, ()>>, Elapsed> {
+        match joining {
+            Joining::Started => Ok(None),
+            Joining::Announced if change.join.is_empty() => Ok(Some(self.turn.lock().await)),
+            Joining::Announced => timeout(bound, self.turn.lock()).await.map(Some),
+        }
     }
 
     /// Of these nodes those that join with nothing.
@@ -106,15 +128,12 @@ impl Nemesis {
             }
             self.cluster.announce(node, self.voters_with(node).await);
             self.cluster.start(node).await?;
-            let served = self.cluster.ask_ready(node, bound).await;
-            if let Err(why) = served {
-                proofs.push(Proof::from(Answered {
-                    ok: false,
-                    said: format!("{node} was taken in and does not serve: {why}"),
-                    duration_us: micros(bound),
-                }));
+            let served = self.see_serving(node, true, bound).await;
+            if !served.ok {
+                proofs.push(Proof::from(served));
                 return Ok(proofs);
             }
+            self.cluster.has_entered(node);
         }
         let rest = Change {
             join: BTreeSet::new(),
@@ -175,13 +194,13 @@ impl Nemesis {
     /// Takes every spare node out that is still a member, now that nothing else is wrong, and stops it. A cluster with a leader that does not let
     /// it go has not been healed.
     pub(super) async fn sweep_spares(&self) -> Result<()> {
-        let known = self.cluster.spares().iter().filter(|spare| self.cluster.has_run(&spare.id));
-        let known: BTreeSet<String> = known.map(|spare| spare.id.clone()).collect();
-        if known.is_empty() {
+        // Whoever was ever to join: a request that nobody answered may have been done later.
+        let taken = self.taken.lock().expect("no holder of this lock panics").clone();
+        if taken.is_empty() {
             return Ok(());
         }
         let change = Change {
-            leave: known,
+            leave: taken,
             ..Change::default()
         };
         let proofs = self.move_members(&change, HEAL_BOUND).await?;
