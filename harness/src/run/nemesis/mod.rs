@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use squall_nemeses::limits::descriptors::Descriptors;
-use squall_nemeses::{Mechanism, Topology, World};
+use squall_nemeses::{Topology, World};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -51,6 +51,7 @@ use super::network::Network;
 use crate::cluster::Cluster;
 use crate::plan::Injection;
 use crate::record::Pen;
+use crate::systems::Joining;
 
 /// Injects and heals faults, and records their stages.
 pub(super) struct Nemesis {
@@ -153,9 +154,9 @@ impl Nemesis {
         let injected = self.inject(&injection, event.as_ref()).await?;
         // Whoever was kept at the event goes on, into the fault.
         drop(event);
-        // What the system is asked for is in force from its answer on, which may take seconds: it gets its whole time, within the storm.
-        let until = match injection.fault.mechanism() {
-            Mechanism::System => (hour + lasts).max((Instant::now() + lasts).min(end)),
+        let until = match self.cluster.system().joining() {
+            // An answer may take seconds, and the fault is in force from then on: it gets its whole time, within the storm.
+            Joining::Announced if injection.fault.takes_spares() > 0 => (hour + lasts).max((Instant::now() + lasts).min(end)),
             _ => hour + lasts,
         };
         match injected {
