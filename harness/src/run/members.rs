@@ -14,6 +14,8 @@ use crate::systems::{Ask, Asked, Member, Standing};
 
 /// How long a request may take before the fault counts as skipped: a few elections.
 pub(crate) const INJECT_BOUND: Duration = Duration::from_secs(2);
+/// The same where nodes join: they are started, get all that the others have, and only then are decided on.
+pub(crate) const JOIN_BOUND: Duration = Duration::from_secs(5);
 /// How long a heal asks for: a healed cluster elects within a second, and a node that was away must catch up first.
 pub(crate) const HEAL_BOUND: Duration = Duration::from_secs(10);
 

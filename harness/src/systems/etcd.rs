@@ -189,8 +189,8 @@ impl System for Etcd {
         Joining::Announced
     }
 
-    fn change_bound(&self) -> Duration {
-        members::CHANGE_BOUND
+    fn join_bound(&self) -> Duration {
+        members::JOIN_BOUND
     }
 
     fn standing<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<super::Standing>>> {

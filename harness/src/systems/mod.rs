@@ -27,7 +27,7 @@ use squall_nemeses::{Capability, Mechanism};
 use squall_node::bugs::{Bug, Planted, Store};
 use squall_workloads::{Client, Function};
 
-use crate::run::members::INJECT_BOUND;
+use crate::run::members::JOIN_BOUND;
 use crate::sandbox::place::NodeCommand;
 
 /// A boxed future, so that systems can be trait objects.
@@ -198,9 +198,9 @@ pub trait System: Send + Sync {
         Joining::Started
     }
 
-    /// How long a change of members may take before the fault that asks for it counts as skipped: a few elections, where nothing else is waited for.
-    fn change_bound(&self) -> Duration {
-        INJECT_BOUND
+    /// How long nodes that join may take to be members, and then to serve, before the fault that lets them counts as skipped.
+    fn join_bound(&self) -> Duration {
+        JOIN_BOUND
     }
 
     /// Asks the leader to make these nodes members, and to take those out, all at once if it can.

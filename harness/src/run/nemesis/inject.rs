@@ -11,6 +11,7 @@ use super::clocks::Must;
 use super::stages::{Fill, skipped, stage, value};
 use super::trigger::Event;
 use crate::plan::Injection;
+use crate::run::members::INJECT_BOUND;
 
 /// What came of an attempt to inject a fault.
 pub(super) enum Injected {
@@ -46,7 +47,11 @@ impl Nemesis {
             drop(world);
         }
         if mechanism == Mechanism::System {
-            let asked = self.move_members(&change, self.cluster.system().change_bound()).await?;
+            let bound = match change.join.is_empty() {
+                true => INJECT_BOUND,
+                false => self.cluster.system().join_bound(),
+            };
+            let asked = self.move_members(&change, bound).await?;
             if let Some(why) = asked.iter().find_map(unanswered) {
                 return self.take_back(injection, &change, why).await;
             }

@@ -14,7 +14,7 @@ use super::super::{ASK_TIMEOUT, Asked, Member, Standing};
 use super::{PEER_PORT, endpoint, refusal};
 
 /// A change is refused while a member was not connected for 5 s (`HealthInterval`, `server/etcdserver/server.go`); a start and an election more.
-pub(super) const CHANGE_BOUND: Duration = Duration::from_secs(8);
+pub(super) const JOIN_BOUND: Duration = Duration::from_secs(8);
 
 /// A member as the list has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
