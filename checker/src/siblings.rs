@@ -347,6 +347,7 @@ mod tests {
             requested: Vec::new(),
             system: String::new(),
             nodes: Vec::new(),
+            spares: Vec::new(),
             workload: String::new(),
             clients: 0,
             traces: false,

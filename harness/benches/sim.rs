@@ -96,6 +96,7 @@ fn plan(system: &SystemPlan, bind: Bind, faults: &[&str], seed: u64) -> Plan {
         network: None,
         pcap: false,
         topology: None,
+        spares: None,
     })
     .expect("every kind finds a place")
 }

@@ -2,7 +2,7 @@
 //!
 //! Every end of a node process is recorded, with what was known about it: asked for by a fault, or not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -24,8 +24,8 @@ use crate::record::{Pen, RunClock};
 use crate::results::RunFolder;
 use crate::sandbox::Star;
 use crate::sandbox::disks::Disks;
-use crate::sandbox::place::{Launch, describe_exit};
-use crate::systems::{Member, NodeFiles, NodeStatus, System};
+use crate::sandbox::place::{Launch, NodeCommand, describe_exit};
+use crate::systems::{Cast, Entry, Member, NodeFiles, NodeStatus, System};
 
 /// By which a node of ours is told how many nodes were started before it and with it (node/src/lamport.rs). Others do not mind it.
 const START: &str = "SQUALL_START";
@@ -43,10 +43,18 @@ const LOG_BOUND: Duration = Duration::from_millis(500);
 /// Pause between two questions to a node that is not ready yet: short against a start, long against a question.
 const ASK_PAUSE: Duration = Duration::from_millis(10);
 
-/// All members of the cluster under test.
+/// All nodes of the cluster under test: its members at first, and spare nodes, which faults let join and leave.
 pub struct Cluster {
     system: Arc<dyn System>,
-    members: Vec<Member>,
+    /// The members, and behind them the spare nodes.
+    nodes: Vec<Member>,
+    n_members: usize,
+    /// How nodes entered that were announced to a cluster that served.
+    entries: Mutex<BTreeMap<String, Entry>>,
+    /// Of these, those that never served since: what a cluster that changes meanwhile may refuse them is no finding against it.
+    entering: Mutex<BTreeSet<String>>,
+    /// Nodes that ran at any time.
+    known: Mutex<BTreeSet<String>>,
     disks: Option<Disks>,
     places: BTreeMap<String, Place>,
     running: Mutex<BTreeMap<String, Running>>,
@@ -79,24 +87,27 @@ struct Running {
     init_pid: u32,
     /// Set before a fault ends the process, so that its end is no finding against the system.
     exit_expected: bool,
+    /// It is to be no member any more, and may end by itself at any time from then on.
+    departs: bool,
     watcher: JoinHandle<()>,
 }
 
 impl Cluster {
-    /// Prepares the members' folders; starts nothing. Below the run's groups each node gets one; at its gate it can be kept, if it has one.
+    /// Prepares the nodes' folders; starts nothing. The first `n_members` nodes are members, the others are spare. Below the run's groups each node
+    /// gets one; at its gate it can be kept, if it has one.
     ///
     /// # Errors
     /// If a folder cannot be made.
     pub fn new(
         system: Arc<dyn System>,
-        star: &Star,
+        (star, n_members): (&Star, usize),
         folder: &RunFolder,
         (groups, disks, gate): (&Groups, Option<Disks>, Option<&'static str>),
         clocks: Option<Clocks>,
         pen: Pen,
         clock: RunClock,
     ) -> Result<Arc<Cluster>> {
-        let mut members = Vec::new();
+        let mut nodes = Vec::new();
         let mut places = BTreeMap::new();
         for node in &star.nodes {
             let paths = folder.node(&node.id);
@@ -120,11 +131,15 @@ impl Cluster {
                 group: NodeGroup::create(groups, &node.id)?,
             };
             places.insert(node.id.clone(), place);
-            members.push(member);
+            nodes.push(member);
         }
         let cluster = Arc::new(Cluster {
             system,
-            members,
+            n_members: n_members.min(nodes.len()),
+            nodes,
+            entries: Mutex::default(),
+            entering: Mutex::default(),
+            known: Mutex::default(),
             disks,
             places,
             running: Mutex::default(),
@@ -136,17 +151,61 @@ impl Cluster {
             pen,
             clock,
         });
-        for member in &cluster.members {
-            let command = cluster.system.command(member, &cluster.members, &cluster.places[&member.id].files);
+        for member in &cluster.nodes {
+            let command = cluster.command(member);
             let path = folder.node(&member.id).command();
             std::fs::write(&path, command.line() + "\n").with_context(|| format!("write {}", path.display()))?;
         }
         Ok(cluster)
     }
 
-    /// The members, in order of their numbers.
+    /// The members at first, in order of their numbers.
     pub fn members(&self) -> &[Member] {
-        &self.members
+        &self.nodes[..self.n_members]
+    }
+
+    /// All nodes: the members, and behind them the spare nodes.
+    pub fn nodes(&self) -> &[Member] {
+        &self.nodes
+    }
+
+    /// The spare nodes.
+    pub fn spares(&self) -> &[Member] {
+        &self.nodes[self.n_members..]
+    }
+
+    /// Whether a node is a spare one.
+    pub fn is_spare(&self, node: &str) -> bool {
+        self.spares().iter().any(|spare| spare.id == node)
+    }
+
+    /// Whether a node ran at any time, so that it has data.
+    pub fn has_run(&self, node: &str) -> bool {
+        self.known.lock().expect("no holder of this lock panics").contains(node)
+    }
+
+    /// Lets a node that does not run enter among `members`, with nothing, when it is started next.
+    pub fn announce(&self, node: &str, members: Vec<Member>) {
+        let mut entries = self.entries.lock().expect("no holder of this lock panics");
+        let life = entries.get(node).map_or(1, |entry| entry.life + 1);
+        entries.insert(node.to_owned(), Entry { life, members });
+        self.entering.lock().expect("no holder of this lock panics").insert(node.to_owned());
+    }
+
+    /// Says that a node that was announced serves.
+    pub fn has_entered(&self, node: &str) {
+        self.entering.lock().expect("no holder of this lock panics").remove(node);
+        self.expect_no_exit(node);
+    }
+
+    fn command(&self, member: &Member) -> NodeCommand {
+        let entries = self.entries.lock().expect("no holder of this lock panics");
+        let cast = Cast {
+            founders: self.members(),
+            spares: self.spares(),
+            entry: entries.get(&member.id),
+        };
+        self.system.command(member, cast, &self.places[&member.id].files)
     }
 
     /// The system under test.
@@ -216,7 +275,7 @@ impl Cluster {
         }
         let place = &self.places[node];
         let member = self.member(node);
-        let mut command = self.system.command(member, &self.members, &place.files);
+        let mut command = self.command(member);
         let nth = self.n_starts.fetch_add(1, Ordering::Relaxed) + 1;
         command.env.insert(START.to_owned(), nth.to_string());
         let launch = Launch {
@@ -244,13 +303,14 @@ impl Cluster {
             let _ = tokio::time::timeout(LOG_BOUND, pump).await;
             bail!("{node} was not launched: {}", self.log_tail(node).join("; "));
         };
+        self.known.lock().expect("no holder of this lock panics").insert(node.to_owned());
         let watcher = tokio::spawn(Arc::clone(self).watch(node.to_owned(), child, pump));
         self.running().insert(
             node.to_owned(),
             Running {
                 init_pid,
-                // What is damaged for good may rightly be refused, at every start.
-                exit_expected: self.is_damaged(node),
+                exit_expected: self.may_rightly_end(node),
+                departs: false,
                 watcher,
             },
         );
@@ -264,11 +324,23 @@ impl Cluster {
         }
     }
 
-    /// Says that nothing may end a node's process any more.
+    /// Says that a node is about to be taken out of the members for good, upon which some systems end it.
+    pub fn expect_departure(&self, node: &str) {
+        if let Some(running) = self.running().get_mut(node) {
+            (running.exit_expected, running.departs) = (true, true);
+        }
+    }
+
+    /// Says that nothing may end a node's process any more, if it is to stay.
     pub fn expect_no_exit(&self, node: &str) {
         if let Some(running) = self.running().get_mut(node) {
-            running.exit_expected = self.is_damaged(node);
+            running.exit_expected = running.departs || self.may_rightly_end(node);
         }
+    }
+
+    /// Whether it may end by itself at every start: what is damaged for good may rightly be refused, and so may who is not in yet.
+    fn may_rightly_end(&self, node: &str) -> bool {
+        self.is_damaged(node) || self.entering.lock().expect("no holder of this lock panics").contains(node)
     }
 
     /// Whether its disk was damaged for good.
@@ -373,8 +445,12 @@ impl Cluster {
             .collect()
     }
 
-    fn member(&self, node: &str) -> &Member {
-        self.members
+    /// A node as others see it.
+    ///
+    /// # Panics
+    /// If there is no such node: plans are validated before.
+    pub fn member(&self, node: &str) -> &Member {
+        self.nodes
             .iter()
             .find(|member| member.id == node)
             .expect("nodes are named by validated plans")

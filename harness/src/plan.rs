@@ -26,6 +26,12 @@ use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
 
+/// Spare nodes where their number is not said: so that most of those that join have never been there before, and none costs much.
+pub const SPARES_USUAL: u32 = 4;
+
+/// Most spare nodes: the rules on Raft's traces follow 64 nodes, and each has a namespace and a place in every probe.
+pub const SPARES_MAX: u32 = 16;
+
 /// Version of the plan's format.
 pub const FORMAT: u32 = 1;
 
@@ -49,6 +55,9 @@ pub struct Plan {
     pub bind: Bind,
     /// How long everything takes.
     pub timing: Timing,
+    /// Nodes beside the members, numbered after them, which faults let join and leave.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub spares: u32,
     /// By which rules something becomes durable on the nodes' disks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disk_rules: Rules,
@@ -194,6 +203,8 @@ pub struct Options {
     pub pcap: bool,
     /// The failure domains of the nodes, if any.
     pub topology: Option<Topology>,
+    /// Spare nodes; none: as many as the schedule can use, up to [`SPARES_USUAL`].
+    pub spares: Option<u32>,
 }
 
 impl Plan {
@@ -211,9 +222,19 @@ impl Plan {
             faults,
             network,
             pcap,
-            topology,
+            mut topology,
+            spares,
         } = options;
-        let schedule = schedule::draw(seed, (&system, topology.as_ref()), &timing, &faults)?;
+        let mut schedule = schedule::draw(seed, (&system, topology.as_ref()), &timing, &faults)?;
+        let taken = schedule.iter().map(|injection| injection.fault.takes_spares());
+        let spares = spares.unwrap_or_else(|| taken.sum::<u32>().min(SPARES_USUAL));
+        for injection in &mut schedule {
+            injection.fault.limit_spares(spares);
+        }
+        if let Some(topology) = &mut topology {
+            let names = node_names(system.nodes() + spares);
+            topology.place_more(&names[system.nodes() as usize..]);
+        }
         let drawn: BTreeSet<&str> = schedule.iter().map(|injection| injection.fault.kind()).collect();
         let appears = |kind: &String| drawn.contains(kind.as_str());
         Ok(Plan {
@@ -225,6 +246,7 @@ impl Plan {
             workload,
             bind,
             timing,
+            spares,
             disk_rules: Rules::default(),
             topology,
             balancer: false,
@@ -368,10 +390,14 @@ impl Plan {
         if self.holds_packets() && self.network_kind() == NetworkKind::Kernel {
             return Err("`before-packet`: only the network `switch` holds packets; leave `network` out, and it is taken".into());
         }
-        let nodes = node_names(self.system.nodes());
-        self.validate_site(&nodes)?;
+        self.validate_spares()?;
+        let all = self.node_names();
+        self.validate_site(&all)?;
+        let (members, spares) = all.split_at(self.system.nodes() as usize);
+        let nodes = members.to_vec();
         let ground = Ground {
             nodes: &nodes,
+            spares,
             topology: self.topology.as_ref(),
         };
         let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;

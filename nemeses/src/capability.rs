@@ -27,6 +27,8 @@ pub enum Capability {
     Transfer,
     /// Its members can be removed and added while it serves.
     Membership,
+    /// Nodes that it never had can become members while it serves, and leave again.
+    Grow,
 }
 
 impl fmt::Display for Capability {
@@ -40,7 +42,8 @@ impl fmt::Display for Capability {
             Capability::Logs => "say whose log is newest",
             Capability::Replicas => "name replicas",
             Capability::Transfer => "hand its leadership over",
-            Capability::Membership => "change its members",
+            Capability::Membership => "take members out and in again",
+            Capability::Grow => "take new nodes in",
         })
     }
 }

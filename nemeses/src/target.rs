@@ -190,6 +190,11 @@ pub(crate) fn unless_down(now: &State) -> impl Fn(&str) -> Option<&'static str> 
     |node| now.down.contains(node).then_some("down already")
 }
 
+/// Why a node is not taken out of the members: who joined by a fault leaves with it.
+pub(crate) fn unless_spare(now: &State) -> impl Fn(&str) -> Option<&'static str> {
+    |node| now.joined.contains(node).then_some("a spare node, which leaves by itself")
+}
+
 /// Why a node cannot be paused.
 pub(crate) fn unless_down_or_paused(now: &State) -> impl Fn(&str) -> Option<&'static str> {
     |node| unless_down(now)(node).or_else(|| now.paused.contains(node).then_some("paused already"))

@@ -49,6 +49,9 @@ pub struct State {
     /// Nodes that should be no members of the cluster.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<String>,
+    /// Spare nodes, which were no members at first, that should run and be members.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub joined: BTreeSet<String>,
     /// The node that was to lead from the injection on. Nothing holds it there, and nothing is to be healed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub led_by: Option<String>,
@@ -91,6 +94,7 @@ impl Compose for State {
         self.disks.and(&other.disks);
         self.balancer.and(&other.balancer);
         self.removed.and(&other.removed);
+        self.joined.and(&other.joined);
         // The last one asked has it.
         self.led_by = other.led_by.clone().or(self.led_by.take());
     }
@@ -139,6 +143,10 @@ pub struct Change {
     pub remove: BTreeSet<String>,
     /// Nodes to make members again; after the restarts, and after whatever continues or reaches others again.
     pub add: BTreeSet<String>,
+    /// Spare nodes to start and to make members.
+    pub join: BTreeSet<String>,
+    /// Spare nodes to take out of the members, and to stop once they are out.
+    pub leave: BTreeSet<String>,
     /// The node to hand the leadership to.
     pub transfer: Option<String>,
 }
@@ -169,6 +177,8 @@ impl State {
             balancer: (self.balancer != before.balancer).then_some((before.balancer, self.balancer)),
             remove: self.removed.difference(&before.removed).cloned().collect(),
             add: before.removed.difference(&self.removed).cloned().collect(),
+            join: self.joined.difference(&before.joined).cloned().collect(),
+            leave: before.joined.difference(&self.joined).cloned().collect(),
             transfer: self.led_by.clone().filter(|_| self.led_by != before.led_by),
         }
     }
@@ -367,6 +377,27 @@ mod tests {
         world.heal(1);
         let change = world.desired().change_from(&before);
         assert_eq!((change.add, change.transfer), (BTreeSet::from(["n2".into()]), None));
+    }
+
+    #[test]
+    fn a_spare_node_that_joined_leaves_when_nobody_asks_for_it_any_more() {
+        let joined = |spare: &str| State {
+            joined: BTreeSet::from([spare.into()]),
+            ..State::default()
+        };
+        let mut world = World::default();
+        world.inject(1, joined("n4"));
+        let before = world.desired();
+        assert_eq!(before.change_from(&State::default()).join, BTreeSet::from(["n4".into()]));
+        world.inject(2, joined("n5"));
+        world.heal(1);
+        let change = world.desired().change_from(&before);
+        let expected = Change {
+            join: BTreeSet::from(["n5".into()]),
+            leave: BTreeSet::from(["n4".into()]),
+            ..Change::default()
+        };
+        assert_eq!(change, expected);
     }
 
     #[test]

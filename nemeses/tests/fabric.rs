@@ -65,6 +65,7 @@ impl Laid {
         let nodes = self.nodes();
         let ground = Ground {
             nodes: &nodes,
+            spares: &[],
             topology: Some(&self.topology),
         };
         fault.resolve(ground, &State::default(), &Roles::default()).unwrap().state

@@ -68,4 +68,7 @@ pub struct Standing {
     pub voters: Vec<Text>,
     /// Members that only receive.
     pub learners: Vec<Text>,
+    /// Whether that configuration may still be taken back or is on the way to another one: it is joint, or not committed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changing: bool,
 }

@@ -32,6 +32,9 @@ pub struct Header {
     /// Names of the nodes.
     #[serde(default)]
     pub nodes: Vec<String>,
+    /// Names of nodes that were no members at first, and that faults let join and leave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spares: Vec<String>,
     /// What clients did: `register`.
     #[serde(default)]
     pub workload: String,

@@ -95,7 +95,12 @@ fn calm(header: &Header, timeline: &Timeline) -> Option<Calm> {
         last_ready_ns.is_some() && last_exit_ns.is_none_or(|exit_ns| exit_ns < from_ns && last_ready_ns > Some(exit_ns))
     };
     let live: BTreeSet<String> = header.nodes.iter().filter(is_up).cloned().collect();
-    Some(Calm { from_ns, until_ns, live })
+    Some(Calm {
+        from_ns,
+        until_ns,
+        live,
+        spares: header.spares.iter().cloned().collect(),
+    })
 }
 
 /// When this node was seen to be ready.

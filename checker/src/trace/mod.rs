@@ -96,6 +96,8 @@ pub struct Calm {
     pub until_ns: u64,
     /// The nodes that were up all the time.
     pub live: BTreeSet<String>,
+    /// Nodes that join and leave by faults: a majority is one of the others.
+    pub spares: BTreeSet<String>,
 }
 
 /// The one quorum rule that asks for progress.

@@ -145,7 +145,9 @@ fn say_what_was_guessed(history: &History, report: &Report) {
 /// history: if that has an end, the nodes had ended by then, and the traces are whole.
 fn read_traces(folder: &RunFolder, history: &History) -> NodeTraces {
     let header = history.header.as_ref().filter(|header| header.traces);
-    NodeTraces::read(header.iter().flat_map(|header| &header.nodes).map(|node| {
+    // A spare node that no fault took has written nothing.
+    let nodes = header.iter().flat_map(|header| header.nodes.iter().chain(&header.spares));
+    NodeTraces::read(nodes.map(|node| {
         let opened = File::open(folder.node(node).trace());
         (node.clone(), opened.map(|file| BufReader::with_capacity(READ_BYTES, file)))
     }))

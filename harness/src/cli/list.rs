@@ -89,7 +89,8 @@ fn faults() -> String {
             .map(|controller| format!("a control group of this machine for {}", controller.name()));
         let domains = info.is_by_domain().then(|| "failure domains (`--topology`)".into());
         let balancer = info.is_of_balancer().then(|| "a balancer (`--lb`)".into());
-        let domains = domains.into_iter().chain(balancer);
+        let spares = info.needs_spares().then(|| "spare nodes (`--spares`)".into());
+        let domains = domains.into_iter().chain(balancer).chain(spares);
         let needs: Vec<String> = info.needs.iter().map(|need| need.to_string()).chain(group).chain(domains).collect();
         let needs = if needs.is_empty() {
             "nothing of the system".into()

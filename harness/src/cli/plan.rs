@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use squall_nemeses::disk::Rules;
-use squall_nemeses::{NetworkKind, Topology};
+use squall_nemeses::{NetworkKind, Site, Topology};
 use squall_node::bugs::Bug;
 use squall_workloads::{self as workloads, Kind, Retry};
 
@@ -19,7 +19,7 @@ use self::topology::TopologyArgs;
 pub(super) use self::values::parse_time_ms;
 use self::values::{Percents, Times, parse_network, parse_offset, parse_percents, parse_times_ms};
 use crate::exit::{self, usage};
-use crate::plan::{Bind, Options, Plan, Timing, WorkloadPlan};
+use crate::plan::{Bind, Options, Plan, SPARES_MAX, Timing, WorkloadPlan};
 use crate::report::stdout;
 use crate::schedule::outage::without_majority_ms;
 use crate::schedule::profiles;
@@ -121,6 +121,11 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "NUM", help_heading = "System")]
     nodes: Option<u32>,
 
+    /// raft, etcd: nodes beside the members, for faults by which nodes join: numbered after them, started when a fault takes them; as many as the
+    /// schedule can use, up to 4
+    #[arg(long, value_name = "NUM", help_heading = "System", value_parser = clap::value_parser!(u32).range(..=i64::from(SPARES_MAX)))]
+    spares: Option<u32>,
+
     /// quorum: replicas of each key; 3, or fewer if there are fewer nodes
     #[arg(long, value_name = "NUM", help_heading = "System")]
     n: Option<u32>,
@@ -211,7 +216,7 @@ impl From<DiskRules> for Rules {
 const PLAN_BYTES_MAX: u64 = 32 << 20;
 
 /// Ids of [`PlanArgs`], none of which goes with a ready plan.
-pub(super) const PLAN_ARGUMENTS: [&str; 39 + topology::ARGUMENTS.len()] = [
+pub(super) const PLAN_ARGUMENTS: [&str; 40 + topology::ARGUMENTS.len()] = [
     "system",
     "seed",
     "time",
@@ -234,6 +239,7 @@ pub(super) const PLAN_ARGUMENTS: [&str; 39 + topology::ARGUMENTS.len()] = [
     "operation_timeout",
     "bind",
     "nodes",
+    "spares",
     "n",
     "r",
     "w",
@@ -390,10 +396,11 @@ impl PlanArgs {
         let timing = Timing::of(self.time, self.operation_timeout);
         let mut plan = Plan::draw(Options {
             seed,
-            faults: self.recipe(&system, self.topology.site(topology.as_ref()), seed)?,
+            faults: self.recipe(&system, self.site(topology.as_ref()), seed)?,
             network: self.network,
             pcap: self.pcap,
             topology,
+            spares: self.spares,
             system,
             workload: WorkloadPlan::of(kind, options),
             bind: self.bind.unwrap_or(default_bind),
@@ -405,6 +412,15 @@ impl PlanArgs {
         plan.disk_rules = self.disk_rules.map_or(plan.system.disk_rules(), Rules::from);
         plan.validate().map_err(|error| usage(error, "see `squall run --help`"))?;
         Ok(plan)
+    }
+
+    /// What nodes are in, behind and beside. Who says nothing of spare nodes gets as many as the faults can use.
+    fn site<'a>(&self, topology: Option<&'a Topology>) -> Site<'a> {
+        Site {
+            topology,
+            balancer: self.topology.lb,
+            spares: self.spares != Some(0),
+        }
     }
 
     fn system_plan(&self, topology: Option<&Topology>) -> Result<SystemPlan> {

@@ -33,9 +33,6 @@ pub fn left_out(info: &FaultInfo, system: &SystemPlan, site: Site<'_>) -> Option
 
 /// Why a fault cannot be done to a system, if so.
 pub fn impossible(info: &FaultInfo, system: &SystemPlan, site: Site<'_>) -> Option<String> {
-    if let Some(why) = info.impossible_on(site) {
-        return Some(why);
-    }
     let capabilities = system.capabilities();
     let missing: Vec<String> = info
         .needs
@@ -45,6 +42,9 @@ pub fn impossible(info: &FaultInfo, system: &SystemPlan, site: Site<'_>) -> Opti
         .collect();
     if !missing.is_empty() {
         return Some(format!("{} cannot {}", system.name(), missing.join(", ")));
+    }
+    if let Some(why) = info.impossible_on(site) {
+        return Some(why);
     }
     if info.mechanism == Mechanism::Clocks
         && let Err(why) = squall_nemeses::clock::supported()

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::topology::subnets::Cidr;
-use squall_nemeses::{NetworkKind, Site};
+use squall_nemeses::{Capability, NetworkKind, Site};
 
-use super::Plan;
+use super::{Plan, SPARES_MAX, node_names};
 
 /// The addresses of an overlay: shared space (RFC 6598), which no plan's network is likely to have.
 pub const OVERLAY: Cidr = Cidr::of(std::net::Ipv4Addr::new(100, 64, 0, 0), 16);
@@ -38,7 +38,30 @@ impl Plan {
         Site {
             topology: self.topology.as_ref(),
             balancer: self.balancer,
+            spares: self.spares > 0,
         }
+    }
+
+    /// The names of all nodes: the members, and behind them the spare nodes.
+    pub fn node_names(&self) -> Vec<String> {
+        node_names(self.system.nodes() + self.spares)
+    }
+
+    /// The names of the spare nodes.
+    pub fn spare_names(&self) -> Vec<String> {
+        self.node_names().split_off(self.system.nodes() as usize)
+    }
+
+    /// Checks that the system can have spare nodes, if it is to have any.
+    pub(super) fn validate_spares(&self) -> Result<(), String> {
+        if self.spares > SPARES_MAX {
+            return Err(format!("`spares` is {}; at most {SPARES_MAX} nodes can be spare", self.spares));
+        }
+        if self.spares > 0 && !self.system.capabilities().contains(&Capability::Grow) {
+            let (system, cannot) = (self.system.name(), Capability::Grow);
+            return Err(format!("`spares` is {}: {system} cannot {cannot}", self.spares));
+        }
+        Ok(())
     }
 
     /// Whether domains are apart, which only the network `switch` can do.

@@ -34,6 +34,7 @@ pub(crate) fn plan_of(kinds: &[&str]) -> Plan {
         network: None,
         pcap: false,
         topology: None,
+        spares: None,
     })
     .expect("every kind finds a place")
 }

@@ -108,7 +108,7 @@ fn what(fault: &FaultRow, limits: &Limits) -> String {
 }
 
 /// The shape a fault was asked to have, the links it was asked to be on, or its failure domain, and the node it came to (`isolate-one n3`, `around n2`,
-/// `rack2`); where it has none of them, how many links it named, or all that was resolved.
+/// `rack2`); the nodes that joined by it (`n4 n5`, `n1 by n4`); where it has none of them, how many links it named, or all that was resolved.
 pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>) -> String {
     let fault = asked.and_then(|asked| asked.get(kind));
     if let Some(spine) = fault.and_then(|fault| fault.get("spine")?.as_u64()) {
@@ -120,6 +120,10 @@ pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>
     let shape = shape.and_then(|shape| shape.as_str().or_else(|| shape.as_object()?.keys().next().map(String::as_str)));
     let resolved = resolved.map(|receipt| receipt.get("resolved").unwrap_or(receipt));
     let node = resolved.and_then(|resolved| resolved.get("node")?.as_str());
+    let joined = resolved.and_then(|resolved| resolved.get("state")?.get("joined")).map(plain);
+    if let Some(joined) = joined {
+        return node.map_or_else(|| joined.clone(), |node| format!("{node} by {joined}"));
+    }
     match (shape, node) {
         (Some(shape), Some(node)) => format!("{shape} {node}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
@@ -215,8 +219,17 @@ mod tests {
     fn a_fault_of_several_nodes_names_them_and_not_what_did_it() {
         let receipt = json!({"back_end": "fuse", "resolved": {"state": {"down": ["n1", "n3"], "disks": {"n1": {"power": "clean"}}}}});
         assert_eq!(target("power", Some(&json!({"power": {"hits": "all"}})), Some(&receipt)), "n1, n3");
-        let receipt = json!({"back_end": "sigkill", "resolved": {"node": "n2", "state": {"down": ["n2"]}}});
-        assert_eq!(target("kill", None, Some(&receipt)), "n2");
         assert_eq!(target("kill", None, None), "?");
+    }
+
+    #[test]
+    fn who_joined_is_the_target_of_a_fault_that_let_nodes_in() {
+        let receipt = |resolved: serde_json::Value| json!({ "resolved": resolved });
+        let grown = receipt(json!({"state": {"joined": ["n4", "n5"]}}));
+        assert_eq!(target("grow", Some(&json!({"grow": {"by": 2}})), Some(&grown)), "n4 n5");
+        let replaced = receipt(json!({"node": "n1", "state": {"down": ["n1"], "joined": ["n4"], "removed": ["n1"]}}));
+        assert_eq!(target("replace", None, Some(&replaced)), "n1 by n4");
+        let killed = receipt(json!({"node": "n1", "state": {"down": ["n1"]}}));
+        assert_eq!(target("kill", None, Some(&killed)), "n1");
     }
 }

@@ -54,7 +54,9 @@ impl Activity {
 /// A client with a node for every operation, chosen as [`Bind`] says.
 pub(super) struct BoundClient {
     system: Arc<dyn System>,
-    members: Arc<[Member]>,
+    /// Those it goes to by itself first; behind them who joined, to whom it goes when it is told to.
+    nodes: Arc<[Member]>,
+    n_members: usize,
     bind: Bind,
     number: u32,
     activity: Arc<Activity>,
@@ -68,13 +70,20 @@ pub(super) struct BoundClient {
 }
 
 impl BoundClient {
-    /// Client number `number`: it begins with node `number` mod n.
-    pub(super) fn new(system: Arc<dyn System>, members: Arc<[Member]>, bind: Bind, number: u32, activity: Arc<Activity>) -> BoundClient {
-        let at = number as usize % members.len();
-        let current = system.client(&members[at], &format!("c{number}"));
+    /// Client number `number`: it begins with node `number` mod n of the n members, which come first of the nodes.
+    pub(super) fn new(
+        system: Arc<dyn System>,
+        (nodes, n_members): (Arc<[Member]>, usize),
+        bind: Bind,
+        number: u32,
+        activity: Arc<Activity>,
+    ) -> BoundClient {
+        let at = number as usize % n_members;
+        let current = system.client(&nodes[at], &format!("c{number}"));
         BoundClient {
             system,
-            members,
+            nodes,
+            n_members,
             bind,
             number,
             activity,
@@ -91,17 +100,17 @@ impl BoundClient {
 
     async fn move_on(&mut self) {
         let pointed_to = self.pointed_to.take();
-        let pointed_to = pointed_to.and_then(|node| self.members.iter().position(|member| member.id == node));
+        let pointed_to = pointed_to.and_then(|node| self.nodes.iter().position(|member| member.id == node));
         let leader = match pointed_to {
             Some(_) => pointed_to,
-            None if self.bind == Bind::Leader => find_leader(&*self.system, &self.members).await,
+            None if self.bind == Bind::Leader => find_leader(&*self.system, &self.nodes).await,
             None => None,
         };
-        let next = leader.unwrap_or((self.at + 1) % self.members.len());
+        let next = leader.unwrap_or((self.at + 1) % self.n_members);
         // Behind a balancer the next node is whoever the next connection gets.
-        if next != self.at || self.members[next].id == BALANCER {
+        if next != self.at || self.nodes[next].id == BALANCER {
             self.at = next;
-            self.current = self.system.client(&self.members[next], &format!("c{}", self.number));
+            self.current = self.system.client(&self.nodes[next], &format!("c{}", self.number));
         }
         self.failed = false;
     }

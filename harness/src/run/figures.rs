@@ -30,7 +30,7 @@ impl Figures {
         let collector = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(PAUSE).await;
-                for member in cluster.members() {
+                for member in cluster.nodes() {
                     // A node that is down or cut off has nothing to say now.
                     if let Ok(status) = cluster.system().status(member).await {
                         let mut seen = into.lock().expect("no holder of this lock panics");

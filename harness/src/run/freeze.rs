@@ -44,7 +44,7 @@ pub struct Held {
 /// Asks every node how it is and writes it to its `status.json`, with the reason where it does not answer.
 pub(super) async fn save_statuses(cluster: &Arc<Cluster>, folder: &RunFolder) {
     let mut asking = JoinSet::new();
-    for member in cluster.members() {
+    for member in cluster.nodes() {
         let (cluster, member) = (Arc::clone(cluster), member.clone());
         let path = folder.node(&member.id).status();
         asking.spawn(async move {
@@ -75,7 +75,7 @@ pub(super) async fn save_statuses(cluster: &Arc<Cluster>, folder: &RunFolder) {
 /// Stops the processes of every node that runs, all at once, and records the proof. The caller sees to it that nobody resumes them.
 pub(super) async fn freeze_all(cluster: &Arc<Cluster>, pen: &Pen) -> Vec<FrozenNode> {
     let mut stopping = JoinSet::new();
-    for member in cluster.members() {
+    for member in cluster.nodes() {
         let node = member.id.clone();
         let Some(init_pid) = cluster.target(&node).init_pid else { continue };
         stopping.spawn_blocking(move || (FrozenNode { node, init_pid }, process::pause(init_pid, STOP_BOUND)));

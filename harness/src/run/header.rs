@@ -17,6 +17,7 @@ pub(super) fn header(plan: &Plan, system: &dyn System, folder: &RunFolder, netwo
         requested: plan.requested.clone(),
         system: describe(plan, system, network),
         nodes: node_names(plan.system.nodes()),
+        spares: plan.spare_names(),
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: system.traces(),
@@ -30,7 +31,12 @@ fn describe(plan: &Plan, system: &dyn System, network: &Network) -> String {
     let extras = [(plan.overlay.is_some(), ", VXLAN"), (plan.balancer, ", behind a balancer")];
     let extras: String = extras.iter().filter(|(has, _)| *has).map(|(_, text)| *text).collect();
     let domains = plan.topology.as_ref().map_or_else(String::new, |topology| format!(", {topology}"));
-    format!("{}, {} nodes{domains}{extras}{network}", system.describe(), plan.system.nodes())
+    let spares = match plan.spares {
+        0 => String::new(),
+        spares => format!(" and {spares} spare"),
+    };
+    let (system, nodes) = (system.describe(), plan.system.nodes());
+    format!("{system}, {nodes} nodes{spares}{domains}{extras}{network}")
 }
 
 /// Every process of the run gets a seat of its own: clients first, then one final reader per node.

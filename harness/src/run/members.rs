@@ -14,8 +14,13 @@ use crate::systems::{Ask, Asked, Member, Standing};
 
 /// How long a request may take before the fault counts as skipped: a few elections.
 pub(crate) const INJECT_BOUND: Duration = Duration::from_secs(2);
+/// The same where nodes join: they are started, get all that the others have, and only then are decided on.
+pub(crate) const JOIN_BOUND: Duration = Duration::from_secs(5);
 /// How long a heal asks for: a healed cluster elects within a second, and a node that was away must catch up first.
 pub(crate) const HEAL_BOUND: Duration = Duration::from_secs(10);
+
+/// What is said where nobody can be asked.
+pub(crate) const NO_LEADER: &str = "no node takes itself for the leader";
 
 /// Between two requests.
 pub(crate) const PAUSE: Duration = Duration::from_millis(50);
@@ -23,42 +28,82 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 /// One request to the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// These nodes are members no longer.
-    Remove(Vec<String>),
-    /// These nodes are members.
-    Add(Vec<String>),
+    /// Some nodes are members, and others are no longer.
+    Members {
+        /// Who is to be one.
+        add: Vec<String>,
+        /// Who is to be none.
+        remove: Vec<String>,
+    },
     /// This node leads.
     Lead(String),
 }
 
-impl Wish {
-    /// All that only the system can do of a change, in order.
-    pub(crate) fn of(change: &Change) -> Vec<Wish> {
-        let names = |nodes: &BTreeSet<String>| nodes.iter().cloned().collect::<Vec<_>>();
-        let mut wishes = Vec::new();
-        if !change.remove.is_empty() {
-            wishes.push(Wish::Remove(names(&change.remove)));
-        }
-        if !change.add.is_empty() {
-            wishes.push(Wish::Add(names(&change.add)));
-        }
-        wishes.extend(change.transfer.clone().map(Wish::Lead));
-        wishes
+/// Who is a member, as a leader shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roll<'a, T> {
+    /// Who votes.
+    pub(crate) voters: &'a [T],
+    /// Who is a member and does not.
+    pub(crate) learners: &'a [T],
+    /// Whether that may still be taken back, or is on the way to something else.
+    pub(crate) changing: bool,
+}
+
+impl<T: AsRef<str>> Roll<'_, T> {
+    fn votes(&self, node: &str) -> bool {
+        self.voters.iter().any(|voter| voter.as_ref() == node)
     }
 
-    /// Whether a leader shows that it has come true.
-    pub(crate) fn holds(&self, leader: &str, voters: &[impl AsRef<str>]) -> bool {
-        let is_voter = |node: &String| voters.iter().any(|voter| voter.as_ref() == node);
+    fn has(&self, node: &str) -> bool {
+        self.votes(node) || self.learners.iter().any(|learner| learner.as_ref() == node)
+    }
+}
+
+impl Wish {
+    /// All that only the system can do of a change, in order. Who comes and who goes is one request: a system that can do both at once is never in between.
+    pub(crate) fn of(change: &Change) -> Vec<Wish> {
+        let names = |one: &BTreeSet<String>, other: &BTreeSet<String>| one.union(other).cloned().collect::<Vec<_>>();
+        let (add, remove) = (names(&change.add, &change.join), names(&change.remove, &change.leave));
+        let members = (!add.is_empty() || !remove.is_empty()).then_some(Wish::Members { add, remove });
+        members.into_iter().chain(change.transfer.clone().map(Wish::Lead)).collect()
+    }
+
+    /// Whether a leader shows that it has come true, for good.
+    pub(crate) fn holds<T: AsRef<str>>(&self, leader: &str, roll: &Roll<'_, T>) -> bool {
         match self {
-            Wish::Remove(nodes) => !nodes.iter().any(is_voter),
-            Wish::Add(nodes) => nodes.iter().all(is_voter),
+            Wish::Members { add, remove } => {
+                let is_out = |node: &String| !roll.has(node);
+                !roll.changing && add.iter().all(|node| roll.votes(node)) && remove.iter().all(is_out)
+            }
             Wish::Lead(node) => leader == node,
+        }
+    }
+
+    /// What of it a leader does not show yet; asked for the rest as well, it would refuse all.
+    pub(crate) fn rest<T: AsRef<str>>(&self, roll: &Roll<'_, T>) -> Wish {
+        match self {
+            Wish::Members { add, remove } => Wish::Members {
+                add: add.iter().filter(|node| !roll.votes(node)).cloned().collect(),
+                remove: remove.iter().filter(|node| roll.has(node)).cloned().collect(),
+            },
+            lead => lead.clone(),
+        }
+    }
+}
+
+impl Standing {
+    fn roll(&self) -> Roll<'_, String> {
+        Roll {
+            voters: &self.voters,
+            learners: &self.learners,
+            changing: self.changing,
         }
     }
 }
 
 impl Nemesis {
-    /// Asks for everything in `change` that only the system can do; nothing if there is nothing.
+    /// Asks for everything in `change` that only the system can do, each wish for as long as `bound`; nothing if there is nothing.
     pub(super) async fn ask_system(&self, change: &Change, bound: Duration) -> Vec<Proof> {
         let mut proofs = Vec::new();
         for wish in Wish::of(change) {
@@ -67,17 +112,17 @@ impl Nemesis {
         proofs
     }
 
-    async fn ask_until(&self, wish: &Wish, bound: Duration) -> Answered {
+    pub(super) async fn ask_until(&self, wish: &Wish, bound: Duration) -> Answered {
         let began = Instant::now();
-        let mut said = String::from("no node takes itself for the leader");
+        let mut said = String::from(NO_LEADER);
         let mut ok = false;
         while !ok && began.elapsed() < bound {
             if let Some((leader, standing)) = self.newest_leader().await {
-                if wish.holds(&leader.id, &standing.voters) {
+                if wish.holds(&leader.id, &standing.roll()) {
                     (ok, said) = (true, format!("{} shows it", leader.id));
                     break;
                 }
-                said = match self.ask_leader(&leader, wish).await {
+                said = match self.ask_leader(&leader, &wish.rest(&standing.roll())).await {
                     Asked::Done => {
                         ok = true;
                         format!("{} did it", leader.id)
@@ -100,25 +145,44 @@ impl Nemesis {
     async fn ask_leader(&self, leader: &Member, wish: &Wish) -> Asked {
         let system = self.cluster().system();
         match wish {
-            Wish::Remove(nodes) => twice(|| system.change_members(leader, &[], nodes)).await,
-            Wish::Add(nodes) => twice(|| system.change_members(leader, nodes, &[])).await,
+            Wish::Members { add, remove } if add.is_empty() && remove.is_empty() => {
+                Asked::Unknown("a change of the members is not finished".into())
+            }
+            Wish::Members { add, remove } => {
+                let members = |names: &[String]| names.iter().map(|name| self.cluster().member(name).clone()).collect::<Vec<_>>();
+                let (add, remove) = (members(add), members(remove));
+                twice(|| system.change_members(leader, &add, &remove)).await
+            }
             Wish::Lead(node) => system.transfer(leader, node).await,
         }
     }
 
     /// Of the nodes that take themselves for the leader the one with the newest term: an old leader that is cut off may not know better.
-    async fn newest_leader(&self) -> Option<(Member, Standing)> {
+    pub(super) async fn newest_leader(&self) -> Option<(Member, Standing)> {
         let cluster = self.cluster();
         let mut newest: Option<(Member, Standing)> = None;
-        for member in cluster.members().iter().filter(|member| cluster.is_running(&member.id)) {
+        for member in cluster.nodes().iter().filter(|member| cluster.is_running(&member.id)) {
             let Ok(Some(standing)) = cluster.system().standing(member).await else {
                 continue;
             };
+            let standing = with_names(standing, cluster.nodes());
             if standing.leads && newest.as_ref().is_none_or(|(_, known)| standing.term > known.term) {
                 newest = Some((member.clone(), standing));
             }
         }
         newest
+    }
+}
+
+/// The same, with names in the place of addresses.
+fn with_names(standing: Standing, nodes: &[Member]) -> Standing {
+    let name = |voter: String| {
+        let found = nodes.iter().find(|node| node.address.to_string() == voter);
+        found.map_or(voter, |node| node.id.clone())
+    };
+    Standing {
+        voters: standing.voters.into_iter().map(name).collect(),
+        ..standing
     }
 }
 
@@ -135,12 +199,40 @@ async fn twice<'a>(ask: impl Fn() -> Ask<'a, Asked>) -> Asked {
 mod tests {
     use super::*;
 
+    fn members(add: &[&str], remove: &[&str]) -> Wish {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Wish::Members {
+            add: names(add),
+            remove: names(remove),
+        }
+    }
+
+    const ROLL: Roll<'_, &str> = Roll {
+        voters: &["n1", "n3"],
+        learners: &["n4"],
+        changing: false,
+    };
+
     #[test]
     fn a_wish_holds_when_a_leader_shows_it() {
-        let holds = |wish: Wish| wish.holds("n1", &["n1", "n3"]);
-        assert!(holds(Wish::Remove(vec!["n2".into()])) && !holds(Wish::Remove(vec!["n3".into()])));
-        assert!(holds(Wish::Add(vec!["n3".into()])) && !holds(Wish::Add(vec!["n2".into()])));
+        let holds = |wish: Wish| wish.holds("n1", &ROLL);
+        assert!(holds(members(&[], &["n2"])) && !holds(members(&[], &["n3"])));
+        assert!(holds(members(&["n3"], &[])) && !holds(members(&["n2"], &[])));
+        assert!(holds(members(&["n3"], &["n2"])) && !holds(members(&["n3"], &["n1"])));
         assert!(holds(Wish::Lead("n1".into())) && !holds(Wish::Lead("n3".into())));
+        assert!(!holds(members(&["n4"], &[])), "it learns, and does not vote");
+        assert!(!holds(members(&[], &["n4"])), "it is still served");
+        let changing = Roll { changing: true, ..ROLL };
+        assert!(!members(&["n3"], &[]).holds("n1", &changing), "it may still be taken back");
+    }
+
+    #[test]
+    fn a_leader_is_asked_only_for_what_it_does_not_show() {
+        assert_eq!(
+            members(&["n3", "n4", "n5"], &["n1", "n2"]).rest(&ROLL),
+            members(&["n4", "n5"], &["n1"])
+        );
+        assert_eq!(members(&["n3"], &[]).rest(&ROLL), members(&[], &[]));
     }
 
     #[tokio::test]
@@ -170,6 +262,28 @@ mod tests {
             transfer: Some("n3".into()),
             ..Change::default()
         };
-        assert_eq!(Wish::of(&change), [Wish::Remove(vec!["n2".into()]), Wish::Lead("n3".into())]);
+        assert_eq!(Wish::of(&change), [members(&[], &["n2"]), Wish::Lead("n3".into())]);
+        let replaced = Change {
+            remove: BTreeSet::from(["n2".into()]),
+            join: BTreeSet::from(["n4".into()]),
+            ..Change::default()
+        };
+        assert_eq!(Wish::of(&replaced), [members(&["n4"], &["n2"])]);
+    }
+
+    #[test]
+    fn who_told_no_name_yet_is_known_by_the_address() {
+        let node = |id: &str, last| Member {
+            id: id.into(),
+            address: [10, 77, 0, last].into(),
+        };
+        let standing = Standing {
+            leads: true,
+            term: 1,
+            voters: vec!["n1".into(), "10.77.0.4".into()],
+            learners: Vec::new(),
+            changing: false,
+        };
+        assert_eq!(with_names(standing, &[node("n1", 1), node("n4", 4)]).voters, ["n1", "n4"]);
     }
 }

@@ -46,7 +46,7 @@ use self::stall::StallMeter;
 use self::trace_watch::TraceWatch;
 use crate::clocks::Clocks;
 use crate::cluster::Cluster;
-use crate::plan::{Plan, node_names};
+use crate::plan::Plan;
 use crate::record::{self, Recorder, RunClock};
 use crate::results::RunFolder;
 use crate::sandbox::Star;
@@ -73,13 +73,8 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
     let system: Arc<dyn System> = plan.system.open()?.into();
     enter::settle(folder.root(), &system.binaries(), &provided.folders()).context("close the sandbox's file tree")?;
     crate::log::to_file(&folder.log())?;
-    let star = Star::build(
-        &node_names(plan.system.nodes()),
-        plan.network_kind(),
-        plan.topology.as_ref(),
-        plan.overlay,
-    )
-    .context("build the sandbox's network")?;
+    let star = Star::build(&plan.node_names(), plan.network_kind(), plan.topology.as_ref(), plan.overlay)
+        .context("build the sandbox's network")?;
     // From here on there are threads, and this thread and all it starts are in the clients' namespace.
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
@@ -149,20 +144,28 @@ async fn record(
     watch_disk(&folder, switch.clone());
     let stall = StallMeter::start(pen.clone()).context("start the stall meter")?;
     let clocks = match plan.moves_clocks() {
-        true => Some(Clocks::create(&node_names(plan.system.nodes()), plan.seed).context("make clocks that can be moved")?),
+        true => Some(Clocks::create(&plan.node_names(), plan.seed).context("make clocks that can be moved")?),
         false => None,
     };
     // Where no disk holds an fsync, our nodes are kept at what comes right before.
     let gate = (plan.needs_gates() || (plan.holds_fsyncs() && disks.is_none())).then_some(gate::GATE);
-    let cluster = Cluster::new(system, &star, &folder, (&groups, disks, gate), clocks, pen.clone(), clock.clone())?;
+    let cluster = Cluster::new(
+        system,
+        (&star, plan.system.nodes() as usize),
+        &folder,
+        (&groups, disks, gate),
+        clocks,
+        pen.clone(),
+        clock.clone(),
+    )?;
     let events = Arc::new(Watch::default());
     if gate.is_some() {
-        for member in cluster.members() {
+        for member in cluster.nodes() {
             gate::open(&member.id, cluster.folder(&member.id), &events)?;
         }
     }
     if plan.holds_fsyncs() {
-        for member in cluster.members() {
+        for member in cluster.nodes() {
             if let Some(disk) = cluster.disk(&member.id) {
                 held_fsync::watch(&member.id, disk, &events);
             }
@@ -230,7 +233,7 @@ fn online_traces(plan: &Plan, folder: &RunFolder) -> Option<BTreeMap<String, Pat
         (node, path)
     };
     let is_raft = matches!(plan.system, SystemPlan::Raft(_));
-    is_raft.then(|| node_names(plan.system.nodes()).into_iter().map(trace).collect())
+    is_raft.then(|| plan.node_names().into_iter().map(trace).collect())
 }
 
 /// The nodes' disks, if any fault of the plan needs them.
@@ -238,7 +241,8 @@ fn open_disks(plan: &Plan, folder: &RunFolder) -> Result<Option<Disks>> {
     if !plan.needs_disks() {
         return Ok(None);
     }
-    let nodes: Vec<_> = node_names(plan.system.nodes())
+    let nodes: Vec<_> = plan
+        .node_names()
         .into_iter()
         .map(|node| (node.clone(), folder.disk(&node), folder.node(&node).data()))
         .collect();

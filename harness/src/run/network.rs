@@ -398,15 +398,17 @@ fn open_fabric(star: &Star, has_balancer: bool) -> Result<Fabric> {
 
 /// A balancer, seen to let connections through.
 fn open_balancer(star: &Star, plan: &Plan) -> Result<(Balancer, BalancerProbe)> {
+    // Who joins later is nobody the balancer was told of.
+    let members = || star.nodes.iter().take(plan.system.nodes() as usize);
     let setup = Setup {
         router: netns::open(&star.router.namespace)?,
         address: star.balancer,
         port: plan.system.port(),
-        nodes: star.nodes.iter().map(|node| (node.id.clone(), node.address)).collect(),
+        nodes: members().map(|node| (node.id.clone(), node.address)).collect(),
     };
     let balancer = Balancer::open(setup, &squall_nemeses::program_folders());
     let balancer = balancer.context("put a balancer in front of the nodes; `squall doctor` says what it needs")?;
-    let nodes: Vec<_> = star.nodes.iter().map(Address::target).collect();
+    let nodes: Vec<_> = members().map(Address::target).collect();
     let probe = BalancerProbe::open(star.clients.target(), &nodes, star.balancer)?;
     ensure!(
         probe.prepare(probe.bound())?.is_some(),

@@ -177,13 +177,15 @@ impl Run {
 
     fn start_load(&self, activity: &Arc<Activity>) -> Load {
         self.enter_phase("warm-up");
-        let members: Arc<[Member]> = match self.network.balancer() {
-            Some(address) => [Member {
-                id: BALANCER.into(),
-                address,
-            }]
-            .into(),
-            None => self.cluster.members().into(),
+        let (nodes, n_members): (Arc<[Member]>, usize) = match self.network.balancer() {
+            Some(address) => {
+                let balancer = Member {
+                    id: BALANCER.into(),
+                    address,
+                };
+                ([balancer].into(), 1)
+            }
+            None => (self.cluster.nodes().into(), self.cluster.members().len()),
         };
         let stop = watch::Sender::new(false);
         let began_ns = self.clock.now_ns();
@@ -191,7 +193,7 @@ impl Run {
             .map(|number| {
                 let client = BoundClient::new(
                     Arc::clone(self.cluster.system()),
-                    Arc::clone(&members),
+                    (Arc::clone(&nodes), n_members),
                     self.plan.bind,
                     number,
                     Arc::clone(activity),

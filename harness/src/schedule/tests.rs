@@ -28,6 +28,7 @@ fn plan(seed: u64, nodes: u32, recipe: Recipe) -> Plan {
         network: None,
         pcap: false,
         topology: Some(format!("{nodes}x1").parse::<Shape>().expect("a shape").into()),
+        spares: None,
         faults: recipe,
     });
     let plan = plan.expect("20 s are enough");
@@ -202,12 +203,12 @@ fn a_fault_that_the_system_cannot_take_is_said_at_plan_time() {
     });
     assert_eq!(
         plan.validate().unwrap_err(),
-        "`membership` is requested: etcd cannot change its members"
+        "`membership` is requested: etcd cannot take members out and in again"
     );
     plan.requested.clear();
     assert_eq!(
         plan.validate().unwrap_err(),
-        "injection 0: membership: etcd cannot change its members"
+        "injection 0: membership: etcd cannot take members out and in again"
     );
 }
 

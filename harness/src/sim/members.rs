@@ -12,7 +12,7 @@ use squall_node::status::Standing;
 
 use super::play::{NS_PER_MS, Play, Timer};
 use super::store::Store;
-use crate::run::members::{PAUSE, Wish};
+use crate::run::members::{NO_LEADER, PAUSE, Roll, Wish};
 use crate::systems::ASK_TIMEOUT;
 
 /// The connection by which the nemesis asks: no client's.
@@ -98,11 +98,18 @@ impl<S: Store> Play<'_, S> {
             return self.call_at(now_ns + ns(PAUSE), Timer::Ask(number));
         };
         let name = self.store.members().name(at).to_string();
-        if wish.holds(&name, &standing.voters) {
+        let roll = Roll {
+            voters: &standing.voters,
+            learners: &standing.learners,
+            changing: standing.changing,
+        };
+        if wish.holds(&name, &roll) {
             question.said = format!("{name} shows it");
             return self.wish_ends(number, true);
         }
-        let body = body_of(wish);
+        let Some(body) = body_of(&wish.rest(&roll)) else {
+            return self.call_at(now_ns + ns(PAUSE), Timer::Ask(number));
+        };
         self.asking.last += 1;
         let request = self.asking.last;
         question.request = Some((request, name));
@@ -188,20 +195,16 @@ impl<S: Store> Play<'_, S> {
     }
 }
 
-const NO_LEADER: &str = "no node takes itself for the leader";
-
-fn body_of(wish: &Wish) -> RequestBody {
+/// The request for what is left of a wish, if anything is.
+fn body_of(wish: &Wish) -> Option<RequestBody> {
     let texts = |nodes: &[String]| nodes.iter().map(|node| Text::from(node.as_str())).collect();
     match wish {
-        Wish::Remove(nodes) => RequestBody::Change {
-            add: Vec::new(),
-            remove: texts(nodes),
-        },
-        Wish::Add(nodes) => RequestBody::Change {
-            add: texts(nodes),
-            remove: Vec::new(),
-        },
-        Wish::Lead(node) => RequestBody::Transfer { to: node.as_str().into() },
+        Wish::Members { add, remove } if add.is_empty() && remove.is_empty() => None,
+        Wish::Members { add, remove } => Some(RequestBody::Change {
+            add: texts(add),
+            remove: texts(remove),
+        }),
+        Wish::Lead(node) => Some(RequestBody::Transfer { to: node.as_str().into() }),
     }
 }
 

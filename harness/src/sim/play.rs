@@ -97,6 +97,12 @@ pub(super) struct Play<'a, S: Store> {
 
 /// Plays a valid plan.
 pub(super) fn play<S: Store>(plan: &Plan, store: &S, world: World) -> Result<Played, String> {
+    if plan.spares > 0 {
+        return Err(format!(
+            "the plan has {} spare nodes, and a simulated cluster has none",
+            plan.spares
+        ));
+    }
     let system = plan.system.open().map_err(|error| format!("{error:#}"))?;
     let names = node_names(plan.system.nodes());
     let place = |name: &String| store.members().index(name).expect("both name the same nodes");
@@ -135,6 +141,7 @@ fn header(plan: &Plan, system: &str) -> Header {
         requested: plan.requested.clone(),
         system: format!("{system}, {} nodes", plan.system.nodes()),
         nodes: node_names(plan.system.nodes()),
+        spares: plan.spare_names(),
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: true,

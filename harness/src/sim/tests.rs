@@ -34,6 +34,7 @@ fn plan(system: SystemPlan, bind: Bind, kind: Kind, retry: Retry, faults: &[&str
         network: None,
         pcap: false,
         topology: None,
+        spares: None,
     })
     .expect("every kind finds a place")
 }

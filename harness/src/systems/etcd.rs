@@ -3,6 +3,8 @@
 //! Main decision: the gateway (HTTP/1.1 and JSON on the client port) instead of gRPC, whose client crates need `protoc` to build and
 //! retry on their own. The price is a hop inside the node: the gateway is a gRPC client of the same process.
 
+mod members;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -22,7 +24,7 @@ use squall_nemeses::Capability;
 use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::http::{self, Connection, HttpError, Response};
-use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, Position, System, SystemInfo, WallClock, find_program};
+use super::{ASK_TIMEOUT, Ask, Asked, Cast, Joining, Member, NodeFiles, NodeStatus, Position, System, SystemInfo, WallClock, find_program};
 use crate::sandbox::place::NodeCommand;
 
 /// Where clients ask, and where faults between clients and nodes strike.
@@ -73,6 +75,7 @@ impl Settings {
             Capability::Restart,
             Capability::Leader,
             Capability::Logs,
+            Capability::Grow,
         ]
     }
 
@@ -120,9 +123,14 @@ impl System for Etcd {
         vec![self.program.clone()]
     }
 
-    fn command(&self, member: &Member, members: &[Member], files: &NodeFiles) -> NodeCommand {
+    fn command(&self, member: &Member, cast: Cast<'_>, files: &NodeFiles) -> NodeCommand {
         let url = |address: Ipv4Addr, port: u16| format!("http://{address}:{port}");
         let (peer_url, client_url) = (url(member.address, PEER_PORT), url(member.address, CLIENT_PORT));
+        // Who enters a cluster that serves has an identity of its own each time, and a folder with it.
+        let (members, state, data) = match cast.entry {
+            Some(entry) => (&entry.members[..], "existing", files.data.join(format!("life-{}", entry.life))),
+            None => (cast.founders, "new", files.data.clone()),
+        };
         let cluster: Vec<String> = members
             .iter()
             .map(|peer| format!("{}={}", peer.id, url(peer.address, PEER_PORT)))
@@ -130,13 +138,13 @@ impl System for Etcd {
         // Only flags that 3.4, 3.5 and 3.6 all know. Those of the initial cluster are ignored once the data folder exists.
         let flags = [
             ("--name", member.id.clone()),
-            ("--data-dir", files.data.display().to_string()),
+            ("--data-dir", data.display().to_string()),
             ("--listen-peer-urls", peer_url.clone()),
             ("--initial-advertise-peer-urls", peer_url),
             ("--listen-client-urls", client_url.clone()),
             ("--advertise-client-urls", client_url),
             ("--initial-cluster", cluster.join(",")),
-            ("--initial-cluster-state", "new".into()),
+            ("--initial-cluster-state", state.into()),
             ("--heartbeat-interval", HEARTBEAT_MS.into()),
             ("--election-timeout", ELECTION_MS.into()),
             ("--logger", "zap".into()),
@@ -175,6 +183,22 @@ impl System for Etcd {
             serializable,
             connection: None,
         })
+    }
+
+    fn joining(&self) -> Joining {
+        Joining::Announced
+    }
+
+    fn join_bound(&self) -> Duration {
+        members::JOIN_BOUND
+    }
+
+    fn standing<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<super::Standing>>> {
+        Box::pin(async move { members::standing(member).await.map(Some) })
+    }
+
+    fn change_members<'a>(&'a self, leader: &'a Member, add: &'a [Member], remove: &'a [Member]) -> Ask<'a, Asked> {
+        Box::pin(members::change(leader, add, remove))
     }
 
     /// What it calls its index is that of the last entry it knows to be committed; how far its log goes beyond that no member says.

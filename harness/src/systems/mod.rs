@@ -27,6 +27,7 @@ use squall_nemeses::{Capability, Mechanism};
 use squall_node::bugs::{Bug, Planted, Store};
 use squall_workloads::{Client, Function};
 
+use crate::run::members::JOIN_BOUND;
 use crate::sandbox::place::NodeCommand;
 
 /// A boxed future, so that systems can be trait objects.
@@ -39,6 +40,45 @@ pub struct Member {
     pub id: String,
     /// Its address inside the sandbox.
     pub address: Ipv4Addr,
+}
+
+/// Who is to be in a cluster with a node that is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Cast<'a> {
+    /// The members at first.
+    pub founders: &'a [Member],
+    /// Nodes that faults let join later.
+    pub spares: &'a [Member],
+    /// For a node that was announced to a cluster that serves: what it joins.
+    pub entry: Option<&'a Entry>,
+}
+
+impl<'a> From<&'a [Member]> for Cast<'a> {
+    fn from(founders: &'a [Member]) -> Cast<'a> {
+        Cast {
+            founders,
+            spares: &[],
+            entry: None,
+        }
+    }
+}
+
+/// How a node entered a cluster that served already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Counts the node's entries, from 1: each begins with an empty folder.
+    pub life: u32,
+    /// Who was a member when it was announced, itself among them.
+    pub members: Vec<Member>,
+}
+
+/// How nodes get into a cluster that serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joining {
+    /// They run, with whatever data they have, and then are made members.
+    Started,
+    /// They are made members, and then are started with nothing. Who was taken out never comes back under its old identity.
+    Announced,
 }
 
 /// Where a node keeps its things; all inside its folder of the run.
@@ -81,8 +121,12 @@ pub struct Standing {
     pub leads: bool,
     /// The term, epoch or ballot it is in.
     pub term: u64,
-    /// The nodes that vote, as far as it knows.
+    /// The nodes that vote, as far as it knows: by name, or by address where they have told no name yet.
     pub voters: Vec<String>,
+    /// Nodes that are members and do not vote.
+    pub learners: Vec<String>,
+    /// Whether that may still be taken back, or is on the way to something else.
+    pub changing: bool,
 }
 
 /// Where a member stands among the others that may lead.
@@ -115,8 +159,8 @@ pub trait System: Send + Sync {
         Vec::new()
     }
 
-    /// The command that runs one member. A restart gets the same command.
-    fn command(&self, member: &Member, members: &[Member], files: &NodeFiles) -> NodeCommand;
+    /// The command that runs one node, a member from the first or one that joins. A restart gets the same command.
+    fn command(&self, member: &Member, cast: Cast<'_>, files: &NodeFiles) -> NodeCommand;
 
     /// Asks a node how it is.
     fn status<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<NodeStatus>>;
@@ -149,8 +193,18 @@ pub trait System: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Asks the leader to make these nodes members, and to take those out.
-    fn change_members<'a>(&'a self, _leader: &'a Member, _add: &'a [String], _remove: &'a [String]) -> Ask<'a, Asked> {
+    /// How nodes get into a cluster that serves, if they can.
+    fn joining(&self) -> Joining {
+        Joining::Started
+    }
+
+    /// How long nodes that join may take to be members, and then to serve, before the fault that lets them counts as skipped.
+    fn join_bound(&self) -> Duration {
+        JOIN_BOUND
+    }
+
+    /// Asks the leader to make these nodes members, and to take those out, all at once if it can.
+    fn change_members<'a>(&'a self, _leader: &'a Member, _add: &'a [Member], _remove: &'a [Member]) -> Ask<'a, Asked> {
         Box::pin(async { Asked::Refused("this system cannot change its members".into()) })
     }
 

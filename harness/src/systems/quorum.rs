@@ -13,7 +13,7 @@ use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operati
 
 use super::quorum_extras::Extras;
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
-use super::{ASK_TIMEOUT, Ask, Member, NodeFiles, NodeStatus, System, SystemInfo, WallClock};
+use super::{ASK_TIMEOUT, Ask, Cast, Member, NodeFiles, NodeStatus, System, SystemInfo, WallClock};
 use crate::sandbox::place::NodeCommand;
 
 /// The port every node listens on; each has an address of its own.
@@ -238,11 +238,11 @@ impl System for Quorum {
         text
     }
 
-    fn command(&self, member: &Member, members: &[Member], files: &NodeFiles) -> NodeCommand {
+    fn command(&self, member: &Member, cast: Cast<'_>, files: &NodeFiles) -> NodeCommand {
         let settings = &self.settings;
         let mut args: Vec<String> = ["node", "quorum", "--id", &member.id].map(String::from).to_vec();
         args.extend(["--listen".into(), endpoint(member.address).to_string()]);
-        for peer in members {
+        for peer in cast.founders {
             args.extend(["--peer".into(), format!("{}={}", peer.id, endpoint(peer.address))]);
         }
         args.extend([

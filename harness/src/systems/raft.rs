@@ -14,7 +14,7 @@ use squall_workloads::{Argument, BoxFuture, Client, ErrorNote, Function, Operati
 
 use super::quorum::{node_status, wall_clock_in};
 use super::wire::{Connection, Note, Reply, Request, WireError, ask};
-use super::{ASK_TIMEOUT, Ask, Asked, Member, NodeFiles, NodeStatus, Position, Standing, System, SystemInfo, WallClock};
+use super::{ASK_TIMEOUT, Ask, Asked, Cast, Member, NodeFiles, NodeStatus, Position, Standing, System, SystemInfo, WallClock};
 use crate::sandbox::place::NodeCommand;
 
 /// The port every node listens on; each has an address of its own.
@@ -91,6 +91,7 @@ impl Settings {
             Capability::Logs,
             Capability::Transfer,
             Capability::Membership,
+            Capability::Grow,
         ]
     }
 
@@ -146,12 +147,17 @@ impl System for Raft {
         text
     }
 
-    fn command(&self, member: &Member, members: &[Member], files: &NodeFiles) -> NodeCommand {
+    fn command(&self, member: &Member, cast: Cast<'_>, files: &NodeFiles) -> NodeCommand {
         let mut args: Vec<String> = ["node", "raft", "--id", &member.id].map(String::from).to_vec();
         args.extend(["--listen".into(), endpoint(member.address).to_string()]);
-        for peer in members {
+        for peer in cast.founders.iter().chain(cast.spares) {
             args.extend(["--peer".into(), format!("{}={}", peer.id, endpoint(peer.address))]);
         }
+        if !cast.spares.is_empty() {
+            let voters: Vec<&str> = cast.founders.iter().map(|founder| founder.id.as_str()).collect();
+            args.extend(["--voters".into(), voters.join(",")]);
+        }
+        args.extend(cast.spares.contains(member).then(|| "--join".into()));
         args.extend(["--data".into(), files.data.display().to_string()]);
         args.extend(["--trace".into(), files.trace.display().to_string()]);
         args.extend(files.gate.map(|gate| format!("--trace-gate={gate}")));
@@ -201,17 +207,27 @@ impl System for Raft {
     fn standing<'a>(&'a self, member: &'a Member) -> Ask<'a, Result<Option<Standing>>> {
         Box::pin(async move {
             let fields = serde_json::Value::Object(status_of(member).await?);
-            let StandingFields { role, term, voters } = serde_json::from_value(fields)?;
+            let fields: StandingFields = serde_json::from_value(fields)?;
             Ok(Some(Standing {
-                leads: role == "leader",
-                term,
-                voters,
+                leads: fields.role == "leader",
+                term: fields.term,
+                voters: fields.voters,
+                learners: fields.learners,
+                changing: fields.changing,
             }))
         })
     }
 
-    fn change_members<'a>(&'a self, leader: &'a Member, add: &'a [String], remove: &'a [String]) -> Ask<'a, Asked> {
-        Box::pin(request_of_nemesis(leader, Request::Change { add, remove }))
+    fn change_members<'a>(&'a self, leader: &'a Member, add: &'a [Member], remove: &'a [Member]) -> Ask<'a, Asked> {
+        let names = |members: &[Member]| members.iter().map(|member| member.id.clone()).collect::<Vec<_>>();
+        let (add, remove) = (names(add), names(remove));
+        Box::pin(async move {
+            let request = Request::Change {
+                add: &add,
+                remove: &remove,
+            };
+            request_of_nemesis(leader, request).await
+        })
     }
 
     fn transfer<'a>(&'a self, leader: &'a Member, to: &'a str) -> Ask<'a, Asked> {
@@ -239,6 +255,9 @@ struct StandingFields {
     role: String,
     term: u64,
     voters: Vec<String>,
+    learners: Vec<String>,
+    #[serde(default)]
+    changing: bool,
 }
 
 async fn request_of_nemesis(leader: &Member, request: Request<'_>) -> Asked {

@@ -60,14 +60,8 @@ impl Fabric {
         let choice = Some(links.back_end());
         let rest: Vec<Leaf> = leaves.collect();
         // Each try takes programs' starts: all at once.
-        let others = thread::scope(|scope| {
-            let open = |leaf: &Leaf| Links::open_for(n_ends, &leaf.namespace, choice, folders);
-            let tries: Vec<_> = rest.iter().map(|leaf| scope.spawn(move || open(leaf))).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, Result<Links>>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            tries.into_iter().map(join).collect::<Result<Vec<Links>>>()
-        })?;
+        let open = |leaf: &Leaf| Links::open_for(n_ends, &leaf.namespace, choice, folders);
+        let others = at_once(&rest, open).into_iter().collect::<Result<Vec<Links>>>()?;
         let ends = rest.into_iter().map(|leaf| leaf.ends);
         let leaves: Vec<_> = std::iter::once((links, first.ends)).chain(others.into_iter().zip(ends)).collect();
         Ok(Fabric {
@@ -113,15 +107,18 @@ impl Fabric {
 
     /// Applies at all leaves at once; says what each answered.
     fn apply_all(&self, cuts: &[AddressCuts]) -> Vec<Result<Applied>> {
-        thread::scope(|scope| {
-            let leaves = self.leaves.iter().zip(cuts);
-            let changes: Vec<_> = leaves.map(|((links, _), cuts)| scope.spawn(move || links.apply(cuts))).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, Result<Applied>>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            changes.into_iter().map(join).collect()
-        })
+        at_once(self.leaves.iter().zip(cuts), |((links, _), cuts)| links.apply(cuts))
     }
+}
+
+/// Does the work of all of them at the same time, each on a thread of its own, and gives what it came to in their order. A panic goes on here.
+fn at_once<T: Send, R: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, R>| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        threads.into_iter().map(join).collect()
+    })
 }
 
 impl Network for Fabric {

@@ -119,6 +119,7 @@ mod tests {
         };
         fault.resolve(&Scene {
             nodes: &nodes,
+            spares: &[],
             topology: None,
             now: &now,
             roles: &Roles::default(),

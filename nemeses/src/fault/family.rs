@@ -58,6 +58,8 @@ impl Asks {
 pub struct Ground<'a> {
     /// All nodes.
     pub nodes: &'a [String],
+    /// Spare nodes. Where a fault is resolved: those that can be taken now, who never ran first; they are none of `nodes`.
+    pub spares: &'a [String],
     /// Their racks, zones and regions, if they are in any.
     pub topology: Option<&'a Topology>,
 }
@@ -69,11 +71,17 @@ pub struct Site<'a> {
     pub topology: Option<&'a Topology>,
     /// Whether a balancer is in front of the nodes.
     pub balancer: bool,
+    /// Whether there are spare nodes beside the members.
+    pub spares: bool,
 }
 
 impl<'a> From<&'a [String]> for Ground<'a> {
     fn from(nodes: &'a [String]) -> Ground<'a> {
-        Ground { nodes, topology: None }
+        Ground {
+            nodes,
+            spares: &[],
+            topology: None,
+        }
     }
 }
 
@@ -86,8 +94,10 @@ impl<'a> From<&'a Vec<String>> for Ground<'a> {
 /// What a fault is resolved against.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
-    /// All nodes.
+    /// All nodes that are there: those of the beginning, and spare nodes that joined.
     pub nodes: &'a [String],
+    /// Spare nodes that can be taken now, who never ran first.
+    pub spares: &'a [String],
     /// Their failure domains, if they are in any.
     pub topology: Option<&'a Topology>,
     /// The state of the world, with nodes that are down for other reasons added.

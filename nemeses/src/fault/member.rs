@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::family::{Asks, Family, Scene, check_names};
 use super::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
-use crate::target::{Skipped, TargetChoice, unless_down_or_paused};
+use crate::target::{Skipped, TargetChoice, unless_down_or_paused, unless_spare};
 use crate::world::State;
 
 pub(super) const TRANSFER: FaultInfo = FaultInfo {
@@ -166,7 +166,7 @@ impl Family for Membership {
         if let Some(out) = scene.now.removed.first() {
             return Err(Skipped(format!("{out} is no member now, and one at a time is taken out")));
         }
-        let node = self.target.settle(scene.roles, |_| None)?;
+        let node = self.target.settle(scene.roles, unless_spare(scene.now))?;
         let state = State {
             removed: BTreeSet::from([node.clone()]),
             ..State::default()

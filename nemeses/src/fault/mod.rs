@@ -18,6 +18,7 @@ pub mod links;
 pub mod member;
 pub mod partition;
 pub mod process;
+pub mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,7 @@ use self::links::{
 use self::member::{Membership, Shrink, Transfer};
 use self::partition::Partition;
 use self::process::{Kill, Pause, RestartStorm, Stutter};
+use self::spare::{Grow, Replace};
 use crate::capability::Capability;
 use crate::target::{KeyRoles, Roles, Skipped};
 use crate::world::State;
@@ -81,7 +83,7 @@ pub enum Mechanism {
     Disks,
     /// [`State::balancer`]: proved by connections of ours through it.
     Balancer,
-    /// [`State::removed`] and [`State::led_by`]: asked of the system itself, which may refuse; proved by what its leader shows.
+    /// [`State::removed`], [`State::joined`] and [`State::led_by`]: asked of the system itself, which may refuse; proved by what its leader shows.
     System,
 }
 
@@ -129,6 +131,8 @@ pub const FAULTS: &[FaultInfo] = &[
     domain::REGION_SLOW,
     balancer::LB_FLUSH,
     balancer::LB_PORTS,
+    spare::GROW,
+    spare::REPLACE,
 ];
 
 /// One fault, as a plan has it.
@@ -222,6 +226,10 @@ pub enum Fault {
     LbFlush(LbFlush),
     /// Use the balancer's ports up.
     LbPorts(LbPorts),
+    /// Let spare nodes join.
+    Grow(Grow),
+    /// Put a spare node in a member's place.
+    Replace(Replace),
 }
 
 impl FaultInfo {
@@ -256,8 +264,17 @@ impl FaultInfo {
         if self.is_by_domain() {
             return domain::impossible(self.name, site.topology);
         }
+        if self.needs_spares() && !site.spares {
+            return Some("it needs spare nodes; give the cluster some by `--spares 2`".into());
+        }
         let missing = self.is_of_balancer() && !site.balancer;
         missing.then(|| "it needs a balancer; put one in front of the nodes by `--lb`".into())
+    }
+
+    /// Whether it takes nodes that were no members at first.
+    #[must_use]
+    pub fn needs_spares(&self) -> bool {
+        self.needs.contains(&Capability::Grow)
     }
 }
 
@@ -339,6 +356,8 @@ impl Fault {
             Fault::RegionSlow(fault) => fault,
             Fault::LbFlush(fault) => fault,
             Fault::LbPorts(fault) => fault,
+            Fault::Grow(fault) => fault,
+            Fault::Replace(fault) => fault,
         }
     }
 
@@ -366,6 +385,23 @@ impl Fault {
         match self {
             Fault::Memory(_) => true,
             _ => matches!(self.mechanism(), Mechanism::Life | Mechanism::Motion) && self.pulse().is_none(),
+        }
+    }
+
+    /// Makes it take no more spare nodes than there are.
+    pub fn limit_spares(&mut self, spares: u32) {
+        if let Fault::Grow(fault) = self {
+            fault.by = fault.by.min(spares);
+        }
+    }
+
+    /// How many spare nodes it takes.
+    #[must_use]
+    pub fn takes_spares(&self) -> u32 {
+        match self {
+            Fault::Grow(fault) => fault.by,
+            Fault::Replace(_) => 1,
+            _ => 0,
         }
     }
 
@@ -409,9 +445,10 @@ impl Fault {
     /// # Errors
     /// If nobody can be hit now.
     pub fn resolve<'a>(&self, ground: impl Into<Ground<'a>>, now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
-        let Ground { nodes, topology } = ground.into();
+        let Ground { nodes, spares, topology } = ground.into();
         self.family().resolve(&Scene {
             nodes,
+            spares,
             topology,
             now,
             roles,

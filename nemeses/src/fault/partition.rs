@@ -89,6 +89,12 @@ impl Shape {
     }
 }
 
+/// The order that was drawn, and who joined since behind it: nodes on no side would join the sides.
+fn with_newcomers(order: &[String], nodes: &[String]) -> Vec<String> {
+    let newcomers = nodes.iter().filter(|node| !order.contains(node));
+    order.iter().chain(newcomers).cloned().collect()
+}
+
 /// A node that is not heard, one that hears nobody, or a half: the asymmetries that cost most.
 fn draw_muted(order: Vec<String>, dice: &mut Dice<'_>) -> Vec<String> {
     let n = order.len();
@@ -136,9 +142,9 @@ impl Family for Partition {
         let mut node = None;
         let mut key = None;
         let cuts = match &self.shape {
-            Shape::Halves { order } => partition::halves(order),
-            Shape::MajoritiesRing { order } => partition::majorities_ring(order),
-            Shape::Bridge { order } => partition::bridge(order),
+            Shape::Halves { order } => partition::halves(&with_newcomers(order, nodes)),
+            Shape::MajoritiesRing { order } => partition::majorities_ring(&with_newcomers(order, nodes)),
+            Shape::Bridge { order } => partition::bridge(&with_newcomers(order, nodes)),
             Shape::OneWay { muted } => partition::one_way(muted, nodes),
             Shape::IsolateOne { target } => {
                 let alone = target.settle(roles, unless_down(now))?;

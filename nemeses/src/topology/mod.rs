@@ -169,6 +169,16 @@ impl Topology {
         Tier::ALL.into_iter().rev().find(|tier| self.domains(*tier).len() > 1)
     }
 
+    /// Gives more nodes places: one after the other into the racks by turns.
+    pub fn place_more(&mut self, nodes: &[String]) {
+        let n_racks = self.racks.len().max(1);
+        for (place, node) in nodes.iter().enumerate() {
+            if let Some(rack) = self.racks.get_mut(place % n_racks) {
+                rack.nodes.push(node.clone());
+            }
+        }
+    }
+
     /// Number of nodes.
     #[must_use]
     pub fn n_nodes(&self) -> usize {

@@ -129,9 +129,12 @@ fn a_table_that_makes_no_sense_is_refused_by_the_word_at_fault() {
     check(&racks(r#"{"name":"clients","nodes":["n1"]}"#), "not `clients`");
 }
 
+fn nodes(n: usize) -> Vec<String> {
+    (1..=n).map(|number| format!("n{number}")).collect()
+}
+
 #[test]
 fn a_topology_has_exactly_the_nodes_of_its_cluster() {
-    let nodes = |n: usize| -> Vec<String> { (1..=n).map(|number| format!("n{number}")).collect() };
     assert_eq!(of("3x2").check_cluster(&nodes(6)), Ok(()));
     assert_eq!(
         of("3x2").check_cluster(&nodes(7)).unwrap_err(),
@@ -141,6 +144,15 @@ fn a_topology_has_exactly_the_nodes_of_its_cluster() {
         of("3x2").check_cluster(&nodes(5)).unwrap_err(),
         "the topology has a node `n6`, and the cluster has 5 nodes: n1 to n5"
     );
+}
+
+#[test]
+fn more_nodes_go_into_the_racks_by_turns() {
+    let mut topology = of("2x2");
+    topology.place_more(&nodes(7)[4..]);
+    assert_eq!(topology.check_cluster(&nodes(7)), Ok(()));
+    assert_eq!(topology.racks[0].nodes, ["n1", "n2", "n5", "n7"]);
+    assert_eq!(topology.racks[1].nodes, ["n3", "n4", "n6"]);
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl Core for RaftCore {
     }
 
     fn standing(&self) -> Option<Standing> {
-        let (_, membership) = self.configs.latest();
+        let (index, membership) = self.configs.latest();
         Some(Standing {
             member: self.member().clone(),
             role: self.role_name().into(),
@@ -161,6 +161,7 @@ impl Core for RaftCore {
             snapshot: self.snapshot.last.0,
             voters: membership.voters.iter().cloned().collect(),
             learners: membership.learners.iter().cloned().collect(),
+            changing: index > self.commit || membership.is_joint(),
         })
     }
 

@@ -3,9 +3,8 @@
 //! All nodes of a run read the host's CLOCK_MONOTONIC. A file from elsewhere, a wrong `mono_offset_ns` or a clock that a fault moved shows
 //! itself: a clock that goes back within a life, or a message that comes before it was sent.
 
-use std::collections::VecDeque;
-
 use super::breach::{Node, Sight};
+use super::letters::{LetterId, Sent};
 
 /// How many messages of each node are remembered: those under way are far fewer.
 const SENT_MAX: usize = 1_024;
@@ -21,8 +20,7 @@ struct Clock {
     last_ns: u64,
     /// Why it cannot be trusted.
     doubt: Option<String>,
-    /// Of the last messages: the life, the frame's stamp, and when it was sent.
-    sent: VecDeque<(u64, u64, u64)>,
+    sent: Sent<SENT_MAX>,
 }
 
 impl Clocks {
@@ -54,20 +52,15 @@ impl Clocks {
     /// A message leaves.
     pub(super) fn sent(&mut self, sight: Sight, incarnation: u64, stamp: u64) {
         let sent = &mut self.nodes[usize::from(sight.node)].sent;
-        if sent.len() == SENT_MAX {
-            sent.pop_front();
-        }
-        sent.push_back((incarnation, stamp, sight.mono_ns));
+        sent.add((incarnation, stamp), sight.mono_ns);
     }
 
     /// A message comes. `from` and `to` are names for the doubt.
-    pub(super) fn received(&mut self, sight: Sight, from: (Node, &str), to: &str, (incarnation, stamp): (u64, u64)) {
-        let sent = &self.nodes[from.0].sent;
-        let place = sent.partition_point(|(life, at, _)| (*life, *at) < (incarnation, stamp));
-        let Some((_, _, sent_ns)) = sent.get(place).filter(|(life, at, _)| (*life, *at) == (incarnation, stamp)) else {
+    pub(super) fn received(&mut self, sight: Sight, from: (Node, &str), to: &str, id: LetterId) {
+        let Some(sent_ns) = self.nodes[from.0].sent.left_ns(id) else {
             return;
         };
-        if *sent_ns <= sight.mono_ns {
+        if sent_ns <= sight.mono_ns {
             return;
         }
         let early_ns = sent_ns - sight.mono_ns;

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use super::breach::{Breaches, Node, Rests, Rule, Sight};
 use super::event::{Basis, Message, Role, Term};
+use super::letters::{LetterId, Sent, push};
 use super::scene::{Scene, bit};
 
 /// Messages of a node whose moments are remembered: those of about a second.
@@ -28,9 +29,6 @@ const TERMS_MAX: usize = 4;
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// A message of a node: the life and the stamp of its frame. Grows with each message.
-type Id = (u64, u64);
-
 /// Who has heard what of whom, as far as reads ask.
 #[derive(Debug, Clone)]
 pub(super) struct Confirmations {
@@ -39,8 +37,7 @@ pub(super) struct Confirmations {
 
 #[derive(Debug, Clone, Default)]
 struct Sender {
-    /// Its last messages and when they left, by its own clock.
-    sent: VecDeque<(Id, u64)>,
+    sent: Sent<SENT_MAX>,
     /// In which term, and where, it last offered its place to another.
     offered: Option<(Term, Sight)>,
     peers: Vec<Peer>,
@@ -50,9 +47,9 @@ struct Sender {
 #[derive(Debug, Clone, Default)]
 struct Peer {
     /// The last message that came from the peer.
-    heard: Option<Id>,
+    heard: Option<LetterId>,
     /// From which message to the peer on `heard` was what it was; ascending in both.
-    told: VecDeque<(Id, Id)>,
+    told: VecDeque<(LetterId, LetterId)>,
     /// Its last word in each of its last terms; ascending. A higher term takes no word back: what it said in an earlier one was true.
     said: VecDeque<Said>,
     /// The highest term whose words are forgotten.
@@ -64,14 +61,14 @@ struct Peer {
 struct Said {
     term: Term,
     /// The last message that had come to the peer before.
-    after: Option<Id>,
+    after: Option<LetterId>,
     at: Sight,
 }
 
 /// A message, as it left and as it came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Letter {
-    pub(super) id: Id,
+    pub(super) id: LetterId,
     pub(super) message: Message,
     pub(super) term: Term,
 }
@@ -101,7 +98,7 @@ impl Confirmations {
     /// A message leaves for a node, if it is one that is known.
     pub(super) fn sent(&mut self, sight: Sight, to: Option<Node>, letter: Letter) {
         let me = &mut self.nodes[usize::from(sight.node)];
-        push(&mut me.sent, (letter.id, sight.mono_ns), SENT_MAX);
+        me.sent.add(letter.id, sight.mono_ns);
         if letter.message == Message::TimeoutNow {
             me.offered = Some((letter.term, sight));
         }
@@ -218,15 +215,7 @@ impl Peer {
 
 impl Sender {
     /// When this message left, or a moment after that if it is forgotten.
-    fn left_ns(&self, id: Id) -> u64 {
-        let place = self.sent.partition_point(|(sent, _)| *sent < id);
-        self.sent.get(place).map_or(u64::MAX, |(_, left_ns)| *left_ns)
+    fn left_ns(&self, id: LetterId) -> u64 {
+        self.sent.first_from(id).map_or(u64::MAX, |(_, left_ns)| left_ns)
     }
-}
-
-fn push<T>(kept: &mut VecDeque<T>, item: T, max: usize) {
-    if kept.len() == max {
-        kept.pop_front();
-    }
-    kept.push_back(item);
 }

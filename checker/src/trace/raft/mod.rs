@@ -22,6 +22,7 @@ mod confirm;
 mod election;
 pub mod event;
 mod fresh;
+mod letters;
 mod line;
 mod log;
 mod lost;
@@ -356,6 +357,7 @@ impl RaftRules {
             from_ns: conditions.origin_ns.saturating_add(calm.from_ns),
             until_ns: conditions.origin_ns.saturating_add(calm.until_ns),
             live: calm.live.iter().filter_map(|node| self.place(node)).collect(),
+            spares: calm.spares.iter().filter_map(|node| self.place(node)).collect(),
         };
         let (message, evidence) = self.machine.progress.missed(&self.machine.nodes, &self.names, &quiet)?;
         let rule = "liveness: after the last heal a leader is there soon, and every live voter has what was committed before";

@@ -30,6 +30,8 @@ pub(super) struct Quiet {
     pub(super) until_ns: u64,
     /// The nodes that were up all the time.
     pub(super) live: Vec<Node>,
+    /// Nodes that are no members but while a fault makes them such.
+    pub(super) spares: Vec<Node>,
 }
 
 /// Who led and who had applied what, over time.
@@ -122,9 +124,10 @@ impl Progress {
         let led = |(_, from_ns, until_ns): &(Node, u64, Option<u64>)| {
             *from_ns <= due_ns && until_ns.is_none_or(|until_ns| until_ns >= quiet.from_ns)
         };
-        // The last word of a node that was killed while it led is that it leads.
-        let is_up = |node: Node| quiet.live.contains(&node);
-        if self.reigns.iter().any(|reign| led(reign) && (is_up(reign.0) || reign.2.is_some())) || quiet.live.len() <= nodes.len() / 2 {
+        // The last word of a node that was killed while it led is that it leads. Of a spare node nobody says whether it was up, so it may lead.
+        let is_up = |node: Node| quiet.live.contains(&node) || quiet.spares.contains(&node);
+        let n_members = nodes.len() - quiet.spares.len();
+        if self.reigns.iter().any(|reign| led(reign) && (is_up(reign.0) || reign.2.is_some())) || quiet.live.len() <= n_members / 2 {
             return None;
         }
         let message = format!(

@@ -47,6 +47,7 @@ fn after(story: &str, anti_entropy: bool, until_ms: u64, live: &[&str]) -> Vec<(
         from_ns: 10_000_000,
         until_ns: until_ms * 1_000_000,
         live,
+        spares: BTreeSet::new(),
     });
     let conditions = Conditions { calm, ..settled() };
     let violations = traces.check(&conditions);

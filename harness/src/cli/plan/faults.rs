@@ -16,11 +16,15 @@ impl PlanArgs {
     /// Says which faults of a profile, or of all, a plan leaves out.
     pub(in crate::cli) fn say_left_out(&self, plan: &Plan) {
         for info in self.unnamed_kinds() {
-            // Who did not ask for domains or a balancer does not miss their faults.
-            if info.impossible_on(plan.site()).is_some() {
+            // Who did not ask for domains or a balancer does not miss their faults; the spare nodes are those that the plan could use.
+            let site = Site {
+                spares: self.spares != Some(0),
+                ..plan.site()
+            };
+            if info.impossible_on(site).is_some() {
                 continue;
             }
-            if let Some(why) = left_out(info, &plan.system, plan.site()) {
+            if let Some(why) = left_out(info, &plan.system, site) {
                 stdout::note(&format!("left out fault {}: {why}", info.name));
             }
         }

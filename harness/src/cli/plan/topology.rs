@@ -7,9 +7,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Deserialize;
+use squall_nemeses::Topology;
 use squall_nemeses::topology::subnets::Cidr;
 use squall_nemeses::topology::{Latency, Tier};
-use squall_nemeses::{Site, Topology};
 
 use crate::exit::usage;
 use crate::plan::Overlay;
@@ -106,14 +106,6 @@ impl TopologyArgs {
                 "leave out `--nodes`; the topology says how many there are",
             )),
             _ => Ok(n_nodes),
-        }
-    }
-
-    /// What nodes of this topology are in and behind.
-    pub(super) fn site<'a>(&self, topology: Option<&'a Topology>) -> Site<'a> {
-        Site {
-            topology,
-            balancer: self.lb,
         }
     }
 

@@ -23,6 +23,7 @@ pub(super) struct Applied {
 impl Nemesis {
     /// Applies all of a change but what only the system can do; `after` is the state that it leads to.
     pub(super) async fn apply(&self, change: &Change, after: &State) -> Result<Applied> {
+        let change = &self.without_departed(change, after);
         let (links, prepared) = self.change_links(change).await?.unzip();
         let clocks = self.set_clocks(change)?;
         // Before the processes: whom the kernel is to kill must run, and who is started again needs its memory back.

@@ -85,7 +85,7 @@ impl Nemesis {
 
     /// Asks the node itself; why its answers are no proof, if they are not.
     async fn ask_node(&self, watch: &mut Watch<'_>) -> Option<String> {
-        let member = self.cluster.members().iter().find(|member| member.id == watch.node)?;
+        let member = self.cluster.nodes().iter().find(|member| member.id == watch.node)?;
         let deadline = Instant::now() + OWN_BOUND;
         while !watch.ok && !watch.is_hopeless && Instant::now() < deadline {
             let ask = || async {

@@ -72,7 +72,7 @@ impl Nemesis {
     pub(super) async fn prove_power(&self, world: MutexGuard<'_, World>, resolved: &Resolved) -> Result<Value> {
         let now = world.desired();
         let mut proofs = Vec::new();
-        for node in resolved.state.down.difference(&now.down) {
+        for node in resolved.state.down.difference(&now.down).filter(|node| !self.has_departed(node)) {
             let trouble = now.disks.get(node).cloned().unwrap_or_default().with_power();
             let report = self.prove_disk(node, trouble.clone(), trouble, true).await;
             proofs.extend(report.with_context(|| format!("probe the disk of {node}"))?.map(Proof::from));

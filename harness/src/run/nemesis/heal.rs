@@ -42,7 +42,7 @@ impl Nemesis {
         let active: Vec<u64> = world.active().collect();
         world.heal_all();
         if active.is_empty() {
-            return Ok(());
+            return self.sweep_spares().await;
         }
         let change = State::default().change_from(&before);
         let applied = self.apply(&change, &State::default()).await?;
@@ -51,25 +51,33 @@ impl Nemesis {
         proofs.push(self.prove_links(&State::default()).await?);
         proofs.extend(self.prove_clocks(before.clocks.keys(), Must::Fit).await?);
         // What the system does not do in time is the judge's matter: its nodes will not be ready.
-        self.ask_system(&change, HEAL_BOUND).await;
+        self.move_members(&change, HEAL_BOUND).await?;
         let ok = proofs.iter().all(|proof| proof.ok);
         self.network.faults_in_force.store(0, Ordering::Relaxed);
         for id in active {
             self.pen
                 .fault("heal-all", stage(id, Stage::Healed).probe(&json!({"ok": ok, "proofs": proofs})));
         }
-        Ok(())
+        self.sweep_spares().await
     }
 
     /// Takes back what the system was asked for and did not confirm. The history has it as skipped, so nothing is said of its end.
-    pub(super) async fn undo(&self, id: u64) {
+    ///
+    /// # Errors
+    /// When a mechanism fails.
+    pub(super) async fn undo(&self, id: u64) -> Result<()> {
         let mut world = self.world.lock().await;
         let before = world.desired();
-        if world.heal(id).is_some() {
-            let change = world.desired().change_from(&before);
-            drop(world);
-            self.ask_system(&change, HEAL_BOUND).await;
+        if world.heal(id).is_none() {
+            return Ok(());
         }
+        let after = world.desired();
+        self.show_in_force(&world);
+        let change = after.change_from(&before);
+        self.apply(&change, &after).await?;
+        drop(world);
+        self.move_members(&change, HEAL_BOUND).await?;
+        Ok(())
     }
 
     /// Takes a fault away, and says with its proof what happened in its `course`.
@@ -122,12 +130,7 @@ impl Nemesis {
             Mechanism::Disks => worst_or(proofs, self.why_unproved(resolved, &change)),
             Mechanism::System => {
                 drop(world);
-                // Nothing of ours is left in force. A cluster that takes nobody in is not alive, which the recovery shows: who does not vote
-                // is not ready.
-                match self.ask_system(&change, HEAL_BOUND).await.into_iter().next() {
-                    Some(proof) => json!({"ok": true, "proof": proof}),
-                    None => json!({"ok": true, "reason": "nothing is to be healed"}),
-                }
+                self.heal_members(id, &change).await?
             }
         };
         if let Some(beats) = course.beats {
@@ -145,6 +148,9 @@ impl Nemesis {
     async fn prove_return(&self, world: MutexGuard<'_, World>, node: &str) -> Value {
         let still_down = world.desired().down.contains(node);
         drop(world);
+        if self.has_departed(node) {
+            return json!({"ok": true, "reason": "it left the cluster meanwhile"});
+        }
         if still_down {
             return json!({"ok": true, "reason": "another fault keeps it down"});
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
-use squall_nemeses::{Mechanism, Proof, Receipt, Resolved};
+use squall_nemeses::{Change, Mechanism, Proof, Receipt, Resolved};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -42,17 +42,23 @@ impl Nemesis {
 
         let change = after.change_from(&before);
         let applied = self.apply(&change, &after).await?;
-        let since = Instant::now();
+        let mut since = Instant::now();
         let mut proofs = applied.proofs;
         if matches!(mechanism, Mechanism::System | Mechanism::Clocks) {
             // The world is let go: an answer may take an election, and a drift its time to show.
             drop(world);
         }
         if mechanism == Mechanism::System {
-            proofs = self.ask_system(&change, INJECT_BOUND).await;
-            if let Some(why) = proofs.iter().find_map(unanswered) {
-                return Ok(self.skip(injection, why, Injected::Perhaps));
+            let bound = match change.join.is_empty() {
+                true => INJECT_BOUND,
+                false => self.cluster.system().join_bound(),
+            };
+            let asked = self.move_members(&change, bound).await?;
+            if let Some(why) = asked.iter().find_map(unanswered) {
+                return self.take_back(injection, &change, why).await;
             }
+            proofs.extend(asked);
+            since = Instant::now();
         }
         self.pen.fault(
             kind,
@@ -72,10 +78,24 @@ impl Nemesis {
         if mechanism == Mechanism::Clocks {
             proofs.extend(self.prove_clocks(resolved.state.clocks.keys(), Must::Bite).await?);
         }
-        let probe = judge(proofs);
+        let probe = match change.join.is_empty() {
+            true => judge(proofs),
+            // Who was taken in, by whom, and that it serves.
+            false => json!({"ok": proofs.iter().all(|proof| proof.ok), "proofs": proofs}),
+        };
         info!(%probe, "probed");
         self.pen.fault(kind, stage(id, Stage::Probed).probe(&probe));
         Ok(Injected::As(Box::new(resolved), since))
+    }
+
+    /// What the system did not confirm is undone: when the fault's time is over, in case it happens later; at once, if a node was killed for it.
+    async fn take_back(&self, injection: &Injection, change: &Change, why: String) -> Result<Injected> {
+        if change.kill.is_empty() {
+            let why = format!("{why}; undone when its time is over, in case it happens later");
+            return Ok(self.skip(injection, why, Injected::Perhaps));
+        }
+        self.undo(injection.id).await?;
+        Ok(self.skip(injection, format!("{why}; undone at once"), Injected::Not))
     }
 
     pub(super) fn skip(&self, injection: &Injection, why: String, injected: Injected) -> Injected {
@@ -101,5 +121,5 @@ pub(super) fn worse(one: Proof, other: Proof) -> Proof {
 /// What the system said instead of doing what it was asked for.
 fn unanswered(proof: &Proof) -> Option<String> {
     let answered = proof.answered.as_ref().filter(|answered| !answered.ok)?;
-    Some(format!("{}; undone when its time is over, in case it happens later", answered.said))
+    Some(answered.said.clone())
 }

@@ -10,7 +10,7 @@
 //! - [`still`]: the last look before a heal, at faults that may have ceased
 //! - [`beat`]: faults that come and go while they are in force
 //! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
-//!   is asked for (`run/members.rs`)
+//!   is asked for (`run/members.rs`), with the nodes that join and leave by it: [`spares`]
 //! - [`stages`], [`back_end`]: what goes into the history
 //!
 //! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
@@ -28,11 +28,12 @@ mod limits;
 mod links;
 mod process;
 mod roles;
+mod spares;
 mod stages;
 mod still;
 mod trigger;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,6 +71,12 @@ pub(super) struct Nemesis {
     stamp: AtomicU64,
     /// What nodes whose descriptors are limited had before.
     descriptors: std::sync::Mutex<BTreeMap<String, Descriptors>>,
+    /// Healed faults whose spare nodes nobody confirmed to be out.
+    lingering: std::sync::Mutex<BTreeSet<u64>>,
+    /// Spare nodes that were ever to join.
+    taken: std::sync::Mutex<BTreeSet<String>>,
+    /// Held while members change, where that must be one after the other.
+    turn: Mutex<()>,
 }
 
 impl Nemesis {
@@ -94,6 +101,9 @@ impl Nemesis {
             world: Mutex::default(),
             stamp: AtomicU64::new(0),
             descriptors: std::sync::Mutex::default(),
+            lingering: std::sync::Mutex::default(),
+            taken: std::sync::Mutex::default(),
+            turn: Mutex::default(),
         })
     }
 
@@ -168,8 +178,7 @@ impl Nemesis {
             }
             Injected::Perhaps => {
                 tokio::time::sleep_until(due + lasts).await;
-                self.undo(injection.id).await;
-                Ok(())
+                self.undo(injection.id).await
             }
         }
     }

@@ -36,13 +36,15 @@ impl Nemesis {
         let answered = Instant::now();
         let world = self.world.lock().await;
         let now = self.now(&world);
+        let nodes = self.all_nodes(&now);
         if asks != Asks::default() && answered.elapsed() > FRESH {
             roles = self.ask_roles(asks, &now.down).await;
         }
         roles.leader = leader.or(roles.leader);
         roles.source = event.and_then(|event| event.node.clone());
         let ground = Ground {
-            nodes: &self.nodes,
+            nodes: &nodes,
+            spares: &self.free_spares(&now),
             topology: self.topology.as_ref(),
         };
         let resolved = fault.resolve(ground, &now, &roles).map_err(|skipped| skipped.to_string());
@@ -52,9 +54,14 @@ impl Nemesis {
     /// What faults ask for, with the nodes that are down for other reasons.
     fn now(&self, world: &World) -> State {
         let mut now = world.desired();
-        now.down
-            .extend(self.nodes.iter().filter(|node| !self.cluster.is_running(node)).cloned());
+        let nodes = self.all_nodes(&now);
+        now.down.extend(nodes.into_iter().filter(|node| !self.cluster.is_running(node)));
         now
+    }
+
+    /// The nodes of the plan and those that have joined them.
+    fn all_nodes(&self, now: &State) -> Vec<String> {
+        self.nodes.iter().chain(&now.joined).cloned().collect()
     }
 
     /// Waits until a node leads, or for `deadline`. The world is nobody's meanwhile: the heals that an election may wait for go on.
@@ -86,7 +93,8 @@ impl Nemesis {
     pub(super) async fn ask_roles(&self, asks: Asks, down: &BTreeSet<String>) -> Roles {
         let key = asks.key_pick.and_then(|pick| self.activity.pick(pick));
         let mut questions = JoinSet::new();
-        for member in self.cluster.members().iter().filter(|member| !down.contains(&member.id)) {
+        let is_up = |member: &&Member| !down.contains(&member.id) && self.cluster.is_running(&member.id);
+        for member in self.cluster.nodes().iter().filter(is_up) {
             let (system, member, key) = (Arc::clone(self.cluster.system()), member.clone(), key.clone());
             questions.spawn(async move { ask_node(system.as_ref(), member, asks, key.as_deref()).await });
         }

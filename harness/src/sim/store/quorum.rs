@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::systems::quorum_extras::Extras;
-    use crate::systems::{Member, NodeFiles, SystemPlan};
+    use crate::systems::{Cast, Member, NodeFiles, SystemPlan};
 
     #[derive(Parser)]
     struct Program {
@@ -155,7 +155,7 @@ mod tests {
             gate: None,
         };
         let system = SystemPlan::Quorum(settings.clone()).open().unwrap();
-        let command = system.command(&members[1], &members, &files);
+        let command = system.command(&members[1], Cast::from(&members[..]), &files);
         // The first word is `node`, which stands where a parser expects the program's name.
         let Command::Quorum(args) = Program::try_parse_from(&command.args).unwrap().node.store else {
             panic!("a quorum node was asked for");

@@ -154,7 +154,7 @@ mod tests {
     use squall_node::cli::{NodeCommand, Store as Command};
 
     use super::*;
-    use crate::systems::{Member, NodeFiles, SystemPlan};
+    use crate::systems::{Cast, Member, NodeFiles, SystemPlan};
 
     #[derive(Parser)]
     struct Program {
@@ -181,7 +181,7 @@ mod tests {
             gate: None,
         };
         let system = SystemPlan::Raft(settings.clone()).open().unwrap();
-        let command = system.command(&members[1], &members, &files);
+        let command = system.command(&members[1], Cast::from(&members[..]), &files);
         let Command::Raft(args) = Program::try_parse_from(&command.args).unwrap().node.store else {
             panic!("a Raft node was asked for");
         };

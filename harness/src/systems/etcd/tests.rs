@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
+use super::super::Entry;
 use super::*;
 
 fn etcd(settings: Settings) -> Etcd {
@@ -40,7 +41,7 @@ fn starts_a_member_with_flags_that_every_release_knows() {
         trace: "/run/n1/trace".into(),
         gate: None,
     };
-    let command = etcd(linearizable()).command(&members[0], &members, &files);
+    let command = etcd(linearizable()).command(&members[0], Cast::from(&members[..]), &files);
     let expected = "/usr/bin/etcd --name=n1 --data-dir=/run/n1/data --listen-peer-urls=http://10.0.0.1:2380 \
          --initial-advertise-peer-urls=http://10.0.0.1:2380 --listen-client-urls=http://10.0.0.1:2379 \
          --advertise-client-urls=http://10.0.0.1:2379 --initial-cluster=n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380 \
@@ -50,6 +51,33 @@ fn starts_a_member_with_flags_that_every_release_knows() {
         command.env.contains_key("ETCD_UNSUPPORTED_ARCH"),
         std::env::consts::ARCH != "x86_64"
     );
+}
+
+#[test]
+fn who_enters_a_cluster_that_serves_gets_an_empty_folder_and_the_members_of_the_day() {
+    let members = [member("n1", [10, 0, 0, 1]), member("n4", [10, 0, 0, 4])];
+    let files = NodeFiles {
+        data: "/run/n4/data".into(),
+        trace: "/run/n4/trace".into(),
+        gate: None,
+    };
+    let entry = Entry {
+        life: 2,
+        members: members.to_vec(),
+    };
+    let cast = Cast {
+        founders: &members[..1],
+        spares: &members[1..],
+        entry: Some(&entry),
+    };
+    let line = etcd(linearizable()).command(&members[1], cast, &files).line();
+    for flag in [
+        "--data-dir=/run/n4/data/life-2",
+        "--initial-cluster=n1=http://10.0.0.1:2380,n4=http://10.0.0.4:2380",
+        "--initial-cluster-state=existing",
+    ] {
+        assert!(line.contains(flag), "{line}");
+    }
 }
 
 #[test]
@@ -268,7 +296,7 @@ impl Node {
             trace: folder.path().join("trace"),
             gate: None,
         };
-        let command = etcd.command(member, std::slice::from_ref(member), &files);
+        let command = etcd.command(member, Cast::from(std::slice::from_ref(member)), &files);
         let mut process = Command::new(&command.program);
         process
             .args(&command.args)

@@ -17,6 +17,7 @@ fn resolved(fault: &dyn Family, now: &State) -> Result<Resolved, Skipped> {
     let (nodes, roles) = (nodes(), Roles::default());
     fault.resolve(&Scene {
         nodes: &nodes,
+        spares: &[],
         topology: None,
         now,
         roles: &roles,

@@ -22,6 +22,7 @@ fn resolve(fault: &Fault, topology: &Topology, now: &State) -> Result<Resolved, 
     let nodes = nodes(topology.n_nodes());
     let ground = Ground {
         nodes: &nodes,
+        spares: &[],
         topology: Some(topology),
     };
     fault.resolve(ground, now, &Roles::default())
@@ -118,6 +119,7 @@ fn what_is_no_domain_or_cannot_be_seen_is_refused() {
         let (topology, nodes) = (of(shape), nodes(4));
         let ground = Ground {
             nodes: &nodes,
+            spares: &[],
             topology: Some(&topology),
         };
         let error = fault.validate(ground).unwrap_err();
@@ -164,12 +166,16 @@ fn a_kind_that_needs_domains_says_so_where_there_are_none() {
         ["rack-down", "spine-cut", "region-slow"]
     );
     let (three, one) = (of("3x1"), of("1x3"));
-    let site = |topology, balancer| Site { topology, balancer };
+    let site = |topology, balancer| Site {
+        topology,
+        balancer,
+        spares: true,
+    };
     for info in FAULTS {
         let needs = |site| info.impossible_on(site).is_some();
         assert_eq!(
             needs(Site::default()),
-            info.is_by_domain() || info.is_of_balancer(),
+            info.is_by_domain() || info.is_of_balancer() || info.needs_spares(),
             "{}",
             info.name
         );

@@ -94,8 +94,10 @@ fn every_draw_is_valid_and_hits_somebody() {
             for _ in 0..50 {
                 let fault = draw(info.name, n, &capabilities, &mut rng);
                 let (nodes, topology) = (nodes(n), one_rack_each(n));
+                let spares = ["n10".to_owned(), "n11".to_owned()];
                 let ground = Ground {
                     nodes: &nodes,
+                    spares: &spares,
                     topology: Some(&topology),
                 };
                 fault.validate(ground).unwrap();

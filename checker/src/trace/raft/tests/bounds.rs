@@ -6,6 +6,8 @@ use std::fmt::Write;
 use super::writer::{Begin, Item, Writer, next_state};
 use super::{ELECTED, SERVED, broken, check, judged, names, settled, texts};
 use crate::trace::raft::RaftRules;
+use crate::trace::raft::breach::Sight;
+use crate::trace::raft::event::Role;
 use crate::trace::raft::slots::SLOTS_MAX;
 use crate::trace::{Calm, Conditions, Promise};
 
@@ -58,6 +60,7 @@ fn calm(from_ms: u64, until_ms: u64) -> Conditions {
             from_ns: ns(from_ms),
             until_ns: ns(until_ms),
             live,
+            spares: BTreeSet::new(),
         }),
         ..settled()
     }
@@ -77,6 +80,40 @@ fn t15_a_leader_is_there_soon_after_the_heal() {
     );
     assert_eq!(names(&deposed.violations(&calm(100, 5_099))), [""; 0], "too short to say");
     assert_eq!(names(&deposed.violations(&settled())), [""; 0]);
+}
+
+#[test]
+fn t15_spare_nodes_are_no_part_of_the_majority_but_one_of_them_may_lead() {
+    let mut rules = RaftRules::new(["n1", "n2", "n3", "n4", "n5", "n6", "n7"]);
+    for (node, text) in &texts(&format!("{SERVED}n1 follower 1")) {
+        rules.feed(node, text.as_bytes());
+    }
+    rules.finish();
+    let messages = |rules: &RaftRules, spares: &[&str]| -> Vec<String> {
+        let mut conditions = calm(100, 10_000);
+        let named = spares.iter().map(|spare| (*spare).to_owned());
+        conditions.calm.as_mut().expect("a calm").spares = named.collect();
+        rules
+            .violations(&conditions)
+            .into_iter()
+            .map(|violation| violation.message)
+            .collect()
+    };
+    let spares = ["n4", "n5", "n6", "n7"];
+    let no_leader = "no node was leader within 5000 ms after the last heal";
+    assert_eq!(messages(&rules, &spares), [no_leader]);
+    let of_seven = messages(&rules, &[]);
+    assert!(
+        !of_seven.iter().any(|message| message == no_leader),
+        "three of seven are no majority: {of_seven:?}"
+    );
+    let sight = Sight {
+        node: 3,
+        line: 1,
+        mono_ns: 50_000_000,
+    };
+    rules.machine.progress.role(sight, Role::Leader);
+    assert_eq!(messages(&rules, &spares), [""; 0], "n4 leads");
 }
 
 #[test]
