@@ -35,11 +35,13 @@ pub const FORMAT: u32 = 1;
 pub struct Plan {
     /// Format of this file, [`FORMAT`].
     pub squall_plan: u32,
-    /// Version of Squall that drew it.
+    /// Version of Squall that drew it; this one if it is left out.
+    #[serde(default = "this_version")]
     pub version: String,
     /// The seed it was drawn from.
     pub seed: u64,
     /// Generator behind every draw, by name, so that another program could repeat them.
+    #[serde(default = "this_generator")]
     pub generator: String,
     /// What is tested.
     pub system: SystemPlan,
@@ -71,6 +73,14 @@ pub struct Plan {
     pub requested: Vec<String>,
     /// The injections, by time.
     pub schedule: Vec<Injection>,
+}
+
+fn this_version() -> String {
+    env!("CARGO_PKG_VERSION").into()
+}
+
+fn this_generator() -> String {
+    "chacha8".into()
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -116,11 +126,28 @@ pub struct Timing {
     /// Load without faults, after the storm.
     pub recovery_ms: u64,
     /// Deadline of one operation.
+    #[serde(default = "operation_timeout_ms")]
     pub operation_timeout_ms: u64,
     /// How long a started cluster may take to become ready.
+    #[serde(default = "start_bound_ms")]
     pub start_bound_ms: u64,
     /// How long a healed cluster may take to become ready; also the bound of the final reads.
+    #[serde(default = "recovery_bound_ms")]
     pub recovery_bound_ms: u64,
+}
+
+/// What `--operation-timeout` is unless it is given.
+fn operation_timeout_ms() -> u64 {
+    1_000
+}
+
+fn start_bound_ms() -> u64 {
+    15_000
+}
+
+/// TCP's retransmission timer has doubled all through an outage, and a loaded machine adds its own.
+fn recovery_bound_ms() -> u64 {
+    20_000
 }
 
 impl Timing {
@@ -134,9 +161,8 @@ impl Timing {
             storm_ms: total_ms.saturating_sub(warm_up_ms + recovery_ms).max(500),
             recovery_ms,
             operation_timeout_ms,
-            start_bound_ms: 15_000,
-            // TCP's retransmission timer has doubled all through an outage, and a loaded machine adds its own.
-            recovery_bound_ms: 20_000,
+            start_bound_ms: start_bound_ms(),
+            recovery_bound_ms: recovery_bound_ms(),
         }
     }
 
@@ -218,9 +244,9 @@ impl Plan {
         let appears = |kind: &String| drawn.contains(kind.as_str());
         Ok(Plan {
             squall_plan: FORMAT,
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: this_version(),
             seed,
-            generator: "chacha8".into(),
+            generator: this_generator(),
             system,
             workload,
             bind,
@@ -329,8 +355,12 @@ impl Plan {
         if self.squall_plan != FORMAT {
             return Err(format!("`squall_plan` is {}, this version reads {FORMAT}", self.squall_plan));
         }
-        if self.generator != "chacha8" {
-            return Err(format!("`generator` is `{}`, this version draws with chacha8", self.generator));
+        if self.generator != this_generator() {
+            return Err(format!(
+                "`generator` is `{}`, this version draws with {}",
+                self.generator,
+                this_generator()
+            ));
         }
         self.system.validate()?;
         self.workload.open()?;
