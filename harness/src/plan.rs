@@ -22,6 +22,7 @@ use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
 pub use self::site::{OVERLAY, Overlay};
+pub(crate) use self::text::toml_error;
 use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
