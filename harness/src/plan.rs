@@ -3,6 +3,7 @@
 //! Nothing of this machine stands in it. What the machine or the system cannot do is left out afterwards, in `resolved.json`, so that
 //! the same seed means the same storm everywhere. All chance is drawn here; at run time only roles are resolved.
 
+mod injections;
 mod kinds;
 mod site;
 #[cfg(test)]
@@ -386,35 +387,11 @@ impl Plan {
             nodes: &nodes,
             topology: self.topology.as_ref(),
         };
-        let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
             let id = injection.id;
-            if let Some(why) = impossible(injection.fault.info(), &self.system, self.site()) {
-                return Err(format!("injection {id}: {}: {why}", injection.fault.kind()));
-            }
-            let capabilities = self.system.capabilities();
-            let untold = injection.fault.asks().needs().into_iter().find(|need| !capabilities.contains(need));
-            if let Some(need) = untold {
-                let (kind, system) = (injection.fault.kind(), self.system.name());
-                return Err(format!(
-                    "injection {id}: {kind}: {system} cannot {need}, and its target depends on it"
-                ));
-            }
             injection
-                .fault
-                .validate(ground)
+                .validate(self, ground)
                 .map_err(|error| format!("injection {id}: {error}"))?;
-            if let Some(when) = &injection.when {
-                when.validate(&self.system, &nodes)
-                    .map_err(|error| format!("injection {id}: {error}"))?;
-            }
-            if !storm.contains(&injection.at_ms) || !storm.contains(&injection.at_ms.saturating_add(injection.for_ms)) {
-                return Err(format!(
-                    "injection {id}: it must begin and end within the storm, {} to {} ms",
-                    storm.start(),
-                    storm.end()
-                ));
-            }
             if self.schedule[..position].iter().any(|earlier| earlier.id == id) {
                 return Err(format!("injection {id}: the number is used twice"));
             }
