@@ -213,5 +213,6 @@ fn a_run_that_would_lose_every_fault_is_a_usage_error_and_never_a_pass() {
         "{stderr}"
     );
     let (code, stdout, stderr) = after(&squall, no_disks, &format!("{run} --faults none"));
-    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    // A loaded machine may do too little to prove anything.
+    assert!(matches!(code, Some(0 | 3)) && stdout.contains("no faults"), "{stdout}{stderr}");
 }

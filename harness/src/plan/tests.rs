@@ -92,6 +92,11 @@ fn a_word_that_lacks_its_value_is_told_to_take_one() {
         Plan::from_toml(&toml).unwrap_err(),
         format!("line {line}, column 28: `one` takes a value, and none is given: write `{{ one = … }}`; {which}")
     );
+    let both = Plan::from_toml(&toml.replace("power =", "pause = { target = \"leader\" }, power =")).unwrap_err();
+    assert!(
+        both.starts_with(&format!("line {line}, column 9: several words stand here, and one is wanted")),
+        "{both}"
+    );
     let any = Plan::from_toml(&toml.replace("\"one\"", "{ one = \"any\" }")).unwrap_err();
     assert!(any.contains("`any` takes a value, and none is given: write `{ any = … }`"), "{any}");
     assert_eq!(

@@ -70,7 +70,8 @@ pub(crate) fn toml_error(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-/// An error of serde's about a word that takes a value and has none, said in the words of whoever wrote the plan; every other as it is.
+/// An error about a word that takes a value and has none, or about a table of several words where one is wanted, said in the words of whoever wrote
+/// the plan; every other as it is.
 fn explained(what: &str, word: Option<&str>, form: Form) -> String {
     let lacks_value = ["newtype variant", "struct variant"]
         .iter()
@@ -82,6 +83,9 @@ fn explained(what: &str, word: Option<&str>, form: Form) -> String {
                 Form::Toml => format!("{{ {word} = … }}"),
             };
             format!("`{word}` takes a value, and none is given: write `{written}`; `squall plan --schema` says which values there are")
+        }
+        _ if what == "wanted exactly 1 element, more than 1 element" => {
+            "several words stand here, and one is wanted: an injection has one fault, a `when` one event, a target one way to choose".into()
         }
         _ => what.to_owned(),
     }
