@@ -3,6 +3,7 @@
 //! Nothing of this machine stands in it. What the machine or the system cannot do is left out afterwards, in `resolved.json`, so that
 //! the same seed means the same storm everywhere. All chance is drawn here; at run time only roles are resolved.
 
+mod injections;
 mod kinds;
 mod site;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
 pub use self::site::{OVERLAY, Overlay, only_cuts};
+pub(crate) use self::text::toml_error;
 use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
@@ -41,11 +43,13 @@ pub const FORMAT: u32 = 1;
 pub struct Plan {
     /// Format of this file, [`FORMAT`].
     pub squall_plan: u32,
-    /// Version of Squall that drew it.
+    /// Version of Squall that drew it; this one if it is left out.
+    #[serde(default = "this_version")]
     pub version: String,
     /// The seed it was drawn from.
     pub seed: u64,
     /// Generator behind every draw, by name, so that another program could repeat them.
+    #[serde(default = "this_generator")]
     pub generator: String,
     /// What is tested.
     pub system: SystemPlan,
@@ -80,6 +84,14 @@ pub struct Plan {
     pub requested: Vec<String>,
     /// The injections, by time.
     pub schedule: Vec<Injection>,
+}
+
+fn this_version() -> String {
+    env!("CARGO_PKG_VERSION").into()
+}
+
+fn this_generator() -> String {
+    "chacha8".into()
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -125,11 +137,28 @@ pub struct Timing {
     /// Load without faults, after the storm.
     pub recovery_ms: u64,
     /// Deadline of one operation.
+    #[serde(default = "operation_timeout_ms")]
     pub operation_timeout_ms: u64,
     /// How long a started cluster may take to become ready.
+    #[serde(default = "start_bound_ms")]
     pub start_bound_ms: u64,
     /// How long a healed cluster may take to become ready; also the bound of the final reads.
+    #[serde(default = "recovery_bound_ms")]
     pub recovery_bound_ms: u64,
+}
+
+/// What `--operation-timeout` is unless it is given.
+fn operation_timeout_ms() -> u64 {
+    1_000
+}
+
+fn start_bound_ms() -> u64 {
+    15_000
+}
+
+/// TCP's retransmission timer has doubled all through an outage, and a loaded machine adds its own.
+fn recovery_bound_ms() -> u64 {
+    20_000
 }
 
 impl Timing {
@@ -143,9 +172,8 @@ impl Timing {
             storm_ms: total_ms.saturating_sub(warm_up_ms + recovery_ms).max(500),
             recovery_ms,
             operation_timeout_ms,
-            start_bound_ms: 15_000,
-            // TCP's retransmission timer has doubled all through an outage, and a loaded machine adds its own.
-            recovery_bound_ms: 20_000,
+            start_bound_ms: start_bound_ms(),
+            recovery_bound_ms: recovery_bound_ms(),
         }
     }
 
@@ -239,9 +267,9 @@ impl Plan {
         let appears = |kind: &String| drawn.contains(kind.as_str());
         Ok(Plan {
             squall_plan: FORMAT,
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: this_version(),
             seed,
-            generator: "chacha8".into(),
+            generator: this_generator(),
             system,
             workload,
             bind,
@@ -367,8 +395,12 @@ impl Plan {
         if self.squall_plan != FORMAT {
             return Err(format!("`squall_plan` is {}, this version reads {FORMAT}", self.squall_plan));
         }
-        if self.generator != "chacha8" {
-            return Err(format!("`generator` is `{}`, this version draws with chacha8", self.generator));
+        if self.generator != this_generator() {
+            return Err(format!(
+                "`generator` is `{}`, this version draws with {}",
+                self.generator,
+                this_generator()
+            ));
         }
         self.system.validate()?;
         self.workload.open()?;
@@ -400,35 +432,11 @@ impl Plan {
             spares,
             topology: self.topology.as_ref(),
         };
-        let storm = self.timing.warm_up_ms..=self.timing.warm_up_ms + self.timing.storm_ms;
         for (position, injection) in self.schedule.iter().enumerate() {
             let id = injection.id;
-            if let Some(why) = impossible(injection.fault.info(), &self.system, self.site()) {
-                return Err(format!("injection {id}: {}: {why}", injection.fault.kind()));
-            }
-            let capabilities = self.system.capabilities();
-            let untold = injection.fault.asks().needs().into_iter().find(|need| !capabilities.contains(need));
-            if let Some(need) = untold {
-                let (kind, system) = (injection.fault.kind(), self.system.name());
-                return Err(format!(
-                    "injection {id}: {kind}: {system} cannot {need}, and its target depends on it"
-                ));
-            }
             injection
-                .fault
-                .validate(ground)
+                .validate(self, ground)
                 .map_err(|error| format!("injection {id}: {error}"))?;
-            if let Some(when) = &injection.when {
-                when.validate(&self.system, &nodes)
-                    .map_err(|error| format!("injection {id}: {error}"))?;
-            }
-            if !storm.contains(&injection.at_ms) || !storm.contains(&injection.at_ms.saturating_add(injection.for_ms)) {
-                return Err(format!(
-                    "injection {id}: it must begin and end within the storm, {} to {} ms",
-                    storm.start(),
-                    storm.end()
-                ));
-            }
             if self.schedule[..position].iter().any(|earlier| earlier.id == id) {
                 return Err(format!("injection {id}: the number is used twice"));
             }

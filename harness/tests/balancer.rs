@@ -118,8 +118,17 @@ fn what_does_not_go_together_is_refused_in_a_sentence() {
     for (args, words) in [
         ("--faults lb-flush", "put one in front of the nodes by `--lb`"),
         ("--lb --network switch", "it is NAT of the kernel"),
-        ("--lb --faults delay", "it is NAT of the kernel"),
+        ("--lb --pcap", "leave out `pcap`"),
+        (
+            "--lb --faults delay,kill,loss",
+            "behind it links can be cut here, by `partition`, and not made bad in other ways, so leave out delay, loss;",
+        ),
+        (
+            "--lb --network kernel --faults delay",
+            "behind it links can be cut here, by `partition`,",
+        ),
         ("--overlay vxlan --network switch", "a device of the kernel's network"),
+        ("--overlay vxlan --faults reset", "below it links can be cut here, by `partition`,"),
         ("--overlay gre", "invalid value 'gre'"),
         ("--overlay vxlan --lb", "take one of them"),
         (

@@ -137,18 +137,8 @@ fn what_the_machine_refuses_is_left_out_of_all_and_an_error_if_named() {
         return skip("only root can cover /sys/fs/cgroup to try it");
     }
     let covered = |arguments: &str| {
-        let script = format!(
-            "mount -t tmpfs none /sys/fs/cgroup && exec {} run quorum --time 3s --seed 1 {arguments}",
-            env!("CARGO_BIN_EXE_squall")
-        );
-        let output = Command::new("unshare")
-            .args(["--mount", "sh", "-c", &script])
-            .current_dir(squall.folder())
-            .env("NO_COLOR", "1")
-            .output()
-            .expect("unshare can be started");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
+        let arguments = format!("run quorum --time 3s --seed 1 {arguments}");
+        after(&squall, "mount -t tmpfs none /sys/fs/cgroup", &arguments)
     };
     let (code, _, stderr) = covered("--faults cpu,kill");
     assert_eq!(code, Some(254), "{stderr}");
@@ -162,6 +152,14 @@ fn what_the_machine_refuses_is_left_out_of_all_and_an_error_if_named() {
     );
     assert!(matches!(code, Some(0 | 3)), "{stdout}{stderr}");
     let resolved: Value = serde_json::from_slice(&fs::read(squall.latest().join("resolved.json")).expect("resolved.json")).expect("JSON");
+    let verdict = fs::read_to_string(squall.latest().join("verdict.json")).expect("verdict.json");
+    let again = squall.run(&["check", "latest"]).stdout;
+    for text in [&stdout, &verdict, &again] {
+        assert!(
+            text.contains("left out, and so not tested: cpu: no control group can limit cpu: mkdir "),
+            "{text}"
+        );
+    }
     let left_out: BTreeMap<String, String> = serde_json::from_value(resolved["left_out"].clone()).expect("reasons");
     assert_eq!(left_out.keys().collect::<Vec<_>>(), ["cpu"]);
     let header = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
@@ -171,4 +169,50 @@ fn what_the_machine_refuses_is_left_out_of_all_and_an_error_if_named() {
         requested.contains(&"stutter".to_owned()) && !requested.contains(&"cpu".to_owned()),
         "{requested:?}"
     );
+}
+
+/// Runs the program in a mount namespace of its own, in which a shell did something before.
+fn after(squall: &Squall, before: &str, arguments: &str) -> (Option<i32>, String, String) {
+    let script = format!("{before} && exec {} {arguments}", env!("CARGO_BIN_EXE_squall"));
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .current_dir(squall.folder())
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("unshare can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A green run without a fault would say that a storm was survived.
+#[test]
+fn a_run_that_would_lose_every_fault_is_a_usage_error_and_never_a_pass() {
+    let Some(squall) = sandbox_or_skip() else { return };
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can cover /sys/fs/cgroup and /dev/fuse to try it");
+    }
+    // A device file on a file system without devices can be seen and not opened.
+    let no_disks =
+        "mkdir covered && mount -t tmpfs -o nodev none covered && mknod covered/fuse c 10 229 && mount --bind covered/fuse /dev/fuse";
+    let run = "run quorum --time 3s --seed 1";
+    for runs in ["", "--runs 2"] {
+        let (code, stdout, stderr) = after(&squall, no_disks, &format!("{run} --faults disk {runs}"));
+        assert_eq!(code, Some(254), "{stdout}{stderr}");
+        assert!(
+            stderr.contains("--faults disk: this machine can do none of its faults: disk-full, ") && stderr.contains("no disk of ours"),
+            "{stderr}"
+        );
+        fs::remove_dir(squall.folder().join("covered")).expect("nothing is mounted out here");
+    }
+    let plan = squall.run(&["plan", "quorum", "--time", "3s", "--seed", "1", "--faults", "cpu"]);
+    fs::write(squall.folder().join("cpu.json"), plan.stdout).expect("a plan");
+    let (code, stdout, stderr) = after(&squall, "mount -t tmpfs none /sys/fs/cgroup", "run --plan cpu.json");
+    assert_eq!(code, Some(254), "{stdout}{stderr}");
+    assert!(
+        stderr.contains("the plan `cpu.json`: this machine can do none of its faults: cpu: no control group"),
+        "{stderr}"
+    );
+    let (code, stdout, stderr) = after(&squall, no_disks, &format!("{run} --faults none"));
+    // A loaded machine may do too little to prove anything.
+    assert!(matches!(code, Some(0 | 3)) && stdout.contains("no faults"), "{stdout}{stderr}");
 }

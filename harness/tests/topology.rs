@@ -169,6 +169,10 @@ fn rubbish_is_refused_in_a_sentence() {
             vec!["--topology", "3x2", "--latency", "racks=5ms", "--network", "kernel"],
             "cannot keep domains apart",
         ),
+        (
+            vec!["--topology", "3x2", "--latency", "zones=5ms"],
+            "5000 between zones, and there are no two zones",
+        ),
         (vec!["--topology", "1x3", "--faults", "region-slow"], "all nodes are in one rack"),
         (vec!["--topology", "nowhere.toml"], "cannot read the file"),
         (vec!["--faults", "rack-down"], "--topology 3x2"),

@@ -22,6 +22,11 @@ fn refuses_flags_and_values_that_do_not_exist() {
     refuses(&["run", "--sed", "7"], &["--sed"]);
     refuses(&["run", "cassandra"], &["cassandra", "quorum", "etcd"]);
     refuses(&["run", "--faults", "partition,meteor"], &["meteor", "kill"]);
+    refuses(
+        &["run", "--faults", "kill,gentle"],
+        &["`gentle` is a profile (partition, pause, stutter, cpu), and stands alone"],
+    );
+    refuses(&["run", "--faults", "all,kill"], &["`all` is every kind, and stands alone"]);
     refuses(&["run", "--workload", "bank"], &["bank"]);
     refuses(&["run", "--time", "15parsecs"], &["parsecs", "15s"]);
     refuses(&["run", "--runs", "0"], &["--runs"]);

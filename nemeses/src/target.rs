@@ -157,15 +157,22 @@ impl TargetChoice {
         }
     }
 
+    /// The order of the nodes among which it chooses, if it has one.
+    pub(crate) fn order(&self) -> Option<&[String]> {
+        match self {
+            TargetChoice::Any { order }
+            | TargetChoice::Follower { order }
+            | TargetChoice::Newest { order }
+            | TargetChoice::Coordinator { order, .. } => Some(order),
+            TargetChoice::Node(_) | TargetChoice::Leader | TargetChoice::Candidate | TargetChoice::Source => None,
+        }
+    }
+
     /// Every node the choice names.
     pub(crate) fn names(&self) -> &[String] {
         match self {
             TargetChoice::Node(node) => std::slice::from_ref(node),
-            TargetChoice::Any { order }
-            | TargetChoice::Follower { order }
-            | TargetChoice::Newest { order }
-            | TargetChoice::Coordinator { order, .. } => order,
-            TargetChoice::Leader | TargetChoice::Candidate | TargetChoice::Source => &[],
+            _ => self.order().unwrap_or(&[]),
         }
     }
 }

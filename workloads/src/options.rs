@@ -17,16 +17,22 @@ const CLIENTS_MAX: u32 = 1_000;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Number of clients.
+    #[serde(default = "usual::clients")]
     pub clients: u32,
     /// Clients that share a key, 3 to 10. Where it does not divide `clients`, groups are made larger rather than smaller.
+    #[serde(default = "usual::clients_per_key")]
     pub clients_per_key: u32,
     /// Keys that one group of clients works on at a time.
+    #[serde(default = "usual::keys_at_once")]
     pub keys_at_once: u32,
     /// Operations on a key, about, before another takes its place.
+    #[serde(default = "usual::ops_per_key")]
     pub ops_per_key: u32,
     /// Operations per second of all clients together; 0 = each client begins the next operation when the last one ended.
+    #[serde(default = "usual::rate")]
     pub rate: u32,
     /// Reads among 100 operations; the others change the object.
+    #[serde(default = "usual::reads_percent")]
     pub reads_percent: u32,
     /// Compare-and-sets among 100 changes of a register; the others are writes.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -118,6 +124,35 @@ impl Options {
     pub(crate) fn groups(&self) -> u32 {
         let wanted = (self.clients / self.clients_per_key).max(1);
         wanted.max(self.clients.div_ceil(CLIENTS_PER_KEY_MAX))
+    }
+}
+
+/// What a plan need not say: each field as in [`Options::default`].
+mod usual {
+    use super::Options;
+
+    pub(super) fn clients() -> u32 {
+        Options::default().clients
+    }
+
+    pub(super) fn clients_per_key() -> u32 {
+        Options::default().clients_per_key
+    }
+
+    pub(super) fn keys_at_once() -> u32 {
+        Options::default().keys_at_once
+    }
+
+    pub(super) fn ops_per_key() -> u32 {
+        Options::default().ops_per_key
+    }
+
+    pub(super) fn rate() -> u32 {
+        Options::default().rate
+    }
+
+    pub(super) fn reads_percent() -> u32 {
+        Options::default().reads_percent
     }
 }
 

@@ -59,6 +59,9 @@ impl Header {
 /// The field of a header that lists kinds of faults which the system, with its settings, does not claim to survive.
 pub const OUTSIDE_THE_FAULT_MODEL: &str = "outside_the_fault_model";
 
+/// The field of a header that has the kinds of faults which were asked for and which the machine refused, each with the reason.
+pub const LEFT_OUT: &str = "left_out";
+
 /// The clock of a history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {

@@ -142,6 +142,7 @@ fn notes(history: &History, timeline: &Timeline, traces: Traces<'_>) -> Vec<Stri
     let mut notes = Vec::new();
     notes.extend(ending::stopped_online(timeline));
     notes.extend(reach::outside_the_fault_model(history));
+    notes.extend(reach::left_out(history));
     notes.extend(reach::past_the_clock_faults(timeline));
     if let Some(cut) = history.cut_line {
         let nothing_before = history.header.is_none() && history.operations.is_empty() && history.marks.is_empty();

@@ -12,6 +12,7 @@ mod list;
 mod network;
 pub(crate) mod plan;
 mod proof;
+mod refusal;
 mod run;
 mod zoo;
 

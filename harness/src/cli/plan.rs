@@ -43,7 +43,7 @@ pub(super) struct PlanArgs {
 
     /// Fault kinds, separated by commas; or a profile, `all`, `none`, or `swarm`: some of all, drawn; see `squall list faults`
     #[arg(long, value_name = "KINDS", default_value = profiles::DEFAULT)]
-    faults: String,
+    pub(super) faults: String,
 
     /// When something is durable on a node's disk, for faults of disks; what the system relies on
     #[arg(long, value_name = "RULES", value_enum)]
@@ -428,7 +428,7 @@ impl PlanArgs {
         let system = match self.system.as_str() {
             "quorum" => {
                 self.refuse("quorum", &[self.of_raft(), self.of_etcd()].concat())?;
-                let nodes = nodes(5)?;
+                let nodes = nodes(quorum::usual_nodes())?;
                 let n = self.n.unwrap_or(nodes.min(3));
                 SystemPlan::Quorum(quorum::Settings {
                     nodes,
@@ -445,10 +445,11 @@ impl PlanArgs {
             }
             "raft" => {
                 self.refuse("raft", &[self.of_quorum(), self.of_etcd()].concat())?;
+                let usual = raft::Settings::default();
                 SystemPlan::Raft(raft::Settings {
-                    nodes: nodes(3)?,
-                    reads: self.read_mode.unwrap_or_default(),
-                    snapshot_every: self.snapshot_every.unwrap_or(1_000),
+                    nodes: nodes(usual.nodes)?,
+                    reads: self.read_mode.unwrap_or(usual.reads),
+                    snapshot_every: self.snapshot_every.unwrap_or(usual.snapshot_every),
                     bug: self.bug,
                 })
             }
@@ -456,7 +457,7 @@ impl PlanArgs {
                 let bug = vec![("--bug", self.bug.is_some())];
                 self.refuse("etcd", &[self.of_quorum(), self.of_raft(), bug].concat())?;
                 SystemPlan::Etcd(etcd::Settings {
-                    nodes: nodes(3)?,
+                    nodes: nodes(etcd::Settings::default().nodes)?,
                     serializable: self.serializable,
                 })
             }

@@ -14,6 +14,7 @@ use squall_nemeses::Mechanism;
 use super::history_file::HistoryArgs;
 use super::judging::JudgeArgs;
 use super::plan::{PLAN_ARGUMENTS, PlanArgs, draw_seed, parse_time_ms, read, say_outage};
+use super::refusal::Asked;
 use super::{check, hold, network};
 use crate::exit::{self, usage};
 use crate::plan::{Plan, fault_info};
@@ -55,6 +56,10 @@ pub(super) struct RunArgs {
     /// Dies with the process that started it
     #[arg(long, hide = true)]
     supervised: bool,
+
+    /// What `--faults` was, for a run whose plan is handed over by whoever repeats it
+    #[arg(long, value_name = "KINDS", hide = true, requires = "plan")]
+    asked: Option<String>,
 }
 
 impl RunArgs {
@@ -69,6 +74,15 @@ impl RunArgs {
     fn hold_ms(&self) -> Option<u64> {
         let is_read = std::io::stderr().is_terminal();
         self.stop_on_violation.then_some(if is_read { self.hold } else { 0 })
+    }
+
+    /// Who asked for the faults of the run.
+    fn asked(&self) -> Asked<'_> {
+        match (&self.plan, &self.asked) {
+            (Some(_), Some(faults)) => Asked::Words(faults),
+            (Some(path), None) => Asked::Plan(path),
+            (None, _) => Asked::Words(&self.plan_args.faults),
+        }
     }
 }
 
@@ -92,13 +106,11 @@ pub(super) fn run(args: &RunArgs) -> Result<u8> {
     args.say_left_out(&first);
     say_outage(&first);
     drop(system);
-    one(&first, &args.out, args.hold_ms(), not_here, |kind| {
-        args.plan.is_none() && args.plan_args.is_named(kind)
-    })
+    one(&first, &args.out, args.hold_ms(), not_here, &args.asked())
 }
 
-/// One run: records in a sandbox, judges here. Kinds of faults that were asked for by name are not left out.
-fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, not_here: BTreeMap<String, String>, is_named: impl Fn(&str) -> bool) -> Result<u8> {
+/// One run: records in a sandbox, judges here.
+fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, not_here: BTreeMap<String, String>, asked: &Asked<'_>) -> Result<u8> {
     let folder = RunFolder::create(out, plan.system.name(), plan.seed).map_err(check::results_error)?;
     let root = std::fs::canonicalize(folder.root()).with_context(|| format!("find {}", folder.root().display()))?;
     if root.to_str().is_none() {
@@ -113,12 +125,10 @@ fn one(plan: &Plan, out: &Path, hold_ms: Option<u64>, not_here: BTreeMap<String,
     provided.no_disks = plan.needs_disks().then(disks::refusal).flatten();
     let no_disks = without_disks(plan, provided.no_disks.as_deref());
     provided.left_out.extend(no_disks.into_iter().chain(not_here));
-    for (kind, why) in &provided.left_out {
-        if is_named(kind) {
-            // Nothing was recorded, so nothing is to be found.
-            let _ = std::fs::remove_dir_all(&root);
-            return Err(usage(format!("--faults {kind}: {why}"), ""));
-        }
+    if let Some(refusal) = asked.refusal(&plan.kinds(), &provided.left_out) {
+        // Nothing was recorded, so nothing is to be found.
+        let _ = std::fs::remove_dir_all(&root);
+        return Err(refusal);
     }
     say_not_here(&provided.left_out);
     let orders = Orders {
@@ -236,6 +246,7 @@ fn supervise_one(plan: &Plan, args: &RunArgs, signals: &Signals) -> Result<ExitS
         .args(["run", "--supervised", "--plan", "-", "--out"])
         .arg(&args.out)
         .args(hold.into_iter().flatten())
+        .args(args.plan.is_none().then(|| format!("--asked={}", args.plan_args.faults)))
         .stdin(Stdio::piped())
         // A group of its own: a terminal's ctrl-C reaches us alone and is passed on once.
         .process_group(0);

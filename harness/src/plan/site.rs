@@ -1,9 +1,11 @@
 //! What the nodes are in and behind: failure domains, a balancer, an overlay; and which network can have them.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_nemeses::topology::subnets::Cidr;
-use squall_nemeses::{Capability, NetworkKind, Site};
+use squall_nemeses::{Capability, Mechanism, NetworkKind, Site};
 
 use super::{Plan, SPARES_MAX, node_names};
 
@@ -78,18 +80,35 @@ impl Plan {
                 return Err("`latency_us`: the network `kernel` cannot keep domains apart, but `switch` can".into());
             }
         }
-        if self.has_bad_links()
-            && self.network_kind() == NetworkKind::Kernel
-            && let Some(why) = only_cuts(self.network, self.site(), self.overlay)
-        {
-            return Err(why);
+        if self.has_bad_links() {
+            let has = [
+                (self.balancer, "balancer", "behind it"),
+                (self.overlay.is_some(), "overlay", "below it"),
+            ];
+            if let Some((_, what, place)) = has.iter().find(|(has, ..)| *has) {
+                return Err(format!(
+                    "`{what}`: {place} links can be cut here, by `partition`, and not made bad in other ways, so leave out {}; kinds that are not \
+                     in `--faults links` and not `region-slow` can be had",
+                    self.kinds_of_bad_links().join(", ")
+                ));
+            }
+            if self.network_kind() == NetworkKind::Kernel
+                && let Some(why) = only_cuts(self.network, self.site(), self.overlay)
+            {
+                return Err(why);
+            }
         }
-        let on_switch = self.network_kind() == NetworkKind::Switch;
-        if self.balancer && on_switch {
-            return Err("`balancer`: it is NAT of the kernel, which the network `switch` has not; leave out what needs the switch".into());
-        }
-        if self.overlay.is_some() && on_switch {
-            return Err("`overlay`: it is a device of the kernel's network, and the network `switch` would not see into it".into());
+        if let Some(why) = self.why_switch() {
+            if self.balancer {
+                return Err(format!(
+                    "`balancer`: it is NAT of the kernel, which the network `switch` has not; leave out {why}"
+                ));
+            }
+            if self.overlay.is_some() {
+                return Err(format!(
+                    "`overlay`: it is a device of the kernel's network, and the network `switch` would not see into it; leave out {why}"
+                ));
+            }
         }
         if self.overlay.is_some() && self.balancer {
             return Err("`overlay`: the `balancer` stands below it, and reaches no node in it; take one of them".into());
@@ -99,5 +118,25 @@ impl Plan {
             return Err(format!("`cidr`: the overlay has {OVERLAY}; take another network below it"));
         }
         Ok(())
+    }
+
+    /// The scheduled kinds that make links bad in other ways than by a cut between nodes.
+    fn kinds_of_bad_links(&self) -> Vec<&'static str> {
+        let bad = self.schedule.iter().map(|injection| injection.fault.info());
+        let kinds: BTreeSet<&str> = bad
+            .filter(|info| info.mechanism == Mechanism::Links)
+            .map(|info| info.name)
+            .collect();
+        kinds.into_iter().collect()
+    }
+
+    /// What takes the network `switch`, beside faults of links; `None` if the plan is on the kernel's.
+    fn why_switch(&self) -> Option<&'static str> {
+        match self.network {
+            Some(NetworkKind::Switch) => Some("`network`"),
+            _ if self.network_kind() == NetworkKind::Kernel => None,
+            _ if self.pcap => Some("`pcap`"),
+            _ => Some("`latency_us`"),
+        }
     }
 }

@@ -67,12 +67,78 @@ fn a_wrong_word_in_toml_is_shown_where_it_stands() {
     let typo = Plan::from_toml(&text.replacen("for_ms", "for_mss", 1)).expect_err("a typo");
     let line = text.lines().position(|line| line.starts_with("for_ms")).expect("a length") + 1;
     assert!(
-        typo.contains(&format!("at line {line}, column 1")) && typo.contains("for_mss"),
+        typo.starts_with(&format!("line {line}, column 1: unknown field `for_mss`, expected one of ")) && !typo.contains('\n'),
         "{typo}"
+    );
+    let broken = Plan::from_toml(&text.replacen("[timing]", "[timing", 1)).expect_err("no table");
+    let line = text.lines().position(|line| line == "[timing]").expect("lengths") + 1;
+    assert!(
+        broken.starts_with(&format!("line {line}, column ")) && !broken.contains('\n'),
+        "{broken}"
     );
     let wrong = Plan::from_toml(&text.replacen("r = 2", "r = 9", 1)).expect_err("a wrong value");
     let line = text.lines().position(|line| line == "r = 2").expect("a setting") + 1;
     assert!(wrong.starts_with(&format!("line {line}, column 1: --r 9")), "{wrong}");
+}
+
+#[test]
+fn a_word_that_lacks_its_value_is_told_to_take_one() {
+    let toml = format!(
+        "{}\n[[schedule]]\nid = 99\nat_ms = 3000\nfor_ms = 500\nfault = {{ power = {{ hits = \"one\" }} }}\n",
+        plan().to_toml()
+    );
+    let line = toml.lines().count();
+    let which = "`squall plan --schema` says which values there are";
+    assert_eq!(
+        Plan::from_toml(&toml).unwrap_err(),
+        format!("line {line}, column 28: `one` takes a value, and none is given: write `{{ one = … }}`; {which}")
+    );
+    let both = Plan::from_toml(&toml.replace("power =", "pause = { target = \"leader\" }, power =")).unwrap_err();
+    assert!(
+        both.starts_with(&format!("line {line}, column 9: several words stand here, and one is wanted")),
+        "{both}"
+    );
+    let any = Plan::from_toml(&toml.replace("\"one\"", "{ one = \"any\" }")).unwrap_err();
+    assert!(any.contains("`any` takes a value, and none is given: write `{ any = … }`"), "{any}");
+    assert_eq!(
+        Plan::from_toml(&toml.replace("\"one\"", "{ one = \"leader\" }")).unwrap_err(),
+        format!(
+            "line {}, column 1: injection 99: power: quorum cannot name its leader, and its target depends on it",
+            line - 3
+        )
+    );
+    let json = plan()
+        .to_json()
+        .replacen("\"kill\": {", "\"power\": {\"hits\": \"one\"}, \"kill\": {", 1);
+    let error = Plan::from_json(&json).unwrap_err();
+    assert!(
+        error.contains("`one` takes a value, and none is given: write `{\"one\": …}`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_plan_by_hand_may_leave_out_what_has_a_usual_value() {
+    let by_hand = |system: &str| {
+        let text = format!(
+            "squall_plan = 1\nseed = 7\nbind = \"node\"\nrequested = []\nschedule = []\n[workload.register]\nseed = 7\n[timing]\n\
+             warm_up_ms = 1000\nstorm_ms = 8000\nrecovery_ms = 1500\n[system.{system}"
+        );
+        Plan::from_toml(&text).expect("all else has a usual value")
+    };
+    let word = |name: &str| crate::cli::plan::of_words(&[name.to_owned(), "--seed=7".into(), "--faults=none".into()]).expect("a plan");
+    for (system, name) in [("raft]", "raft"), ("etcd]", "etcd"), ("quorum]\nn = 3\nr = 2\nw = 2", "quorum")] {
+        let (written, drawn) = (by_hand(system), word(name));
+        assert_eq!((&written.system, &written.workload), (&drawn.system, &drawn.workload));
+        assert_eq!((written.version, written.generator), (drawn.version, drawn.generator));
+        let bounds = |timing: Timing| (timing.operation_timeout_ms, timing.start_bound_ms, timing.recovery_bound_ms);
+        assert_eq!(bounds(written.timing), bounds(drawn.timing));
+    }
+    let schema: serde_json::Value = serde_json::from_str(&Plan::schema()).expect("JSON");
+    let required = |type_name: &str| schema["$defs"][type_name]["required"].clone();
+    assert_eq!(required("Options"), serde_json::json!(["seed"]));
+    assert_eq!(required("Timing"), serde_json::json!(["warm_up_ms", "storm_ms", "recovery_ms"]));
+    assert!(!schema["required"].as_array().expect("some").contains(&"generator".into()));
 }
 
 #[test]

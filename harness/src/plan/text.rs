@@ -20,8 +20,7 @@ impl Plan {
     /// # Errors
     /// As [`Plan::from_json`].
     pub fn from_toml(text: &str) -> Result<Plan, String> {
-        // Its words show the line and a caret below the very place.
-        let plan: Plan = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let plan: Plan = toml::from_str(text).map_err(|error| toml_error(text, &error))?;
         plan.validate().map_err(|error| placed(text, &error, Form::Toml))?;
         Ok(plan)
     }
@@ -38,13 +37,66 @@ impl Plan {
     /// Names line, column and the offending word; or the rule that the values break.
     pub fn from_json(text: &str) -> Result<Plan, String> {
         let plan: Plan = serde_json::from_str(text).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
+            let (line, column) = (error.line(), error.column());
             let what = error.to_string();
-            format!("{place}: {}", what.split(" at line ").next().unwrap_or(&what))
+            let what = what.split(" at line ").next().unwrap_or(&what);
+            // The place is that of the end of what was read last.
+            let before: String = text
+                .lines()
+                .nth(line.saturating_sub(1))
+                .unwrap_or("")
+                .chars()
+                .take(column)
+                .collect();
+            let what = explained(what, before.rsplit('"').nth(1), Form::Json);
+            format!("line {line}, column {column}: {what}")
         })?;
         plan.validate().map_err(|error| placed(text, &error, Form::Json))?;
         Ok(plan)
     }
+}
+
+/// What is wrong with a text in TOML, in one line, with its place.
+pub(crate) fn toml_error(text: &str, error: &toml::de::Error) -> String {
+    let span = error.span().unwrap_or_default();
+    let word = text.get(span.clone()).map(|word| word.trim_matches(['"', '\'']));
+    let what = explained(&error.message().trim().replace('\n', ", "), word, Form::Toml);
+    match error.span() {
+        Some(_) => {
+            let (line, column) = position(text.get(..span.start).unwrap_or(text));
+            format!("line {line}, column {column}: {what}")
+        }
+        None => what,
+    }
+}
+
+/// An error about a word that takes a value and has none, or about a table of several words where one is wanted, said in the words of whoever wrote
+/// the plan; every other as it is.
+fn explained(what: &str, word: Option<&str>, form: Form) -> String {
+    let lacks_value = ["newtype variant", "struct variant"]
+        .iter()
+        .any(|kind| what == format!("invalid type: unit variant, expected {kind}"));
+    match word {
+        Some(word) if lacks_value => {
+            let written = match form {
+                Form::Json => format!("{{\"{word}\": …}}"),
+                Form::Toml => format!("{{ {word} = … }}"),
+            };
+            format!("`{word}` takes a value, and none is given: write `{written}`; `squall plan --schema` says which values there are")
+        }
+        _ if what == "wanted exactly 1 element, more than 1 element" => {
+            "several words stand here, and one is wanted: an injection has one fault, a `when` one event, a target one way to choose".into()
+        }
+        _ => what.to_owned(),
+    }
+}
+
+/// Line and column of what comes after a text, from 1.
+fn position(before: &str) -> (usize, usize) {
+    (
+        before.matches('\n').count() + 1,
+        before.chars().rev().take_while(|char| *char != '\n').count() + 1,
+    )
 }
 
 /// How a plan is written.
@@ -90,9 +142,5 @@ fn place_of(text: &str, error: &str, form: Form) -> Option<(usize, usize)> {
         let at = text.find(&needle)?;
         Some(at + usize::from(needle.starts_with('\n')))
     })?;
-    let before = &text[..at];
-    Some((
-        before.matches('\n').count() + 1,
-        before.chars().rev().take_while(|char| *char != '\n').count() + 1,
-    ))
+    Some(position(&text[..at]))
 }

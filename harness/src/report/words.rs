@@ -62,8 +62,15 @@ pub fn percent(part: u64, whole: u64) -> String {
         (_, 0) => "-".into(),
         (0, _) => "0 %".into(),
         (part, whole) if part == whole => "100 %".into(),
-        // Rounded towards the middle: 999 of 1 000 000 failed is not `100 %` ok.
-        (part, whole) => format!("{:.1} %", (part as f64 * 100.0 / whole as f64).clamp(0.1, 99.9)),
+        // 1 of 8 059 is neither nothing nor ten times what it is, and 8 058 of 8 059 is not all.
+        (part, whole) => {
+            let share = part as f64 * 100.0 / whole as f64;
+            match share.min(100.0 - share) {
+                tiny if tiny < 0.005 => if share < 50.0 { "under 0.01 %" } else { "over 99.99 %" }.into(),
+                small if small < 0.05 => format!("{share:.2} %"),
+                _ => format!("{share:.1} %"),
+            }
+        }
     }
 }
 
@@ -156,8 +163,11 @@ mod tests {
 
     #[test]
     fn a_share_is_whole_only_if_it_is_the_whole() {
-        assert_eq!(percent(999_999, 1_000_000), "99.9 %");
-        assert_eq!(percent(1, 1_000_000), "0.1 %");
+        assert_eq!(percent(999_999, 1_000_000), "over 99.99 %");
+        assert_eq!(percent(1, 1_000_000), "under 0.01 %");
+        assert_eq!((percent(1, 8_059), percent(8_058, 8_059)), ("0.01 %".into(), "99.99 %".into()));
+        assert_eq!((percent(5, 10_000), percent(4, 10_000)), ("0.1 %".into(), "0.04 %".into()));
+        assert_eq!((percent(1, 3), percent(999, 1_000)), ("33.3 %".into(), "99.9 %".into()));
         assert_eq!(percent(7, 7), "100 %");
         assert_eq!(percent(0, 7), "0 %");
         assert_eq!(percent(0, 0), "-");

@@ -1,14 +1,26 @@
 //! What the history says of its run in its first line.
 
-use squall_checker::history::mark::Header;
+use std::collections::BTreeMap;
+
+use squall_checker::history::mark::{Header, LEFT_OUT};
 
 use super::network::Network;
 use crate::plan::{Plan, node_names};
 use crate::results::RunFolder;
 use crate::systems::System;
 
-/// The first line of the history.
-pub(super) fn header(plan: &Plan, system: &dyn System, folder: &RunFolder, network: &Network) -> Header {
+/// The first line of the history. `left_out` are the kinds of faults that this machine refused, each with its reason.
+pub(super) fn header(
+    plan: &Plan,
+    system: &dyn System,
+    folder: &RunFolder,
+    network: &Network,
+    left_out: &BTreeMap<String, String>,
+) -> Header {
+    let mut extra = plan.header_extra(seats(plan));
+    if !left_out.is_empty() {
+        extra.insert(LEFT_OUT.into(), serde_json::json!(left_out));
+    }
     Header {
         squall_history: 1,
         run: folder.name(),
@@ -21,7 +33,7 @@ pub(super) fn header(plan: &Plan, system: &dyn System, folder: &RunFolder, netwo
         workload: plan.workload.name().into(),
         clients: plan.workload.clients(),
         traces: system.traces(),
-        extra: plan.header_extra(seats(plan)),
+        extra,
     }
 }
 

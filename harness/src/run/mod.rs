@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use squall_checker::history::mark::{EndReason, Finding};
-use squall_nemeses::limits::Groups;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -79,7 +78,7 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
     let switch = StopSwitch::new();
     lifeline::listen(switch.clone()).context("listen to the outside")?;
     let network = Arc::new(Network::open(&star, &folder, &plan, &provided)?);
-    let disks = match provided.no_disks {
+    let disks = match &provided.no_disks {
         None => open_disks(&plan, &folder)?,
         Some(_) => None,
     };
@@ -95,7 +94,7 @@ pub fn inside(folder: &Path, orders: &Orders) -> Result<i32> {
         network,
         folder,
         switch,
-        (provided.groups, disks, orders.hold_ms),
+        (provided, disks, orders.hold_ms),
     ));
     // Tasks that still wait for something die with the process: everything worth waiting for was waited for.
     runtime.shutdown_background();
@@ -113,10 +112,10 @@ async fn record(
     network: Arc<Network>,
     folder: RunFolder,
     switch: StopSwitch,
-    (groups, disks, hold_ms): (Groups, Option<Disks>, Option<u64>),
+    (provided, disks, hold_ms): (Provided, Option<Disks>, Option<u64>),
 ) -> Result<()> {
     let clock = RunClock::start();
-    let header = header(&plan, system.as_ref(), &folder, &network);
+    let header = header(&plan, system.as_ref(), &folder, &network, &provided.left_out);
     let (recorder, tapped) = match hold_ms {
         // The online check knows registers, and none that hold several values.
         Some(_) if !plan.system.reads_are_sets() => {
@@ -153,7 +152,7 @@ async fn record(
         system,
         (&star, plan.system.nodes() as usize),
         &folder,
-        (&groups, disks, gate),
+        (&provided.groups, disks, gate),
         clocks,
         pen.clone(),
         clock.clone(),

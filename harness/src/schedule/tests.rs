@@ -236,6 +236,74 @@ fn a_role_that_the_system_cannot_name_is_said_at_plan_time() {
 }
 
 #[test]
+fn a_target_that_nobody_can_be_is_said_at_plan_time() {
+    let check = |system: SystemPlan, when: Option<&str>, fault: &str, expected: &str| {
+        let mut plan = plan(1, 3, Recipe::from(kinds(&["kill"])));
+        plan.system = system;
+        plan.schedule.truncate(1);
+        plan.schedule[0].when = when.map(|when| serde_json::from_str(when).expect("an event"));
+        plan.schedule[0].fault = serde_json::from_str(fault).expect("a fault");
+        assert_eq!(plan.validate().err().as_deref().unwrap_or(""), expected, "{fault}");
+    };
+    let quorum: SystemPlan = serde_json::from_str(r#"{"quorum":{"nodes":3,"n":3,"r":2,"w":2}}"#).expect("a system");
+    let etcd: SystemPlan = serde_json::from_str(r#"{"etcd":{}}"#).expect("a system");
+    let source = r#"{"kill":{"target":"source"}}"#;
+    check(
+        raft(3),
+        None,
+        source,
+        "injection 0: kill: its target is the `source` of an event, and it waits for none; give it a `when`, or another target",
+    );
+    check(
+        raft(3),
+        Some(r#"{"operations":{"completed":5}}"#),
+        source,
+        "injection 0: kill: its target is the `source` of an event, and `operations` happens on no node; give it another target",
+    );
+    check(raft(3), Some(r#"{"append":{}}"#), source, "");
+    check(
+        raft(3),
+        Some(r#"{"leader-elected":{}}"#),
+        r#"{"power":{"hits":{"one":"source"}}}"#,
+        "",
+    );
+    check(
+        raft(3),
+        None,
+        r#"{"partition":{"shape":{"isolate-one":{"target":"source"}}}}"#,
+        "injection 0: partition: its target is the `source` of an event, and it waits for none; give it a `when`, or another target",
+    );
+    let coordinator = r#"{"kill":{"target":{"coordinator":{"key_pick":3,"order":["n1","n2","n3"]}}}}"#;
+    let cut_coordinator = r#"{"partition":{"shape":{"cut-coordinator":{"key_pick":3,"order":["n1","n2","n3"]}}}}"#;
+    check(
+        raft(3),
+        None,
+        coordinator,
+        "injection 0: kill: raft has no coordinator of a key, and its target is one",
+    );
+    check(
+        etcd,
+        None,
+        cut_coordinator,
+        "injection 0: partition: etcd has no coordinator of a key, and its target is one",
+    );
+    check(quorum.clone(), None, coordinator, "");
+    check(quorum, None, cut_coordinator, "");
+    for fault in [
+        r#"{"kill":{"target":{"any":{"order":ORDER}}}}"#,
+        r#"{"torn":{"hits":{"one":{"follower":{"order":ORDER}}},"seed":1}}"#,
+        r#"{"partition":{"shape":{"isolate-one":{"target":{"newest":{"order":ORDER}}}}}}"#,
+        r#"{"delay":{"on":{"to":{"any":{"order":ORDER}}},"quality":{"delay_us":30000}}}"#,
+    ] {
+        let with = |order: &str, expected: &str| check(raft(3), None, &fault.replace("ORDER", order), expected);
+        with("[]", "injection 0: `order` names no node, so nobody can be hit");
+        with(r#"["n2","n9"]"#, "injection 0: there is no node `n9`; there are n1, n2, n3");
+        with(r#"["n2","n2"]"#, "injection 0: a node is named twice in n2, n2");
+        with(r#"["n2"]"#, "");
+    }
+}
+
+#[test]
 fn an_event_that_cannot_come_is_said_at_plan_time() {
     let check = |system: &SystemPlan, when: &str, expected: &str| {
         let when: when::When = serde_json::from_str(when).expect("an event");

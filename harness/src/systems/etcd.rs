@@ -59,12 +59,21 @@ pub(super) const INFO: SystemInfo = SystemInfo {
 
 /// Settings of an etcd cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Members of the cluster.
     pub nodes: u32,
     /// Whether reads are answered from a member's own state (`serializable`), without asking a majority.
     pub serializable: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            nodes: 3,
+            serializable: false,
+        }
+    }
 }
 
 impl Settings {

@@ -102,6 +102,7 @@ impl Versions {
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Members of the cluster.
+    #[serde(default = "usual_nodes")]
     pub nodes: u32,
     /// Replicas of each key.
     pub n: u32,
@@ -110,8 +111,10 @@ pub struct Settings {
     /// Durable acknowledgements a write waits for.
     pub w: u32,
     /// Whether a read makes its value durable on W replicas before it replies.
+    #[serde(default = "writes_back")]
     pub write_back: bool,
     /// How versions are made.
+    #[serde(default)]
     pub versions: Versions,
     /// Fixed offsets of nodes' wall clocks, in milliseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -126,6 +129,15 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub bug: Option<Bug>,
+}
+
+/// Members of a cluster where nothing else is said: more than replicas of a key, so that not every node has every key.
+pub fn usual_nodes() -> u32 {
+    5
+}
+
+fn writes_back() -> bool {
+    true
 }
 
 impl Settings {

@@ -66,7 +66,7 @@ impl Reads {
 
 /// Settings of a Raft cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Members of the cluster.
     pub nodes: u32,
@@ -78,6 +78,18 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub bug: Option<Bug>,
+}
+
+impl Default for Settings {
+    /// Three nodes, which is the smallest cluster that survives anything.
+    fn default() -> Settings {
+        Settings {
+            nodes: 3,
+            reads: Reads::default(),
+            snapshot_every: 1_000,
+            bug: None,
+        }
+    }
 }
 
 impl Settings {

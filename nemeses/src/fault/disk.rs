@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Family, Scene, check_names};
+use super::family::{Family, Scene, check_choice, check_names};
 use super::{Asks, Dice, Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
 use crate::disk::{Cut, Operation, SyncTrouble, Trouble};
@@ -201,7 +201,7 @@ impl Hits {
 
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         match self {
-            Hits::One(target) => check_names(target.names(), nodes),
+            Hits::One(target) => check_choice(target, nodes),
             Hits::All => Ok(()),
             Hits::Majority { order } => {
                 check_names(order, nodes)?;

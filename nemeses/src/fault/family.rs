@@ -21,6 +21,8 @@ pub struct Asks {
     pub logs: bool,
     /// Who serves the key at this place, modulo their number, of those in use.
     pub key_pick: Option<u32>,
+    /// On which node the event happened that the fault waited for.
+    pub source: bool,
 }
 
 impl Asks {
@@ -30,6 +32,7 @@ impl Asks {
         candidate: false,
         logs: false,
         key_pick: None,
+        source: false,
     };
 
     /// Who serves a key, and nothing else.
@@ -41,13 +44,14 @@ impl Asks {
         }
     }
 
-    /// What a system must be able to say to answer. Where every node may coordinate, no system has to say who does.
+    /// What a system must be able to say to answer. Where every node may coordinate, no system has to say who does, but who holds the key.
     #[must_use]
     pub fn needs(&self) -> Vec<Capability> {
         let asked = [
             (self.leader, Capability::Leader),
             (self.candidate, Capability::Candidates),
             (self.logs, Capability::Logs),
+            (self.key_pick.is_some(), Capability::Replicas),
         ];
         asked.into_iter().filter_map(|(asked, needed)| asked.then_some(needed)).collect()
     }
@@ -142,7 +146,7 @@ pub(super) trait Family {
     /// Checks what a person wrote; names the word at fault.
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         self.check()?;
-        check_names(self.target().map_or(&[], TargetChoice::names), nodes)
+        self.target().map_or(Ok(()), |target| check_choice(target, nodes))
     }
 
     /// Like [`Family::validate`], for kinds that know of failure domains.
@@ -170,7 +174,11 @@ impl TargetChoice {
                 ..Asks::default()
             },
             TargetChoice::Coordinator { key_pick, .. } => Asks::servers_of(*key_pick),
-            TargetChoice::Node(_) | TargetChoice::Any { .. } | TargetChoice::Source => Asks::default(),
+            TargetChoice::Source => Asks {
+                source: true,
+                ..Asks::default()
+            },
+            TargetChoice::Node(_) | TargetChoice::Any { .. } => Asks::default(),
         }
     }
 
@@ -178,6 +186,14 @@ impl TargetChoice {
     pub(super) fn key(&self, roles: &Roles) -> Option<KeyRoles> {
         self.asks().key_pick.and_then(|_| roles.key.clone())
     }
+}
+
+/// Refuses a choice among no nodes, or among nodes that do not exist or stand there twice.
+pub(super) fn check_choice(target: &TargetChoice, nodes: &[String]) -> Result<(), String> {
+    if target.order().is_some_and(<[String]>::is_empty) {
+        return Err("`order` names no node, so nobody can be hit".into());
+    }
+    check_names(target.names(), nodes)
 }
 
 /// Refuses names of nodes that do not exist or stand there twice.

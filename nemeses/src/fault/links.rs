@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Asks, Family, Scene, check_names};
+use super::family::{Asks, Family, Scene, check_choice};
 use super::{Dice, Fault, FaultInfo, Mechanism, Resolved};
 use crate::link::{Burst, CLIENTS, Gate, Pair, Quality, Rate, Reorder};
 use crate::target::{KeyRoles, Skipped, TargetChoice, unless_down};
@@ -199,7 +199,7 @@ impl On {
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         match self {
             On::Links(links) => check_links(links.iter(), nodes),
-            _ => check_names(self.target().map_or(&[], TargetChoice::names), nodes),
+            _ => self.target().map_or(Ok(()), |target| check_choice(target, nodes)),
         }
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Asks, Family, Scene, check_names};
+use super::family::{Asks, Family, Scene, check_choice, check_names};
 use super::{Dice, Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
 use crate::partition::{self, Cuts};
@@ -116,7 +116,7 @@ impl Family for Partition {
 
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         match &self.shape {
-            Shape::IsolateOne { target } => check_names(target.names(), nodes),
+            Shape::IsolateOne { target } => check_choice(target, nodes),
             Shape::OneWay { muted } if muted.is_empty() => Err("`muted` names no node".into()),
             Shape::OneWay { muted } => check_names(muted, nodes),
             Shape::Halves { order } | Shape::MajoritiesRing { order } | Shape::Bridge { order } | Shape::CutCoordinator { order, .. } => {

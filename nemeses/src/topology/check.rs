@@ -41,6 +41,7 @@ impl Topology {
         }
         self.check_names()?;
         self.check_nodes()?;
+        self.check_latency()?;
         AddressPlan::carve(self).map(drop)
     }
 
@@ -59,6 +60,25 @@ impl Topology {
         }
         match nodes.iter().find(|node| !placed.contains(node)) {
             Some(missing) => Err(format!("the topology has no place for node `{missing}`")),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a time between domains that no two nodes are divided by: nothing would be slower for it.
+    fn check_latency(&self) -> Result<(), String> {
+        let times = [
+            (Tier::Rack, self.latency.racks, "racks", "two racks of one zone"),
+            (Tier::Zone, self.latency.zones, "zones", "two zones of one region"),
+            (Tier::Region, self.latency.regions, "regions", "two regions"),
+        ];
+        let divides = |tier: Tier| {
+            let mut pairs = self.racks.iter().flat_map(|from| self.racks.iter().map(move |to| (from, to)));
+            pairs.any(|(from, to)| from.divided_from(to) == Some(tier))
+        };
+        match times.into_iter().find(|(tier, us, ..)| *us > 0 && !divides(*tier)) {
+            Some((_, us, name, which)) => Err(format!(
+                "`latency_us`: {us} between {name}, and there are no {which} in this topology"
+            )),
             None => Ok(()),
         }
     }

@@ -132,6 +132,11 @@ impl Rack {
             Tier::Region => &self.region,
         }
     }
+
+    /// The largest tier that divides it from another; `None` if it is the same.
+    fn divided_from(&self, other: &Rack) -> Option<Tier> {
+        Tier::ALL.into_iter().rev().find(|tier| self.domain(*tier) != other.domain(*tier))
+    }
 }
 
 impl Topology {

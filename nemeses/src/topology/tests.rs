@@ -114,6 +114,23 @@ fn a_table_that_makes_no_sense_is_refused_by_the_word_at_fault() {
     );
     check(r#"{"shape":"3x2","spines":0}"#, "`spines` is 0; a topology has 1 to 8");
     check(r#"{"shape":"3x2","latency_us":{"regions":10000001}}"#, "10000001 between regions");
+    for (shape, tier, which) in [
+        ("3x2", "zones", "no two zones of one region"),
+        ("1x3", "racks", "no two racks of one zone"),
+        ("3x1x2", "racks", "no two racks of one zone"),
+        ("2x1x2x2", "zones", "no two zones of one region"),
+        ("2x2x2", "regions", "no two regions"),
+    ] {
+        let table = format!(r#"{{"shape":"{shape}","latency_us":{{"{tier}":5000}}}}"#);
+        check(
+            &table,
+            &format!("`latency_us`: 5000 between {tier}, and there are {which} in this topology"),
+        );
+    }
+    for (shape, tier) in [("3x2", "racks"), ("2x1x2", "zones"), ("2x1x1x2", "regions"), ("2x2x2x2", "racks")] {
+        let table = format!(r#"{{"shape":"{shape}","latency_us":{{"{tier}":5000}}}}"#);
+        assert!(read(&table).is_ok(), "{table}");
+    }
     check(&racks(r#"{"name":"a","nodes":[]}"#), "rack `a` has no `nodes`");
     check(&racks(r#"{"name":"a","nodes":["n1","n1"]}"#), "node `n1` stands in two places");
     check(

@@ -75,8 +75,7 @@ impl Topology {
     /// That of the largest tier that divides two nodes.
     fn latency_us(&self, pair: &Pair) -> Option<u64> {
         let (from, to) = (self.rack_of(&pair.from)?, self.rack_of(&pair.to)?);
-        let divides = |tier: &Tier| self.racks[from].domain(*tier) != self.racks[to].domain(*tier);
-        Some(match Tier::ALL.into_iter().rev().find(divides)? {
+        Some(match self.racks[from].divided_from(&self.racks[to])? {
             Tier::Rack => self.latency.racks,
             Tier::Zone => self.latency.zones,
             Tier::Region => self.latency.regions,

@@ -587,6 +587,20 @@ fn a_fault_outside_the_declared_model_is_said() {
 }
 
 #[test]
+fn faults_that_the_machine_refused_are_said_by_their_reasons() {
+    let mut story = Story::good();
+    let header = story.header.as_mut().expect("a good story has one");
+    header["left_out"] = json!({"cpu": "no group", "eio": "no disk", "fsync": "no disk"});
+    assert_eq!(
+        judged(&story).notes,
+        [
+            "left out, and so not tested: eio, fsync: no disk",
+            "left out, and so not tested: cpu: no group",
+        ]
+    );
+}
+
+#[test]
 fn a_node_whose_clock_no_fault_reaches_is_named_and_others_are_not() {
     let mut story = Story::good();
     let watch = |node, n_past: u64| json!({"node": node, "monotonic_offset_s": 7, "n_past": n_past, "n_calls": 300, "program": "past"});

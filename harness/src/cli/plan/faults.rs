@@ -84,11 +84,6 @@ impl PlanArgs {
         }
     }
 
-    /// Whether a kind of fault is asked for by its name.
-    pub(in crate::cli) fn is_named(&self, kind: &str) -> bool {
-        self.faults.split(',').any(|name| name.trim() == kind)
-    }
-
     /// Which faults, when and how.
     pub(super) fn recipe(&self, system: &SystemPlan, site: Site<'_>, seed: u64) -> Result<Recipe> {
         let possible = self.unnamed_kinds().into_iter().filter(|info| self.is_possible(info, system, site));
@@ -138,6 +133,12 @@ impl PlanArgs {
 fn named_kinds(list: &str, system: &SystemPlan, site: Site<'_>) -> Result<Vec<String>> {
     let mut kinds: Vec<String> = Vec::new();
     for name in list.split(',').map(str::trim) {
+        if let Some(what) = stands_alone(name) {
+            return Err(usage(
+                format!("--faults {list}: `{name}` is {what}, and stands alone"),
+                "take it by itself, or name the kinds one by one; see `squall list faults`",
+            ));
+        }
         let info =
             fault_info(name).map_err(|error| usage(format!("--faults: {error}"), "profiles, `all`, `none` and `swarm` stand alone"))?;
         if let Some(why) = impossible(info, system, site) {
@@ -148,4 +149,15 @@ fn named_kinds(list: &str, system: &SystemPlan, site: Site<'_>) -> Result<Vec<St
         }
     }
     Ok(kinds)
+}
+
+/// What a word is that means several kinds of faults, or none, if it is one.
+fn stands_alone(word: &str) -> Option<String> {
+    match (word, Profile::named(word)) {
+        ("all", _) => Some("every kind".into()),
+        ("swarm", _) => Some("some of all kinds".into()),
+        ("none", _) => Some("no kind".into()),
+        (_, Some(profile)) => Some(format!("a profile ({})", profile.kinds.join(", "))),
+        _ => None,
+    }
 }

@@ -12,7 +12,7 @@ use squall_nemeses::topology::subnets::Cidr;
 use squall_nemeses::topology::{Latency, Tier};
 
 use crate::exit::usage;
-use crate::plan::Overlay;
+use crate::plan::{Overlay, toml_error};
 
 /// The options.
 #[derive(Debug, Clone, clap::Args)]
@@ -162,7 +162,7 @@ fn read_table(path: &Path) -> Result<Topology, String> {
     } else {
         toml::from_str(&text)
     };
-    read.map_err(|error| error.to_string().trim_end().to_owned())
+    read.map_err(|error| toml_error(&text, &error))
 }
 
 /// Reads `racks=500us,zones=2ms,regions=40ms`, or some of them.
