@@ -71,8 +71,8 @@ fn stores_that_ask_no_clock_are_valid_while_clocks_are_wrong_and_the_hosts_is_ri
 #[test]
 fn versions_that_are_made_of_the_wall_clock_are_invalid_by_a_fault_outside_their_model() {
     let Some(squall) = sandbox_or_skip() else { return };
-    let setting = ["quorum", "--versions", "wall-clock", "--seed", "7", "--time", "8s"];
-    let run = squall.run(&[&["run"], &setting[..], &["--faults", "clock"]].concat());
+    let setting = ["quorum", "--versions", "wall-clock", "--seed", "7"];
+    let run = squall.run(&[&["run"], &setting[..], &["--faults", "clock", "--time", "8s"]].concat());
     assert_eq!(exit_code(&run), 1, "{}", run.text());
     assert!(
         run.stdout.contains("note: outside the declared fault model: clock"),

@@ -151,6 +151,8 @@ mod tests {
         2 region-slow
         2 lb-flushes
         2 lb-ports
+        2 grows
+        2 replaces
         ");
         assert_eq!([of_kind(1, "kill"), of_kind(1, "read-only")], ["1 kill", "1 read-only"]);
     }
