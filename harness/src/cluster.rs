@@ -27,7 +27,7 @@ use crate::sandbox::disks::Disks;
 use crate::sandbox::place::{Launch, NodeCommand, describe_exit};
 use crate::systems::{Cast, Entry, Member, NodeFiles, NodeStatus, System};
 
-/// By which a node of ours is told how many nodes were started before it and with it (node/src/lamport.rs). Others do not mind it.
+/// By which a node of ours is told how many nodes were started before it and with it (node/src/lamport.rs).
 const START: &str = "SQUALL_START";
 
 /// Lines of a node's log that a finding carries.
@@ -277,7 +277,10 @@ impl Cluster {
         let member = self.member(node);
         let mut command = self.command(member);
         let nth = self.n_starts.fetch_add(1, Ordering::Relaxed) + 1;
-        command.env.insert(START.to_owned(), nth.to_string());
+        // Whoever writes traces stamps their events.
+        if self.system.traces() {
+            command.env.insert(START.to_owned(), nth.to_string());
+        }
         let launch = Launch {
             node: node.to_owned(),
             namespace: place.namespace.clone(),
