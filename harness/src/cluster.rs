@@ -2,7 +2,9 @@
 //!
 //! Every end of a node process is recorded, with what was known about it: asked for by a fault, or not.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod log;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -14,11 +16,12 @@ use squall_checker::history::mark::Finding;
 use squall_nemeses::Target;
 use squall_nemeses::disk::Disk;
 use squall_nemeses::limits::{Groups, NodeGroup};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::log::{Tail, pump_log};
 use crate::clocks::Clocks;
 use crate::record::{Pen, RunClock};
 use crate::results::RunFolder;
@@ -30,10 +33,6 @@ use crate::systems::{Cast, Entry, Member, NodeFiles, NodeStatus, System};
 /// By which a node of ours is told how many nodes were started before it and with it (node/src/lamport.rs).
 const START: &str = "SQUALL_START";
 
-/// Lines of a node's log that a finding carries.
-const TAIL_LINES: usize = 10;
-/// Bytes of one log line that are kept; a node may print anything.
-const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// How long a process may take from its start to having a pid 1: generous, as only a broken sandbox ever exceeds it.
 const LAUNCH_BOUND: Duration = Duration::from_secs(10);
 /// Room on the disk below which a run ends: less than a second's worth of history and traces.
@@ -79,7 +78,7 @@ struct Place {
     run_folder: PathBuf,
     files: NodeFiles,
     log: PathBuf,
-    tail: Arc<Mutex<VecDeque<String>>>,
+    tail: Arc<Mutex<Tail>>,
     group: NodeGroup,
 }
 
@@ -509,32 +508,4 @@ impl Cluster {
 /// Whether the disk has too little room for anybody to go on.
 pub(crate) fn is_full(folder: &Path) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_BYTES_MIN)
-}
-
-/// Copies a node's output to its log, each line stamped with the time of the run: a skewed node's own stamps cannot be joined.
-async fn pump_log(from: impl AsyncRead + Unpin, log: PathBuf, tail: Arc<Mutex<VecDeque<String>>>, clock: RunClock) {
-    let Ok(mut file) = tokio::fs::OpenOptions::new().create(true).append(true).open(&log).await else {
-        return;
-    };
-    let mut from = BufReader::new(from);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match (&mut from).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let text = String::from_utf8_lossy(&line);
-        let stamped = format!("{:>12.6} {}\n", clock.now_ns() as f64 / 1e9, text.trim_end());
-        {
-            let mut tail = tail.lock().expect("no holder of this lock panics");
-            if tail.len() == TAIL_LINES {
-                tail.pop_front();
-            }
-            tail.push_back(text.trim_end().to_owned());
-        }
-        // A full disk is the recorder's finding; the log is not worth a second one.
-        let _ = file.write_all(stamped.as_bytes()).await;
-        let _ = file.flush().await;
-    }
 }

@@ -4,30 +4,12 @@ mod common;
 
 use std::fs;
 
-use common::{Squall, exit_code, have, sandbox_or_skip, skip};
+use common::{Squall, exit_code, have, play, sandbox_or_skip, skip, stage};
 use serde_json::{Value, json};
 
 /// Runs three members and two spare nodes with this schedule alone; returns the stages of its faults.
 fn run_with(squall: &Squall, system: &str, schedule: &[Value]) -> Vec<Value> {
-    let plan = squall.run(&["plan", system, "--faults", "none", "--spares", "2", "--seed", "4", "--time", "10s"]);
-    let mut plan: Value = serde_json::from_str(&plan.stdout).unwrap_or_else(|error| panic!("{error}: {}", plan.text()));
-    plan["schedule"] = json!(schedule);
-    let path = squall.folder().join("plan.json");
-    fs::write(&path, plan.to_string()).expect("a plan");
-    let run = squall.run(&["run", "--plan", &path.display().to_string()]);
-    // A run this short need not prove anything about the store; it must not accuse it, nor fail.
-    assert!(matches!(exit_code(&run), 0 | 2 | 3), "{}", run.text());
-    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
-    let events = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    events
-        .filter(|event| event["process"] == "nemesis")
-        .map(|event| event["value"].clone())
-        .collect()
-}
-
-fn stage(stages: &[Value], id: u64, name: &str) -> Value {
-    let found = stages.iter().find(|stage| stage["id"] == id && stage["stage"] == name);
-    found.unwrap_or_else(|| panic!("fault {id} was never {name}: {stages:?}")).clone()
+    play(squall, system, &["--spares", "2", "--time", "10s"], schedule)
 }
 
 /// What the proofs of a stage that is as it should be say.

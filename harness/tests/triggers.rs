@@ -4,34 +4,12 @@ mod common;
 
 use std::fs;
 
-use common::{Squall, disks_or_skip, exit_code, have, sandbox_or_skip, skip};
+use common::{Squall, disks_or_skip, exit_code, have, play, sandbox_or_skip, skip, stage};
 use serde_json::{Value, json};
 
 /// Runs a cluster with this schedule alone and returns the stages of its faults.
 fn run_with(squall: &Squall, system: &str, schedule: &[Value]) -> Vec<Value> {
-    let plan = squall.run(&["plan", system, "--faults", "none", "--seed", "4", "--time", "9s"]);
-    let mut plan: Value = serde_json::from_str(&plan.stdout).expect("a plan");
-    plan["schedule"] = json!(schedule);
-    let path = squall.folder().join("plan.json");
-    fs::write(&path, plan.to_string()).expect("a plan");
-    let run = squall.run(&["run", "--plan", &path.display().to_string()]);
-    // A run this short need not prove anything about the store; it must not accuse it, nor fail.
-    assert!(matches!(exit_code(&run), 0 | 2 | 3), "{}", run.text());
-    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
-    let events = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    events
-        .filter(|event| event["process"] == "nemesis")
-        .map(|event| {
-            let mut stage = event["value"].clone();
-            stage["time"] = event["time"].clone();
-            stage
-        })
-        .collect()
-}
-
-fn stage(stages: &[Value], id: u64, name: &str) -> Value {
-    let found = stages.iter().find(|stage| stage["id"] == id && stage["stage"] == name);
-    found.unwrap_or_else(|| panic!("fault {id} was never {name}: {stages:?}")).clone()
+    play(squall, system, &["--time", "9s"], schedule)
 }
 
 /// The lines of a node's life before its `nth` restart.

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Runs take turns: they would steal each other's cores, and stalls make verdicts unknown.
@@ -166,6 +167,35 @@ pub fn disks_or_skip() -> Option<Squall> {
             None
         }
     }
+}
+
+/// Runs a cluster with this schedule alone, planned with these options, and returns the stages of its faults, each with its `time`.
+pub fn play(squall: &Squall, system: &str, options: &[&str], schedule: &[Value]) -> Vec<Value> {
+    let words = [&["plan", system, "--faults", "none", "--seed", "4"], options].concat();
+    let plan = squall.run(&words);
+    let mut plan: Value = serde_json::from_str(&plan.stdout).unwrap_or_else(|error| panic!("{error}: {}", plan.text()));
+    plan["schedule"] = json!(schedule);
+    let path = squall.folder().join("plan.json");
+    std::fs::write(&path, plan.to_string()).expect("a plan");
+    let run = squall.run(&["run", "--plan", &path.display().to_string()]);
+    // A run this short need not prove anything about the store; it must not accuse it, nor fail.
+    assert!(matches!(exit_code(&run), 0 | 2 | 3), "{}", run.text());
+    let history = std::fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
+    let events = history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events
+        .filter(|event| event["process"] == "nemesis")
+        .map(|event| {
+            let mut stage = event["value"].clone();
+            stage["time"] = event["time"].clone();
+            stage
+        })
+        .collect()
+}
+
+/// The first stage of this name of a fault.
+pub fn stage(stages: &[Value], id: u64, name: &str) -> Value {
+    let found = stages.iter().find(|stage| stage["id"] == id && stage["stage"] == name);
+    found.unwrap_or_else(|| panic!("fault {id} was never {name}: {stages:?}")).clone()
 }
 
 /// Says why a test does not run here; in CI that is a failure.
