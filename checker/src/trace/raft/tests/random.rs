@@ -6,7 +6,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use super::super::RaftRules;
 use super::model::{Bug, World};
+use super::settling::in_rounds;
 use super::{judged, settled};
 
 const N_STEPS: usize = 800;
@@ -97,9 +99,32 @@ fn correct_runs_break_nothing_whatever_the_stamps_of_each_life() {
     for seed in 0..200 {
         let (texts, _) = World::new(seed, Bug::None).run(N_STEPS);
         let texts = restamped(&texts, || rng.random_range(0..4_000));
-        let violations = judged(&texts).violations(&settled());
-        assert_eq!(super::names(&violations), [""; 0], "seed {seed}: {violations:#?}");
+        let (alarm, in_rounds) = in_rounds(&texts, seed);
+        assert_eq!(alarm, None, "seed {seed}");
+        for rules in [judged(&texts), side_by_side(&texts, &mut rng), in_rounds] {
+            let violations = rules.violations(&settled());
+            assert_eq!(super::names(&violations), [""; 0], "seed {seed}: {violations:#?}");
+            assert_eq!(rules.n_waiting(), 0, "seed {seed}");
+        }
     }
+}
+
+/// The rules after these files, read a few bytes at a time, each at its own pace.
+fn side_by_side(texts: &BTreeMap<&str, String>, rng: &mut ChaCha8Rng) -> RaftRules {
+    let mut rules = RaftRules::new(texts.keys().copied());
+    let mut rest: BTreeMap<&str, &[u8]> = texts.iter().map(|(node, text)| (*node, text.as_bytes())).collect();
+    while !rest.is_empty() {
+        let nodes: Vec<&str> = rest.keys().copied().collect();
+        let node = nodes[rng.random_range(0..nodes.len())];
+        let (piece, left) = rest[node].split_at(rest[node].len().min(rng.random_range(1..4_000)));
+        rules.feed(node, piece);
+        match left {
+            [] => rest.remove(node),
+            _ => rest.insert(node, left),
+        };
+        rules.advance(|node| rest.contains_key(node));
+    }
+    rules
 }
 
 /// Runs until a rule of the expected ones is broken.

@@ -53,7 +53,7 @@ impl<'a> Writing<'a> {
 }
 
 /// Judges these traces in rounds. Returns the first alarm, and the rules at the end.
-fn in_rounds(texts: &BTreeMap<&str, String>, seed: u64) -> (Option<Alarm>, RaftRules) {
+pub(super) fn in_rounds(texts: &BTreeMap<&str, String>, seed: u64) -> (Option<Alarm>, RaftRules) {
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let mut nodes: Vec<Writing<'_>> = texts.iter().map(|(node, text)| Writing::of(node, text)).collect();
     let end_ns = nodes.iter().filter_map(|node| Some(node.lines.last()?.0)).max().expect("lines");
