@@ -9,7 +9,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +38,12 @@ fn main() {
     {
         let star = Star::new(2);
         print_line(&format!("kernel  {}", plain(&star)));
+    }
+    {
+        // A switch without ends.
+        let _awake = Switch::open(&[], Ipv4Addr::LOCALHOST, 7).expect("it needs nothing");
+        let star = Star::new(2);
+        print_line(&format!("kernel  {}, idle CPUs kept awake as by the switch", plain(&star)));
     }
     let (star, switch) = Star::switched(5, 7).expect("TUN devices can be had");
     print_line(&format!("switch  {}", plain(&star)));

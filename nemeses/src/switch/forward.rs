@@ -51,6 +51,8 @@ pub(super) struct Forwarder {
     pub(super) bell: OwnedFd,
     /// When the switch's clock began.
     pub(super) origin: Instant,
+    /// What keeps the CPUs awake, where that can be had.
+    pub(super) _awake: Option<OwnedFd>,
 }
 
 /// The ends' TUN devices, by place; `None` once the kernel took one away with its namespace.

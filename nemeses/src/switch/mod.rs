@@ -17,9 +17,10 @@
 //!
 //! - `engine`: what is done to a packet, without devices and clock; `line`: one directed link; `jitter`, `flows`, `segments`, `held` serve them
 //! - `gate`: packets that wait for a fault, before their links
-//! - `forward`: the thread; [`tun`]: the devices; `packet`: what is in a frame
+//! - `forward`: the thread; `awake`: its CPUs; [`tun`]: the devices; `packet`: what is in a frame
 //! - `table`: what is wanted, and what was counted; `log`, `pcap`: what passed
 
+mod awake;
 mod engine;
 mod flows;
 mod forward;
@@ -129,6 +130,7 @@ impl Switch {
             called: Arc::clone(&called),
             bell: heard,
             origin,
+            _awake: awake::keep_awake(),
         };
         let thread = thread::Builder::new()
             .name("switch".into())
