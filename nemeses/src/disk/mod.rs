@@ -16,6 +16,7 @@
 //!
 //! Absent here: any knowledge of the programs above, and real syncs: our own kernel does not lose power. File times are no part of a crash state.
 
+mod answers;
 mod core;
 mod dice;
 mod forget;

@@ -3,6 +3,8 @@
 //! The probe goes through the node's own mount, as the node does. It holds the mount's folder open, so that it can finish although the node dies of the
 //! trouble in the meantime.
 
+mod checks;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::num::NonZeroU64;
@@ -13,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Disk, Flip, Lost, Operation, Rot, SyncTrouble, Trouble};
+use self::checks::{Tried, checks, number, outcome, syncs_can_be_judged};
+use super::{Disk, Flip, Lost, Rot, Trouble};
 use crate::error::{Error, Result};
 
 /// Name of the probe file at the top of a node's data folder.
@@ -437,17 +440,6 @@ fn record(stamp: u64) -> [u8; RECORD] {
     record
 }
 
-/// What a probe tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tried {
-    Read,
-    Overwrite,
-    Grow,
-    Sync,
-    Rename,
-    Create,
-}
-
 /// Where a write of the probe landed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Landed {
@@ -477,61 +469,5 @@ fn of_bytes(bytes: usize) -> String {
     match bytes {
         RECORD => String::new(),
         _ => format!(" of {bytes} bytes"),
-    }
-}
-
-/// One thing tried, with the error number it has to end in.
-struct Check {
-    operation: Tried,
-    expected: Option<i32>,
-}
-
-impl Tried {
-    fn name(self) -> &'static str {
-        match self {
-            Tried::Read => "read",
-            Tried::Overwrite => "overwrite",
-            Tried::Grow => "append",
-            Tried::Sync => "fsync",
-            Tried::Rename => "rename",
-            Tried::Create => "create",
-        }
-    }
-}
-
-/// What has to come of each operation where this is wrong with the disk, in the order in which they are tried.
-fn checks(trouble: &Trouble) -> Vec<Check> {
-    let broken = |operation: Operation| trouble.error(operation, false);
-    let packed = trouble.packed.then_some(libc::ENOSPC);
-    let write = broken(Operation::Write).or(packed);
-    // An fsync that fails does so once for what was written before it.
-    let first_sync = broken(Operation::Sync).or((trouble.sync == Some(SyncTrouble::Fails) && write.is_none()).then_some(libc::EIO));
-    let no_room = trouble.full.then_some(libc::ENOSPC);
-    let check = |operation, expected| Check { operation, expected };
-    vec![
-        check(Tried::Read, broken(Operation::Read)),
-        check(Tried::Overwrite, write),
-        check(Tried::Sync, first_sync),
-        check(Tried::Sync, broken(Operation::Sync)),
-        check(Tried::Grow, write.or(no_room)),
-        check(Tried::Rename, broken(Operation::Names)),
-        check(Tried::Create, broken(Operation::Names).or(no_room).or(packed)),
-    ]
-}
-
-/// Whether a sync that succeeds can be had, and so be told from a lie.
-fn syncs_can_be_judged(trouble: &Trouble) -> bool {
-    let syncs = trouble.sync != Some(SyncTrouble::Fails) && !trouble.broken.contains(&Operation::Sync);
-    syncs && trouble.lets_write() && trouble.misdirects.is_none()
-}
-
-fn number(done: io::Result<()>) -> Option<i32> {
-    done.err().map(|error| error.raw_os_error().unwrap_or(-1))
-}
-
-fn outcome(seen: Option<i32>) -> String {
-    match seen {
-        None => "works".into(),
-        Some(number) => format!("fails ({})", rustix::io::Errno::from_raw_os_error(number)),
     }
 }

@@ -5,21 +5,20 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite,
-    Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request,
+    TimeOrNow, WriteFlags,
 };
 
+use super::answers::{BELIEVED, answer_attributes, answer_empty, answer_entry, attributes, listing, own_gid, own_uid};
 use super::core::{Astray, BLOCK, Core, errno};
-use super::inode::{Inode, Kind, now};
+use super::inode::{Kind, now};
 use super::serve::{Caching, Shared};
 use super::trouble::{Operation, Trouble};
 
-/// How long the kernel may believe what we told it: nobody but the kernel changes anything.
-const BELIEVED: Duration = Duration::from_secs(3_600);
 /// Longest write that the kernel sends in one request, in bytes.
 const WRITE_BYTES_MAX: u32 = 1 << 20;
 
@@ -471,74 +470,4 @@ impl Asked {
 /// Whether a process of the node asks. The kernel gives pids as the mount's own pid namespace has them, and to whoever is not in it 0.
 fn is_of_node(request: &Request) -> bool {
     request.pid() != 0
-}
-
-fn listing(core: &Core, dir: u64) -> io::Result<Vec<(u64, FileType, OsString)>> {
-    let entries = core.entries(dir)?.into_iter();
-    entries.map(|(ino, name)| Ok((ino, file_type(core.inode(ino)?), name))).collect()
-}
-
-fn file_type(inode: &Inode) -> FileType {
-    match inode.kind {
-        Kind::File => FileType::RegularFile,
-        Kind::Directory => FileType::Directory,
-        Kind::Link(_) => FileType::Symlink,
-        Kind::Special(libc::S_IFIFO) => FileType::NamedPipe,
-        Kind::Special(_) => FileType::Socket,
-    }
-}
-
-fn attributes(core: &Core, ino: u64) -> io::Result<FileAttr> {
-    let inode = core.inode(ino)?;
-    let size = match &inode.kind {
-        Kind::Link(target) => target.len() as u64,
-        _ => inode.length,
-    };
-    Ok(FileAttr {
-        ino: INodeNo(ino),
-        size,
-        blocks: size.div_ceil(512),
-        atime: inode.accessed,
-        mtime: inode.modified,
-        ctime: inode.changed,
-        crtime: SystemTime::UNIX_EPOCH,
-        kind: file_type(inode),
-        perm: inode.mode,
-        nlink: core.links(ino),
-        // An inode of an id that is not mapped here would make the kernel refuse to create in it.
-        uid: own_uid(),
-        gid: own_gid(),
-        rdev: 0,
-        blksize: 4096,
-        flags: 0,
-    })
-}
-
-fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-fn own_gid() -> u32 {
-    rustix::process::getegid().as_raw()
-}
-
-fn answer_empty(reply: ReplyEmpty, done: io::Result<()>) {
-    match done {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(error.into()),
-    }
-}
-
-fn answer_entry(reply: ReplyEntry, made: io::Result<FileAttr>) {
-    match made {
-        Ok(made) => reply.entry(&BELIEVED, &made, Generation(0)),
-        Err(error) => reply.error(error.into()),
-    }
-}
-
-fn answer_attributes(reply: ReplyAttr, known: io::Result<FileAttr>) {
-    match known {
-        Ok(known) => reply.attr(&BELIEVED, &known),
-        Err(error) => reply.error(error.into()),
-    }
 }

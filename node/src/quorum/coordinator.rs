@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cell::{Cell, Stored};
 use super::config::{QuorumConfig, VersionScheme};
-use super::get::{Get, Step};
-use super::message::{OpId, QuorumMessage, Shown};
+use super::get::Step;
+use super::message::{OpId, Shown};
 use super::outgoing::Outgoing;
-use super::put::Put;
 use super::version_source::{Made, VersionSource};
+use super::work::{Trail, Work};
 use crate::bugs::Bug;
 use crate::core::{ClientRef, Now};
 use crate::members::{NodeIndex, Text};
@@ -59,53 +59,6 @@ struct Open {
     /// Its place in the agenda.
     wake_ns: u64,
     work: Work,
-}
-
-/// What an answered put still waits for.
-#[derive(Debug)]
-struct Trail {
-    key: Text,
-    cell: Cell,
-    missing: Vec<NodeIndex>,
-    /// Its place in the agenda.
-    ends_ns: u64,
-}
-
-impl Trail {
-    fn byte_count(&self) -> usize {
-        self.key.len() + self.cell.byte_count()
-    }
-}
-
-/// What an operation does.
-#[derive(Debug)]
-pub(super) enum Work {
-    Put(Put),
-    Get(Get),
-}
-
-impl Work {
-    fn calls(&self, op: OpId) -> Vec<(NodeIndex, QuorumMessage)> {
-        match self {
-            Work::Put(put) => put.calls(op),
-            Work::Get(get) => get.calls(op),
-        }
-    }
-
-    /// Home replicas known to hold what was sent, or what is returned, durably.
-    fn acks(&self) -> &[NodeIndex] {
-        match self {
-            Work::Put(put) => put.acks(),
-            Work::Get(get) => get.holders(),
-        }
-    }
-
-    fn byte_count(&self) -> usize {
-        match self {
-            Work::Put(put) => put.key.len() + put.value.as_ref().map_or(0, |value| value.len()),
-            Work::Get(get) => get.key.len(),
-        }
-    }
 }
 
 impl Coordinator {

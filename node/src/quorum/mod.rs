@@ -30,6 +30,7 @@ mod reaper;
 mod record;
 mod replica;
 mod version_source;
+mod work;
 
 pub use cell::{Cell, Stored};
 pub use config::{QuorumConfig, Reaping, Upkeep, VersionScheme};

@@ -1,6 +1,9 @@
 //! A cluster in its world: what can be asked of it, what it tells, and the turns in between.
 
-use std::collections::{BTreeSet, VecDeque};
+mod control;
+mod records;
+
+use std::collections::VecDeque;
 
 use super::agenda::Agenda;
 use super::chance::Chance;
@@ -8,12 +11,11 @@ use super::digest::Digest;
 use super::disk::SimDisk;
 use super::network::{Letter, Network};
 use super::process::{EnteredWake, Inbound, Process};
-use super::trace::{TraceEntry, TraceLog};
+use super::trace::TraceLog;
 use super::world::World;
 use crate::core::{ClientRef, Core, Effect, Event, Now, Stamp};
 use crate::members::{Members, NodeIndex};
 use crate::message::{Outcome, RequestBody, RequestHeader};
-use crate::trace::TraceEvent;
 
 /// Where virtual time begins: not at 0, which some code takes for never.
 const BEGIN_NS: u64 = 1_000_000;
@@ -222,101 +224,6 @@ impl<C: Core> Cluster<C> {
         true
     }
 
-    /// Starts a node that is down: its next life, with whatever its disk holds.
-    pub fn start(&mut self, at: NodeIndex) {
-        let core_life = self.node(at).life + 1;
-        let core = (self.make)(at, core_life);
-        let node = self.node_mut(at);
-        if node.process.is_some() {
-            return;
-        }
-        node.life = core_life;
-        let disk = node.disk.clone();
-        self.counts.starts += 1;
-        match Process::start(core, self.counts.starts, disk) {
-            Err(reason) => self.notices.push_back(Notice::Exited { node: at, reason }),
-            Ok((process, replayed)) => {
-                self.node_mut(at).process = Some(process);
-                self.counts.replayed += replayed;
-                self.step(at, Event::Start { mono_offset_ns: 0 });
-                for peer in self.nodes().filter(|peer| *peer != at) {
-                    self.link_up(at, peer);
-                }
-            }
-        }
-    }
-
-    /// Ends a node's process and takes its power away: of what it wrote and did not sync, the disk keeps what it likes.
-    pub fn kill(&mut self, at: NodeIndex) {
-        if self.node_mut(at).process.take().is_some() {
-            self.nodes[usize::from(at.0)].disk.crash(&mut self.disks);
-        }
-    }
-
-    /// Stops a node's process: it does nothing, and what arrives waits. The disk goes on.
-    pub fn pause(&mut self, at: NodeIndex) {
-        if let Some(process) = &mut self.node_mut(at).process {
-            process.pause();
-        }
-    }
-
-    /// Continues a paused node: first it takes what arrived meanwhile, then it finds its timers late.
-    pub fn resume(&mut self, at: NodeIndex) {
-        if !self.is_paused(at) {
-            return;
-        }
-        let Some(process) = &mut self.node_mut(at).process else { return };
-        process.wake = None;
-        for inbound in process.resume() {
-            self.deliver(at, inbound);
-        }
-        self.wake_later(at);
-        // Its peers heard nothing from it and have dropped their links; they dial again.
-        for peer in self.nodes().filter(|peer| *peer != at) {
-            self.link_up(at, peer);
-        }
-    }
-
-    /// What a true wall clock shows now, in ns since 1970.
-    pub fn true_wall_ns(&self) -> u64 {
-        EPOCH_NS + self.now_ns
-    }
-
-    /// What a node's wall clock shows now.
-    pub fn wall_ns(&self, at: NodeIndex) -> u64 {
-        (self.node(at).wall_clock)(self.true_wall_ns())
-    }
-
-    /// Gives a node another wall clock than it has from its world: it says what it shows at a true time. It outlives the node's lives.
-    pub fn set_wall_clock(&mut self, at: NodeIndex, wall_clock: impl Fn(u64) -> u64 + 'static) {
-        self.node_mut(at).wall_clock = Box::new(wall_clock);
-    }
-
-    /// Cuts exactly these directed links, and heals all others.
-    pub fn set_cuts(&mut self, cuts: &BTreeSet<(NodeIndex, NodeIndex)>) {
-        let mut healed = BTreeSet::new();
-        for from in self.nodes() {
-            for to in self.nodes().filter(|to| *to != from) {
-                match (self.network.is_cut(from, to), cuts.contains(&(from, to))) {
-                    (false, true) => self.network.cut(from, to),
-                    (true, false) => {
-                        self.heal(from, to);
-                        healed.insert((from.min(to), from.max(to)));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        healed.into_iter().for_each(|(one, other)| self.link_up(one, other));
-    }
-
-    fn heal(&mut self, from: NodeIndex, to: NodeIndex) {
-        for letter in self.network.heal(from, to) {
-            let delay_ns = self.network.delay_ns(&self.world);
-            self.enter(delay_ns, Happening::Letter(letter));
-        }
-    }
-
     /// Lets virtual time go on until something is to be told. `None`: nothing will ever happen again.
     pub fn next_notice(&mut self) -> Option<Notice> {
         loop {
@@ -502,52 +409,6 @@ impl<C: Core> Cluster<C> {
         if let Some(delay_ns) = fate.first {
             self.enter(delay_ns, Happening::Letter(letter));
         }
-    }
-
-    /// An event of the core's own: it counts in the digest, too.
-    fn record(&mut self, at: NodeIndex, event: TraceEvent) {
-        self.digest.take(&(at, self.node(at).life));
-        self.digest.take(&event);
-        if self.world.keeps_traces {
-            let lamport = self.process(at).lamport.tick();
-            self.push_entry(at, lamport, event);
-        }
-    }
-
-    /// What the trace shall say of a message that leaves. The frame's own stamp: it is this event that the receiver's stamps must exceed.
-    fn record_sent(&mut self, from: NodeIndex, to: NodeIndex, message: &C::Message, lamport: u64) {
-        if self.world.keeps_traces {
-            let incarnation = self.node(from).life;
-            let stamp = Stamp { incarnation, lamport };
-            if let Some(event) = self.process(from).core().sent(to, message, stamp) {
-                self.push_entry(from, lamport, event);
-            }
-        }
-    }
-
-    /// What the trace shall say of a message that arrived.
-    fn record_received(&mut self, at: NodeIndex, stamp: Stamp, event: &Event<C::Message>) {
-        if let Event::Message { from, message } = event
-            && self.world.keeps_traces
-            && let Some(event) = self.process(at).core().received(*from, message, stamp)
-        {
-            let lamport = self.process(at).lamport.tick();
-            self.push_entry(at, lamport, event);
-        }
-    }
-
-    fn push_entry(&mut self, at: NodeIndex, lamport: u64, event: TraceEvent) {
-        let (mono_ns, incarnation) = (self.now_ns, self.node(at).life);
-        let process = self.process(at);
-        let seq = process.next_seq;
-        process.next_seq += 1;
-        self.node_mut(at).trace.push(TraceEntry {
-            incarnation,
-            seq,
-            mono_ns,
-            lamport,
-            event,
-        });
     }
 
     fn submit(&mut self, at: NodeIndex) {
