@@ -38,12 +38,9 @@ fn main() {
     {
         let star = Star::new(2);
         print_line(&format!("kernel  {}", plain(&star)));
-    }
-    {
-        // A switch without ends.
+        // A switch without ends: the same kernel's star, and CPUs that stay awake as they do beside any switch.
         let _awake = Switch::open(&[], Ipv4Addr::LOCALHOST, 7).expect("it needs nothing");
-        let star = Star::new(2);
-        print_line(&format!("kernel  {}, idle CPUs kept awake as by the switch", plain(&star)));
+        print_line(&format!("kernel  {}; idle CPUs kept awake, as by the switch", plain(&star)));
     }
     let (star, switch) = Star::switched(5, 7).expect("TUN devices can be had");
     print_line(&format!("switch  {}", plain(&star)));

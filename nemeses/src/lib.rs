@@ -27,6 +27,7 @@
 //! - [`receipt`]: what goes into the history
 //! - [`netlink`], [`netns`]: the kernel's network tables and namespaces, also for whoever builds the network
 
+mod awake;
 pub mod balancer;
 mod capability;
 pub mod clock;

@@ -18,6 +18,7 @@ use super::requests::Requests;
 use super::rules::{Cut, Rules};
 use super::store::Store;
 use super::trouble::{Operation, Rot, SyncTrouble, Trouble, time_of};
+use crate::awake::keep_awake;
 use crate::error::{Error, Result};
 
 /// Where writes wait that no sync has asked for.
@@ -104,6 +105,7 @@ impl Disk {
         let shared = Arc::clone(&self.0);
         shared.forgets.serve(Some(session.notifier()));
         let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
+            let _awake = keep_awake();
             let ended = session.run();
             // Whoever keeps the device keeps the mount waiting for answers.
             shared.forgets.serve(None);

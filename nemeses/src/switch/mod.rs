@@ -17,10 +17,9 @@
 //!
 //! - `engine`: what is done to a packet, without devices and clock; `line`: one directed link; `jitter`, `flows`, `segments`, `held` serve them
 //! - `gate`: packets that wait for a fault, before their links
-//! - `forward`: the thread; `awake`: its CPUs; [`tun`]: the devices; `packet`: what is in a frame
+//! - `forward`: the thread; [`tun`]: the devices; `packet`: what is in a frame
 //! - `table`: what is wanted, and what was counted; `log`, `pcap`: what passed
 
-mod awake;
 mod engine;
 mod flows;
 mod forward;
@@ -60,6 +59,7 @@ use self::pcap::Capture;
 pub use self::table::LinkCounts;
 use self::table::Table;
 pub use self::tun::{DEVICE, can_open, may_open};
+use crate::awake::keep_awake;
 use crate::link::{Pair, Quality};
 use crate::{Error, Result};
 
@@ -130,7 +130,7 @@ impl Switch {
             called: Arc::clone(&called),
             bell: heard,
             origin,
-            _awake: awake::keep_awake(),
+            _awake: keep_awake(),
         };
         let thread = thread::Builder::new()
             .name("switch".into())
