@@ -31,7 +31,7 @@ use crate::results::RunFolder;
 use crate::sandbox::Star;
 use crate::sandbox::disks::Disks;
 use crate::sandbox::place::{Launch, NodeCommand, describe_exit};
-use crate::systems::{Cast, Member, NodeFiles, System};
+use crate::systems::{Cast, Joining, Member, NodeFiles, System};
 
 /// By which a node of ours is told how many nodes were started before it and with it (node/src/lamport.rs).
 const START: &str = "SQUALL_START";
@@ -148,6 +148,9 @@ impl Cluster {
             pen,
             clock,
         });
+        if cluster.system.joining() == Joining::Announced {
+            cluster.spares().iter().for_each(|spare| cluster.comings.has_left(&spare.id));
+        }
         for member in &cluster.nodes {
             let command = cluster.command(member);
             let path = folder.node(&member.id).command();

@@ -21,7 +21,7 @@ struct Known {
     announced: BTreeSet<String>,
     /// Nodes that were started to enter, and never served since.
     entering: BTreeSet<String>,
-    /// Nodes of the plan that were taken out, and are not back.
+    /// Nodes that are no members, or were announced and do not vote yet.
     out: BTreeSet<String>,
     /// Nodes of which nobody knows whether they were taken out.
     doubtful: BTreeSet<String>,
@@ -58,12 +58,22 @@ impl Comings {
         self.known().entries.get(node).cloned()
     }
 
-    /// Says that a node that was announced serves.
+    /// Says that a node is a member that votes. If it ends, it comes back with what it has.
+    pub(crate) fn votes(&self, node: &str) {
+        self.known().out.remove(node);
+    }
+
+    /// Says that a node that votes serves.
     pub(crate) fn has_entered(&self, node: &str) {
         let mut known = self.known();
         known.entering.remove(node);
         known.out.remove(node);
         known.doubtful.remove(node);
+    }
+
+    /// Whether a node was started to enter, and never served since.
+    pub(crate) fn is_entering(&self, node: &str) -> bool {
+        self.known().entering.contains(node)
     }
 
     /// Says that a node of the plan is to be taken out, so that it is to be seen at the end that it is in.
@@ -76,10 +86,12 @@ impl Comings {
         self.known().touched.clone()
     }
 
-    /// Says that a node of the plan was taken out.
+    /// Says that a node is no member, and that nothing is known of it any more.
     pub(crate) fn has_left(&self, node: &str) {
         let mut known = self.known();
         known.out.insert(node.to_owned());
+        known.announced.remove(node);
+        known.entering.remove(node);
         known.doubtful.remove(node);
     }
 
@@ -93,12 +105,12 @@ impl Comings {
         self.known().doubtful.contains(node)
     }
 
-    /// Whether a node of the plan is out.
+    /// Whether a node is out: whatever folder it has, it is not started on it again.
     pub(crate) fn is_out(&self, node: &str) -> bool {
         self.known().out.contains(node)
     }
 
-    /// The nodes of the plan that are out.
+    /// The nodes that are out.
     pub(crate) fn out(&self) -> BTreeSet<String> {
         self.known().out.clone()
     }
@@ -143,7 +155,10 @@ mod tests {
         assert!(comings.may_end("n2") && comings.is_out("n2") && !comings.is_doubtful("n2"));
         comings.begin_life("n2", Vec::new());
         assert!(comings.may_end("n2"), "a cluster that changes meanwhile may refuse it");
+        assert!(comings.is_out("n2") && comings.is_entering("n2"));
+        comings.votes("n2");
+        assert!(!comings.is_out("n2") && comings.may_end("n2"), "it votes, and was never seen to serve");
         comings.has_entered("n2");
-        assert!(!comings.may_end("n2") && !comings.is_out("n2"));
+        assert!(!comings.may_end("n2") && !comings.is_out("n2") && !comings.is_entering("n2"));
     }
 }

@@ -63,7 +63,8 @@ impl Cluster {
         seen.insert(node.to_owned(), incarnation).is_none_or(|before| before < incarnation)
     }
 
-    fn how_it_ended(&self, node: &str) -> String {
+    /// How a node's process ended that does not run.
+    pub(crate) fn how_it_ended(&self, node: &str) -> String {
         let ends = self.ends.lock().expect("no holder of this lock panics");
         ends.get(node).map_or_else(
             || "its process does not run".into(),

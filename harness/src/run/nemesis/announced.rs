@@ -63,6 +63,7 @@ impl Nemesis {
         }
         let lives = |node: &String| self.cluster.comings().entry(node).map_or(0, |entry| entry.life);
         let lives_before: Vec<u32> = goal.enter.iter().map(lives).collect();
+        let ran: Vec<&String> = goal.leave.iter().filter(|node| self.cluster.is_running(node)).collect();
         let began = Instant::now();
         let (ok, said) = self.pursue(&goal, patience).await?;
         let duration_us = micros(began.elapsed());
@@ -82,7 +83,7 @@ impl Nemesis {
             }
             proofs.push(Proof::from(served));
         }
-        for node in &goal.leave {
+        for node in &ran {
             proofs.extend(self.see_gone(node).await?);
         }
         Ok(proofs)
@@ -139,17 +140,21 @@ impl Nemesis {
             return Ok(stuck(format!("{}, which leads, is no member any more", leader.id), false));
         }
         let down = self.world.lock().await.desired().down;
-        for node in goal.leave.iter().filter(|node| !roll.has(node)) {
-            self.has_left(node);
-        }
-        if goal.is_reached(&roll) {
-            return Ok(Round::Reached(format!("{} shows it", leader.id)));
-        }
         let look = |node: &str| Look {
             runs: self.cluster.is_running(node),
             never_ran: self.cluster.comings().never_ran(node),
+            never_served: self.cluster.comings().is_entering(node),
             is_kept_down: down.contains(node),
         };
+        for node in goal.leave.iter().filter(|node| !roll.has(node)) {
+            self.has_left(node);
+        }
+        for node in goal.enter.iter().filter(|node| roll.votes(node)) {
+            self.cluster.comings().votes(node);
+        }
+        if goal.is_reached(&roll) && !goal.enter.iter().any(|node| look(node).is_yet_to_run()) {
+            return Ok(Round::Reached(format!("{} shows it", leader.id)));
+        }
         let under_way = goal.is_under_way(&roll);
         let mut why = "another fault keeps down who is to come".to_owned();
         for step in goal.steps(&leader.id, &roll, look) {
@@ -176,24 +181,32 @@ impl Nemesis {
                 }
                 asked
             }
-            Step::Start(node) => self.start_entering(node, members).await?,
+            Step::Start(node) => {
+                let is_in = |member: &&Member| members.contains(&member.id);
+                let members = cluster.nodes().iter().filter(is_in).cloned().collect();
+                self.start_entering(node, Some(members)).await?
+            }
+            Step::Resume(node) => self.start_entering(node, None).await?,
             Step::Promote(node) => system.promote(leader, cluster.member(node)).await,
             Step::Lead(node) => system.transfer(leader, cluster.member(node)).await,
             Step::Remove(node) => self.remove(leader, node).await,
         })
     }
 
-    /// Starts a node that was announced. The world is held: a fault may be about to start or to kill it.
-    async fn start_entering(&self, node: &str, members: &BTreeSet<&String>) -> Result<Asked> {
+    /// Starts a node that was announced, with nothing and among `members`, or else with what it has. The world is held: a fault may be about to start or
+    /// to kill it.
+    async fn start_entering(&self, node: &str, members: Option<Vec<Member>>) -> Result<Asked> {
         let world = self.world.lock().await;
         if world.desired().down.contains(node) {
             return Ok(Asked::NotYet(format!("another fault keeps {node} down")));
         }
-        self.kill_node(node, true).await?;
-        let is_in = |member: &&Member| members.contains(&member.id);
-        let members = self.cluster.nodes().iter().filter(is_in).cloned().collect();
-        self.cluster.comings().begin_life(node, members);
-        self.cluster.start(node).await?;
+        if let Some(members) = members {
+            self.kill_node(node, true).await?;
+            self.cluster.comings().begin_life(node, members);
+        }
+        if !self.cluster.is_running(node) {
+            self.cluster.start(node).await?;
+        }
         Ok(Asked::Done)
     }
 
@@ -217,8 +230,6 @@ impl Nemesis {
 
     fn has_left(&self, node: &str) {
         self.cluster.expect_departure(node, true);
-        if !self.cluster.is_spare(node) {
-            self.cluster.comings().has_left(node);
-        }
+        self.cluster.comings().has_left(node);
     }
 }

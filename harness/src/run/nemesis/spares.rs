@@ -37,9 +37,9 @@ impl Nemesis {
     /// A change without restarts of nodes that are to run no more, or run already: of spare ones, and of members that are out and come back with nothing.
     pub(super) fn without_departed(&self, change: &Change, after: &State) -> Change {
         let mut change = change.clone();
-        change.restart.retain(|node| match self.cluster.is_spare(node) {
-            true => after.joined.contains(node) && !self.cluster.is_running(node),
-            false => !self.cluster.comings().is_out(node),
+        change.restart.retain(|node| {
+            let is_wanted = !self.cluster.is_spare(node) || (after.joined.contains(node) && !self.cluster.is_running(node));
+            is_wanted && !self.cluster.comings().is_out(node)
         });
         change
     }
@@ -115,18 +115,15 @@ impl Nemesis {
         }
     }
 
-    /// Sees the process of a node end that is no member any more, and ends it if it does not. `None` if it had none.
+    /// Sees the process of a node end that ran and is no member any more, and ends it if it does not.
     pub(super) async fn see_gone(&self, node: &str) -> Result<Option<Proof>> {
         let began = Instant::now();
-        if !self.cluster.is_running(node) {
-            return Ok(None);
-        }
         if self.cluster.wait_gone(node, EXIT_BOUND).await.is_err() {
             return self.stop_gone(node).await;
         }
         Ok(Some(Proof::from(Answered {
             ok: true,
-            said: format!("{node} is out, and ended by itself"),
+            said: format!("{node} is out, and {}", self.cluster.how_it_ended(node)),
             duration_us: micros(began.elapsed()),
         })))
     }

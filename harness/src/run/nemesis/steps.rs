@@ -25,8 +25,17 @@ pub(super) struct Look {
     pub(super) runs: bool,
     /// What the list knows of it never ran.
     pub(super) never_ran: bool,
+    /// It was started as a member, and never served since.
+    pub(super) never_served: bool,
     /// Another fault keeps it down.
     pub(super) is_kept_down: bool,
+}
+
+impl Look {
+    /// Whether it ended before it was seen to serve, so that no fault is in charge of its return.
+    pub(super) fn is_yet_to_run(self) -> bool {
+        self.never_served && !self.runs
+    }
 }
 
 /// One thing to do.
@@ -36,6 +45,8 @@ pub(super) enum Step {
     Announce(String),
     /// Start it with nothing.
     Start(String),
+    /// Start it again with what it has.
+    Resume(String),
     /// Let it vote.
     Promote(String),
     /// Let it lead, so that who leads can go.
@@ -64,8 +75,12 @@ impl Goal {
     }
 
     /// What can be done next, in the order in which it is to be tried: who comes before who goes, so that the members are never fewer than they must. But
-    /// a cluster with a dead member may refuse newcomers until that is out, and then the next in order is tried.
+    /// a cluster with a dead member may refuse newcomers until that is out, and then the next in order is tried. While somebody learns nobody else moves.
     pub(super) fn steps<T: AsRef<str>>(&self, leader: &str, roll: &Roll<'_, T>, look: impl Fn(&str) -> Look) -> Vec<Step> {
+        let learns = |node: &&String| roll.has(node) && !roll.votes(node);
+        if self.is_under_way(roll) {
+            return self.enter.iter().filter(learns).filter_map(|node| entry_of(node, roll, look(node))).collect();
+        }
         let entering = self.enter.iter().filter_map(|node| entry_of(node, roll, look(node)));
         let mut leaving: Vec<&String> = self.leave.iter().filter(|node| roll.has(node)).collect();
         // The dead first, who leads last: each removal is then decided by those that stay.
@@ -77,6 +92,7 @@ impl Goal {
 fn entry_of<T: AsRef<str>>(node: &str, roll: &Roll<'_, T>, look: Look) -> Option<Step> {
     let node_is = |step: fn(String) -> Step| Some(step(node.to_owned()));
     match (roll.votes(node), roll.has(node)) {
+        (true, _) if look.is_yet_to_run() && !look.is_kept_down => node_is(Step::Resume),
         // Whether it runs is up to other faults.
         (true, _) => None,
         (false, _) if look.is_kept_down => None,
@@ -105,6 +121,7 @@ mod tests {
     const RUNS: Look = Look {
         runs: true,
         never_ran: false,
+        never_served: false,
         is_kept_down: false,
     };
     const DEAD: Look = Look { runs: false, ..RUNS };
@@ -147,6 +164,27 @@ mod tests {
             goal(&["n4"], &[]).steps("n1", &roll(THREE, &["n4"]), |_| DEAD),
             [Step::Remove("n4".into())]
         );
+    }
+
+    #[test]
+    fn nobody_goes_while_somebody_is_told_who_is_there() {
+        let replaced = goal(&["n2"], &["n4"]);
+        let members = ["n1", "n3", "n4"];
+        assert_eq!(replaced.steps("n1", &roll(&members, &["n2"]), |_| RUNS), [Step::Promote("n2".into())]);
+        let voters = ["n1", "n2", "n3", "n4"];
+        assert_eq!(replaced.steps("n1", &roll(&voters, &[]), |_| RUNS), [Step::Remove("n4".into())]);
+    }
+
+    #[test]
+    fn one_that_was_killed_before_it_served_runs_again_with_what_it_has() {
+        let next = |look: Look| goal(&["n2"], &[]).steps("n1", &roll(THREE, &[]), |_| look);
+        let killed = Look {
+            never_served: true,
+            ..DEAD
+        };
+        assert_eq!(next(killed), [Step::Resume("n2".into())]);
+        assert_eq!(next(Look { is_kept_down: true, ..killed }), [], "its fault is still in force");
+        assert_eq!(next(DEAD), [], "it served, so its fault starts it again");
     }
 
     #[test]
