@@ -118,7 +118,9 @@ impl Comings {
     /// Whether a node may end by itself, because it is not in, or perhaps not.
     pub(crate) fn may_end(&self, node: &str) -> bool {
         let known = self.known();
-        [&known.entering, &known.out, &known.doubtful].iter().any(|nodes| nodes.contains(node))
+        [&known.entering, &known.out, &known.doubtful]
+            .iter()
+            .any(|nodes| nodes.contains(node))
     }
 }
 
@@ -157,7 +159,10 @@ mod tests {
         assert!(comings.may_end("n2"), "a cluster that changes meanwhile may refuse it");
         assert!(comings.is_out("n2") && comings.is_entering("n2"));
         comings.votes("n2");
-        assert!(!comings.is_out("n2") && comings.may_end("n2"), "it votes, and was never seen to serve");
+        assert!(
+            !comings.is_out("n2") && comings.may_end("n2"),
+            "it votes, and was never seen to serve"
+        );
         comings.has_entered("n2");
         assert!(!comings.may_end("n2") && !comings.is_out("n2") && !comings.is_entering("n2"));
     }

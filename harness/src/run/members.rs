@@ -286,6 +286,9 @@ mod tests {
             changing: false,
         };
         let named = with_names(standing, &[node("n1", 1), node("n4", 4), node("n5", 5)]);
-        assert_eq!((named.voters, named.learners), (vec!["n1".into(), "n4".into()], vec!["n5".to_owned()]));
+        assert_eq!(
+            (named.voters, named.learners),
+            (vec!["n1".into(), "n4".into()], vec!["n5".to_owned()])
+        );
     }
 }

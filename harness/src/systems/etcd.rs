@@ -50,7 +50,7 @@ pub(super) const INFO: SystemInfo = SystemInfo {
             "invalid: a read may be answered by a member that lags or is cut off",
         ),
     ],
-    fault_model: "crash, pause, any network fault, honest power loss of a file system with a journal, any wall clock (registers use no leases)",
+    fault_model: "crash, pause, any network fault, honest power loss of a file system with a journal, any wall clock (registers use no leases), any change of its members",
     available: || find().map(|_| ()).map_err(|error| format!("{error:#}")),
 };
 

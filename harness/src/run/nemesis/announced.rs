@@ -93,7 +93,8 @@ impl Nemesis {
     async fn let_stay(&self, node: &str) {
         let world = self.world.lock().await;
         let trouble = world.desired().disks.get(node).cloned();
-        self.cluster.has_entered(node, trouble.as_ref().is_some_and(Trouble::may_end_a_node));
+        self.cluster
+            .has_entered(node, trouble.as_ref().is_some_and(Trouble::may_end_a_node));
     }
 
     /// Step by step, until a leader shows the goal or patience ends. While somebody is half in, nobody else comes or goes.

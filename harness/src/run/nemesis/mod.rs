@@ -218,7 +218,11 @@ struct Times {
 /// Each injection, and whether it is the last of its kind.
 fn with_last_of_kind(schedule: &[Injection]) -> Vec<(&Injection, bool)> {
     let mut seen = BTreeSet::new();
-    let mut marked: Vec<_> = schedule.iter().rev().map(|injection| (injection, seen.insert(injection.fault.kind()))).collect();
+    let mut marked: Vec<_> = schedule
+        .iter()
+        .rev()
+        .map(|injection| (injection, seen.insert(injection.fault.kind())))
+        .collect();
     marked.reverse();
     marked
 }

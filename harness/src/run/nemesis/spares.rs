@@ -86,7 +86,11 @@ impl Nemesis {
         }
         for node in &change.join {
             let is_new = newcomers.contains(node);
-            let how = if is_new { "was never there before" } else { "came back with what it had" };
+            let how = if is_new {
+                "was never there before"
+            } else {
+                "came back with what it had"
+            };
             proofs.push(Proof::from(self.see_serving(node, how, bound).await));
         }
         for node in &change.leave {

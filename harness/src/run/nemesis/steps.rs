@@ -79,13 +79,20 @@ impl Goal {
     pub(super) fn steps<T: AsRef<str>>(&self, leader: &str, roll: &Roll<'_, T>, look: impl Fn(&str) -> Look) -> Vec<Step> {
         let learns = |node: &&String| roll.has(node) && !roll.votes(node);
         if self.is_under_way(roll) {
-            return self.enter.iter().filter(learns).filter_map(|node| entry_of(node, roll, look(node))).collect();
+            return self
+                .enter
+                .iter()
+                .filter(learns)
+                .filter_map(|node| entry_of(node, roll, look(node)))
+                .collect();
         }
         let entering = self.enter.iter().filter_map(|node| entry_of(node, roll, look(node)));
         let mut leaving: Vec<&String> = self.leave.iter().filter(|node| roll.has(node)).collect();
         // The dead first, who leads last: each removal is then decided by those that stay.
         leaving.sort_by_key(|node| (node.as_str() == leader, look(node).runs));
-        entering.chain(leaving.into_iter().map(|node| removal_of(node, leader, roll))).collect()
+        entering
+            .chain(leaving.into_iter().map(|node| removal_of(node, leader, roll)))
+            .collect()
     }
 }
 
@@ -170,7 +177,10 @@ mod tests {
     fn nobody_goes_while_somebody_is_told_who_is_there() {
         let replaced = goal(&["n2"], &["n4"]);
         let members = ["n1", "n3", "n4"];
-        assert_eq!(replaced.steps("n1", &roll(&members, &["n2"]), |_| RUNS), [Step::Promote("n2".into())]);
+        assert_eq!(
+            replaced.steps("n1", &roll(&members, &["n2"]), |_| RUNS),
+            [Step::Promote("n2".into())]
+        );
         let voters = ["n1", "n2", "n3", "n4"];
         assert_eq!(replaced.steps("n1", &roll(&voters, &[]), |_| RUNS), [Step::Remove("n4".into())]);
     }
@@ -183,13 +193,23 @@ mod tests {
             ..DEAD
         };
         assert_eq!(next(killed), [Step::Resume("n2".into())]);
-        assert_eq!(next(Look { is_kept_down: true, ..killed }), [], "its fault is still in force");
+        assert_eq!(
+            next(Look {
+                is_kept_down: true,
+                ..killed
+            }),
+            [],
+            "its fault is still in force"
+        );
         assert_eq!(next(DEAD), [], "it served, so its fault starts it again");
     }
 
     #[test]
     fn who_is_kept_down_by_another_fault_is_waited_for() {
-        let down = Look { is_kept_down: true, ..DEAD };
+        let down = Look {
+            is_kept_down: true,
+            ..DEAD
+        };
         assert_eq!(goal(&["n2"], &[]).steps("n1", &roll(&["n1", "n3"], &[]), |_| down), []);
     }
 

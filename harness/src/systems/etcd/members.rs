@@ -177,7 +177,10 @@ mod tests {
             (9, "etcdserver: Peer URLs already exists"),
             (5, "etcdserver: member not found"),
         ] {
-            assert!(matches!(of(code, message), Asked::NotYet(why) if why.contains(message)), "{message}");
+            assert!(
+                matches!(of(code, message), Asked::NotYet(why) if why.contains(message)),
+                "{message}"
+            );
         }
     }
 

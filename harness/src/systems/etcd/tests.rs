@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use squall_workloads::{Argument, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
