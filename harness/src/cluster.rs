@@ -334,6 +334,13 @@ impl Cluster {
         }
     }
 
+    /// Says that whatever was asked about a node that is a member has come about by now, or never will, so that it is to stay.
+    pub fn settle(&self, node: &str) {
+        self.comings.settle(node);
+        self.expect_departure(node, false);
+        self.expect_no_exit(node);
+    }
+
     /// Says that nothing may end a node's process any more, if it is to stay.
     pub fn expect_no_exit(&self, node: &str) {
         if let Some(running) = self.running().get_mut(node) {

@@ -50,6 +50,8 @@ impl Comings {
         let life = known.entries.get(node).map_or(1, |entry| entry.life + 1);
         known.entries.insert(node.to_owned(), Entry { life, members });
         known.announced.remove(node);
+        // It is known as another one than whoever may be taken out yet.
+        known.doubtful.remove(node);
         known.entering.insert(node.to_owned());
     }
 
@@ -68,7 +70,11 @@ impl Comings {
         let mut known = self.known();
         known.entering.remove(node);
         known.out.remove(node);
-        known.doubtful.remove(node);
+    }
+
+    /// Says that whatever was asked about a node has come about by now, or never will.
+    pub(crate) fn settle(&self, node: &str) {
+        self.known().doubtful.remove(node);
     }
 
     /// Whether a node was started to enter, and never served since.
@@ -146,6 +152,20 @@ mod tests {
         comings.begin_life("n2", vec![member("n1"), member("n2")]);
         let entry = comings.entry("n2").expect("it entered twice");
         assert_eq!((entry.life, entry.members.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_removal_in_doubt_is_one_until_all_is_settled_or_the_node_is_another() {
+        let comings = Comings::default();
+        comings.may_have_left("n2");
+        comings.has_entered("n2");
+        assert!(comings.may_end("n2"), "it serves, and the removal may come about all the same");
+        comings.settle("n2");
+        assert!(!comings.may_end("n2"));
+        comings.may_have_left("n2");
+        comings.begin_life("n2", Vec::new());
+        comings.has_entered("n2");
+        assert!(!comings.may_end("n2"), "whoever was to be taken out is another one");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Patience {
     pub(super) bound: Duration,
     /// And until then in any case, where the system says that it may do it later.
     pub(super) until: Instant,
+    /// Whether others may take their time meanwhile: whoever came or went gives it the whole bound again.
+    pub(super) is_last: bool,
 }
 
 impl From<Duration> for Patience {
@@ -32,6 +34,7 @@ impl From<Duration> for Patience {
         Patience {
             bound,
             until: Instant::now() + bound,
+            is_last: false,
         }
     }
 }
@@ -97,23 +100,33 @@ impl Nemesis {
             .has_entered(node, trouble.as_ref().is_some_and(Trouble::may_end_a_node));
     }
 
+    /// Until when a change is asked for, as things are.
+    pub(super) fn deadline(&self, patience: Patience) -> Instant {
+        let moved = *self.moved.lock().expect("no holder of this lock panics");
+        let others = moved.filter(|_| patience.is_last).map(|moved| moved + patience.bound);
+        others.map_or(patience.until, |others| others.max(patience.until))
+    }
+
     /// Step by step, until a leader shows the goal or patience ends. While somebody is half in, nobody else comes or goes.
     async fn pursue(&self, goal: &Goal, patience: Patience) -> Result<(bool, String)> {
-        let mut deadline = patience.until;
+        let mut patience = patience;
         let mut turn: Option<MutexGuard<'_, ()>> = None;
         let mut last = "other members come or go all the time".to_owned();
         loop {
             if turn.is_none() {
-                let Ok(taken) = timeout_at(deadline, self.turn.lock()).await else {
-                    return Ok((false, last));
-                };
-                turn = Some(taken);
+                match timeout_at(self.deadline(patience), self.turn.lock()).await {
+                    Ok(taken) => turn = Some(taken),
+                    Err(_) if Instant::now() < self.deadline(patience) => continue,
+                    Err(_) => return Ok((false, last)),
+                }
             }
             match self.take_a_step(goal).await? {
                 Round::Reached(said) => return Ok((true, said)),
                 Round::Hopeless(why) => return Ok((false, why)),
                 Round::Done => {
-                    deadline = deadline.max(Instant::now() + patience.bound);
+                    let now = Instant::now();
+                    patience.until = patience.until.max(now + patience.bound);
+                    *self.moved.lock().expect("no holder of this lock panics") = Some(now);
                     continue;
                 }
                 Round::Stuck { why, under_way } => {
@@ -123,7 +136,7 @@ impl Nemesis {
                     }
                 }
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= self.deadline(patience) {
                 return Ok((false, last));
             }
             sleep(PAUSE).await;

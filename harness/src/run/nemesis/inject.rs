@@ -3,7 +3,8 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
-use squall_nemeses::{Change, Mechanism, Proof, Receipt, Resolved};
+use squall_nemeses::{Capability, Change, Mechanism, Proof, Receipt, Resolved, World};
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -14,7 +15,7 @@ use super::stages::{Fill, skipped, stage, value};
 use super::steps::Goal;
 use super::trigger::Event;
 use crate::plan::Injection;
-use crate::run::members::INJECT_BOUND;
+use crate::run::members::{INJECT_BOUND, PAUSE};
 use crate::systems::Joining;
 
 /// What came of an attempt to inject a fault.
@@ -32,7 +33,7 @@ impl Nemesis {
     pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>, late: Option<Instant>) -> Result<Injected> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
-        let (mut world, resolved) = self.resolve(&injection.fault, event).await;
+        let (mut world, resolved) = self.resolve_in_time(injection, event, late).await;
         self.count_drops(mechanism).await?;
         let resolved = match resolved {
             Ok(resolved) => resolved,
@@ -97,9 +98,38 @@ impl Nemesis {
             false => INJECT_BOUND,
         };
         let patience = Patience::from(bound);
-        Patience {
-            until: patience.until.max(late.filter(|_| announces).unwrap_or(patience.until)),
-            ..patience
+        match late.filter(|_| announces) {
+            Some(late) => Patience {
+                until: patience.until.max(late),
+                is_last: true,
+                ..patience
+            },
+            None => patience,
+        }
+    }
+
+    /// What a fault comes to. A change of the members, where they wait for one another, waits until the others are back, if it is the last of its kind.
+    async fn resolve_in_time(
+        &self,
+        injection: &Injection,
+        event: Option<&Event>,
+        late: Option<Instant>,
+    ) -> (MutexGuard<'_, World>, Result<Resolved, String>) {
+        let system = self.cluster.system();
+        let changes = |needed: &Capability| matches!(needed, Capability::Membership | Capability::Grow);
+        let is_change = injection.fault.info().needs.iter().any(changes) && system.joining() == Joining::Announced;
+        loop {
+            let (world, resolved) = self.resolve(&injection.fault, event).await;
+            let patience = late.filter(|_| is_change && event.is_none()).map(|late| Patience {
+                bound: system.join_bound(),
+                until: late,
+                is_last: true,
+            });
+            match (&resolved, patience) {
+                (Err(_), Some(patience)) if Instant::now() < self.deadline(patience) => drop(world),
+                _ => return (world, resolved),
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

@@ -80,6 +80,8 @@ pub(super) struct Nemesis {
     taken: std::sync::Mutex<BTreeSet<String>>,
     /// Held while members change, where that must be one after the other.
     turn: Mutex<()>,
+    /// When a member came or went last, there.
+    moved: std::sync::Mutex<Option<Instant>>,
 }
 
 impl Nemesis {
@@ -107,6 +109,7 @@ impl Nemesis {
             lingering: std::sync::Mutex::default(),
             taken: std::sync::Mutex::default(),
             turn: Mutex::default(),
+            moved: std::sync::Mutex::default(),
         })
     }
 

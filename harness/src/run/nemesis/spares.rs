@@ -174,6 +174,10 @@ impl Nemesis {
         let proofs = self.move_members(&change, HEAL_BOUND).await?;
         let without_leader = |proof: &Proof| proof.answered.as_ref().is_some_and(|answered| answered.said == NO_LEADER);
         let ok = proofs.iter().all(|proof| proof.ok || without_leader(proof));
+        if proofs.iter().all(|proof| proof.ok) {
+            // Nothing is wrong, and each of them serves through a majority: a request that nobody answered is done by now, or lost.
+            change.add.iter().for_each(|node| self.cluster.settle(node));
+        }
         if !ok {
             warn!(?proofs, "the members are not those of the plan");
         }
