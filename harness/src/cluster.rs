@@ -2,7 +2,9 @@
 //!
 //! Every end of a node process is recorded, with what was known about it: asked for by a fault, or not.
 
+mod comings;
 mod log;
+mod ready;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::comings::Comings;
 use self::log::{Tail, pump_log};
 use crate::clocks::Clocks;
 use crate::record::{Pen, RunClock};
@@ -28,7 +31,7 @@ use crate::results::RunFolder;
 use crate::sandbox::Star;
 use crate::sandbox::disks::Disks;
 use crate::sandbox::place::{Launch, NodeCommand, describe_exit};
-use crate::systems::{Cast, Entry, Member, NodeFiles, NodeStatus, System};
+use crate::systems::{Cast, Joining, Member, NodeFiles, System};
 
 /// By which a node of ours is told how many nodes were started before it and with it (node/src/lamport.rs).
 const START: &str = "SQUALL_START";
@@ -39,8 +42,6 @@ const LAUNCH_BOUND: Duration = Duration::from_secs(10);
 const FREE_BYTES_MIN: u64 = 1 << 20;
 /// How long the rest of an ended process's log may take to be copied.
 const LOG_BOUND: Duration = Duration::from_millis(500);
-/// Pause between two questions to a node that is not ready yet: short against a start, long against a question.
-const ASK_PAUSE: Duration = Duration::from_millis(10);
 
 /// All nodes of the cluster under test: its members at first, and spare nodes, which faults let join and leave.
 pub struct Cluster {
@@ -48,10 +49,8 @@ pub struct Cluster {
     /// The members, and behind them the spare nodes.
     nodes: Vec<Member>,
     n_members: usize,
-    /// How nodes entered that were announced to a cluster that served.
-    entries: Mutex<BTreeMap<String, Entry>>,
-    /// Of these, those that never served since: what a cluster that changes meanwhile may refuse them is no finding against it.
-    entering: Mutex<BTreeSet<String>>,
+    /// Who came into the cluster while it served, and who went.
+    comings: Comings,
     /// Nodes that ran at any time.
     known: Mutex<BTreeSet<String>>,
     disks: Option<Disks>,
@@ -136,8 +135,7 @@ impl Cluster {
             system,
             n_members: n_members.min(nodes.len()),
             nodes,
-            entries: Mutex::default(),
-            entering: Mutex::default(),
+            comings: Comings::default(),
             known: Mutex::default(),
             disks,
             places,
@@ -150,6 +148,9 @@ impl Cluster {
             pen,
             clock,
         });
+        if cluster.system.joining() == Joining::Announced {
+            cluster.spares().iter().for_each(|spare| cluster.comings.has_left(&spare.id));
+        }
         for member in &cluster.nodes {
             let command = cluster.command(member);
             let path = folder.node(&member.id).command();
@@ -183,26 +184,25 @@ impl Cluster {
         self.known.lock().expect("no holder of this lock panics").contains(node)
     }
 
-    /// Lets a node that does not run enter among `members`, with nothing, when it is started next.
-    pub fn announce(&self, node: &str, members: Vec<Member>) {
-        let mut entries = self.entries.lock().expect("no holder of this lock panics");
-        let life = entries.get(node).map_or(1, |entry| entry.life + 1);
-        entries.insert(node.to_owned(), Entry { life, members });
-        self.entering.lock().expect("no holder of this lock panics").insert(node.to_owned());
+    /// Who came into the cluster while it served, and who went.
+    pub(crate) fn comings(&self) -> &Comings {
+        &self.comings
     }
 
-    /// Says that a node that was announced serves.
-    pub fn has_entered(&self, node: &str) {
-        self.entering.lock().expect("no holder of this lock panics").remove(node);
-        self.expect_no_exit(node);
+    /// Says that a node that was announced serves. With `may_end` another fault may end it all the same.
+    pub fn has_entered(&self, node: &str, may_end: bool) {
+        self.comings.has_entered(node);
+        if !may_end {
+            self.expect_no_exit(node);
+        }
     }
 
     fn command(&self, member: &Member) -> NodeCommand {
-        let entries = self.entries.lock().expect("no holder of this lock panics");
+        let entry = self.comings.entry(&member.id);
         let cast = Cast {
             founders: self.members(),
             spares: self.spares(),
-            entry: entries.get(&member.id),
+            entry: entry.as_ref(),
         };
         self.system.command(member, cast, &self.places[&member.id].files)
     }
@@ -326,23 +326,31 @@ impl Cluster {
         }
     }
 
-    /// Says that a node is about to be taken out of the members for good, upon which some systems end it.
-    pub fn expect_departure(&self, node: &str) {
+    /// Says that a node is about to be taken out of the members for good, upon which some systems end it; or, if not `departs`, that it certainly
+    /// was not.
+    pub fn expect_departure(&self, node: &str, departs: bool) {
         if let Some(running) = self.running().get_mut(node) {
-            (running.exit_expected, running.departs) = (true, true);
+            running.departs = departs;
         }
+    }
+
+    /// Says that whatever was asked about a node that is a member has come about by now, or never will, so that it is to stay.
+    pub fn settle(&self, node: &str) {
+        self.comings.settle(node);
+        self.expect_departure(node, false);
+        self.expect_no_exit(node);
     }
 
     /// Says that nothing may end a node's process any more, if it is to stay.
     pub fn expect_no_exit(&self, node: &str) {
         if let Some(running) = self.running().get_mut(node) {
-            running.exit_expected = running.departs || self.may_rightly_end(node);
+            running.exit_expected = self.may_rightly_end(node);
         }
     }
 
-    /// Whether it may end by itself at every start: what is damaged for good may rightly be refused, and so may who is not in yet.
+    /// Whether it may end by itself at every start: what is damaged for good may rightly be refused, and so may who is no member.
     fn may_rightly_end(&self, node: &str) -> bool {
-        self.is_damaged(node) || self.entering.lock().expect("no holder of this lock panics").contains(node)
+        self.is_damaged(node) || self.comings.may_end(node)
     }
 
     /// Whether its disk was damaged for good.
@@ -363,58 +371,6 @@ impl Cluster {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(())
-    }
-
-    /// Asks a node until it is ready or the bound ends.
-    ///
-    /// # Errors
-    /// The last thing that was heard of it, if it did not become ready.
-    pub async fn ask_ready(&self, node: &str, bound: Duration) -> Result<NodeStatus, String> {
-        let began = Instant::now();
-        let member = self.member(node);
-        loop {
-            if !self.is_running(node) {
-                return Err(self.how_it_ended(node));
-            }
-            let said = match self.system.status(member).await {
-                Ok(status) if status.ready => return Ok(status),
-                Ok(status) => status.said,
-                Err(error) => format!("{error:#}"),
-            };
-            if began.elapsed() > bound {
-                return Err(said);
-            }
-            tokio::time::sleep(ASK_PAUSE).await;
-        }
-    }
-
-    /// Asks a node until it is ready or the bound ends, and records which. `at` is `start` or `recovery`.
-    pub async fn wait_ready(&self, node: &str, at: &str, bound: Duration) -> Option<NodeStatus> {
-        let began = Instant::now();
-        let asked = self.ask_ready(node, bound).await;
-        if asked.is_err() && self.is_damaged(node) && !self.is_running(node) {
-            return None; // it refused what a fault did to its disk, as it may
-        }
-        let reason = asked.as_ref().err().cloned();
-        self.pen.finding(Finding::Ready {
-            node: node.to_owned(),
-            at: at.to_owned(),
-            ok: asked.is_ok(),
-            after_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            log_tail: if reason.is_some() { self.log_tail(node) } else { Vec::new() },
-            reason,
-        });
-        let status = asked.ok()?;
-        self.saw_incarnation(node, status.incarnation);
-        Some(status)
-    }
-
-    /// Takes note of a node's incarnation; `false` if it was seen before, so that the process cannot have been started anew. A system
-    /// that does not count its starts is always new.
-    pub fn saw_incarnation(&self, node: &str, incarnation: Option<u64>) -> bool {
-        let Some(incarnation) = incarnation else { return true };
-        let mut seen = self.incarnations.lock().expect("no holder of this lock panics");
-        seen.insert(node.to_owned(), incarnation).is_none_or(|before| before < incarnation)
     }
 
     /// Kills every node and waits for their ends; they are expected.
@@ -458,14 +414,6 @@ impl Cluster {
             .expect("nodes are named by validated plans")
     }
 
-    fn how_it_ended(&self, node: &str) -> String {
-        let ends = self.ends.lock().expect("no holder of this lock panics");
-        ends.get(node).map_or_else(
-            || "its process does not run".into(),
-            |status| format!("its process ended with {status}"),
-        )
-    }
-
     fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().expect("no holder of this lock panics")
     }
@@ -488,8 +436,9 @@ impl Cluster {
         // After `stop_all` the map is empty and nobody asks any more.
         let Some(ended) = ended else { return };
         // Nodes share the disk with the recording. One that ends for want of room on it says nothing about the system.
-        let no_room = !ended.exit_expected && is_full(&self.places[&node].run_folder);
-        let expected = ended.exit_expected || no_room;
+        let asked_for = ended.exit_expected || ended.departs;
+        let no_room = !asked_for && is_full(&self.places[&node].run_folder);
+        let expected = asked_for || no_room;
         let status = describe_exit(code)
             + if no_room {
                 ", for want of room on the disk of the run folder"

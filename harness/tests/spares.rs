@@ -4,24 +4,12 @@ mod common;
 
 use std::fs;
 
-use common::{Squall, exit_code, have, play, sandbox_or_skip, skip, stage};
+use common::{Squall, exit_code, final_readers, play, said, sandbox_or_skip, stage};
 use serde_json::{Value, json};
 
 /// Runs three members and two spare nodes with this schedule alone; returns the stages of its faults.
 fn run_with(squall: &Squall, system: &str, schedule: &[Value]) -> Vec<Value> {
     play(squall, system, &["--spares", "2", "--time", "10s"], schedule)
-}
-
-/// What the proofs of a stage that is as it should be say.
-fn said(stages: &[Value], id: u64, name: &str) -> String {
-    let stage = stage(stages, id, name);
-    assert_eq!(stage["probe"]["ok"], true, "{stage}");
-    let proofs = stage["probe"]["proofs"].as_array().expect("several proofs");
-    proofs
-        .iter()
-        .filter_map(|proof| proof["answered"]["said"].as_str())
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 /// The lines of a kind in a node's trace.
@@ -38,19 +26,6 @@ fn voted_together(squall: &Squall, node: &str, voters: &[&str]) -> bool {
     configs
         .iter()
         .any(|config| is_committed(config) && config["voters"] == json!(voters))
-}
-
-/// The nodes of the history's end that its final reads were answered by.
-fn final_readers(squall: &Squall) -> Vec<String> {
-    let history = fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
-    let events: Vec<Value> = history.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let is_final = |event: &Value| event["f"] == "phase" && event["value"]["name"] == "final";
-    let begun = events.iter().position(is_final).expect("final reads");
-    let read = events[begun..].iter().filter(|event| event["type"] == "ok" && event["f"] == "read");
-    let mut nodes: Vec<String> = read.filter_map(|event| Some(event["node"].as_str()?.to_owned())).collect();
-    nodes.sort();
-    nodes.dedup();
-    nodes
 }
 
 #[test]
@@ -136,26 +111,6 @@ fn a_raft_member_is_replaced_by_a_node_with_nothing_and_comes_back() {
     assert_eq!(stage(&stages, 0, "healed")["probe"]["ok"], true);
     assert!(voted_together(&squall, "n2", &["n1", "n2", "n3"]));
     assert_eq!(traced(&squall, "n2", "raft_start").len(), 2, "it was killed and came back");
-    assert_eq!(final_readers(&squall), ["n1", "n2", "n3"]);
-}
-
-#[test]
-fn an_etcd_cluster_grows_by_a_member_that_it_announces_and_lets_it_go() {
-    let Some(squall) = sandbox_or_skip() else { return };
-    if !have("etcd") {
-        return skip("there is no etcd here");
-    }
-    let grow = |id: u64, at_ms: u64| json!({"id": id, "at_ms": at_ms, "for_ms": 1_500, "fault": {"grow": {"by": 1}}});
-    let stages = run_with(&squall, "etcd", &[grow(0, 1_500), grow(1, 5_000)]);
-    for id in [0, 1] {
-        let joined = stage(&stages, id, "applied")["resolved"]["resolved"]["state"]["joined"].clone();
-        let grown = said(&stages, id, "probed");
-        assert!(
-            grown.contains("which was never there before, votes and serves"),
-            "{joined}: {grown}"
-        );
-        assert_eq!(stage(&stages, id, "healed")["probe"]["ok"], true);
-    }
     assert_eq!(final_readers(&squall), ["n1", "n2", "n3"]);
 }
 

@@ -108,7 +108,7 @@ fn what(fault: &FaultRow, limits: &Limits) -> String {
 }
 
 /// The shape a fault was asked to have, the links it was asked to be on, or its failure domain, and the node it came to (`isolate-one n3`, `around n2`,
-/// `rack2`); the nodes that joined by it (`n4 n5`, `n1 by n4`); where it has none of them, how many links it named, or all that was resolved.
+/// `rack2`); the nodes that joined by it (`n4 n5`, `n1 by n4`) or are members no longer (`without n2, n3`); where it has none of them, how many links it named, or all that was resolved.
 pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>) -> String {
     let fault = asked.and_then(|asked| asked.get(kind));
     if let Some(spine) = fault.and_then(|fault| fault.get("spine")?.as_u64()) {
@@ -128,16 +128,17 @@ pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>
         (Some(shape), Some(node)) => format!("{shape} {node}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),
         (None, None) => {
-            let several = n_links.or_else(|| resolved.and_then(nodes_down));
+            let several = n_links.or_else(|| resolved.and_then(|resolved| named(resolved, "down")));
+            let several = several.or_else(|| Some(format!("without {}", named(resolved?, "removed")?)));
             several.or_else(|| resolved.map(plain)).unwrap_or_else(|| "?".into())
         }
     }
 }
 
-/// The nodes that a fault of several takes down: `n1, n3`.
-fn nodes_down(resolved: &Value) -> Option<String> {
-    let down = resolved.get("state")?.get("down")?.as_array()?;
-    let nodes: Vec<&str> = down.iter().filter_map(Value::as_str).collect();
+/// The nodes of which a fault of several asks this: `n1, n3`.
+fn named(resolved: &Value, what: &str) -> Option<String> {
+    let named = resolved.get("state")?.get(what)?.as_array()?;
+    let nodes: Vec<&str> = named.iter().filter_map(Value::as_str).collect();
     (!nodes.is_empty()).then(|| nodes.join(", "))
 }
 
@@ -219,6 +220,11 @@ mod tests {
     fn a_fault_of_several_nodes_names_them_and_not_what_did_it() {
         let receipt = json!({"back_end": "fuse", "resolved": {"state": {"down": ["n1", "n3"], "disks": {"n1": {"power": "clean"}}}}});
         assert_eq!(target("power", Some(&json!({"power": {"hits": "all"}})), Some(&receipt)), "n1, n3");
+        let shrunk = json!({"back_end": "system", "resolved": {"state": {"removed": ["n2", "n3"]}}});
+        assert_eq!(
+            target("shrink", Some(&json!({"shrink": {"to": 1}})), Some(&shrunk)),
+            "without n2, n3"
+        );
         assert_eq!(target("kill", None, None), "?");
     }
 

@@ -51,11 +51,11 @@ pub(crate) struct Roll<'a, T> {
 }
 
 impl<T: AsRef<str>> Roll<'_, T> {
-    fn votes(&self, node: &str) -> bool {
+    pub(crate) fn votes(&self, node: &str) -> bool {
         self.voters.iter().any(|voter| voter.as_ref() == node)
     }
 
-    fn has(&self, node: &str) -> bool {
+    pub(crate) fn has(&self, node: &str) -> bool {
         self.votes(node) || self.learners.iter().any(|learner| learner.as_ref() == node)
     }
 }
@@ -93,7 +93,7 @@ impl Wish {
 }
 
 impl Standing {
-    fn roll(&self) -> Roll<'_, String> {
+    pub(crate) fn roll(&self) -> Roll<'_, String> {
         Roll {
             voters: &self.voters,
             learners: &self.learners,
@@ -127,7 +127,7 @@ impl Nemesis {
                         ok = true;
                         format!("{} did it", leader.id)
                     }
-                    Asked::Refused(why) => format!("{} refused: {why}", leader.id),
+                    Asked::NotYet(why) | Asked::Refused(why) => format!("{} refused: {why}", leader.id),
                     Asked::Unknown(why) => format!("{} did not say: {why}", leader.id),
                 };
             }
@@ -153,7 +153,7 @@ impl Nemesis {
                 let (add, remove) = (members(add), members(remove));
                 twice(|| system.change_members(leader, &add, &remove)).await
             }
-            Wish::Lead(node) => system.transfer(leader, node).await,
+            Wish::Lead(node) => system.transfer(leader, self.cluster().member(node)).await,
         }
     }
 
@@ -182,6 +182,7 @@ fn with_names(standing: Standing, nodes: &[Member]) -> Standing {
     };
     Standing {
         voters: standing.voters.into_iter().map(name).collect(),
+        learners: standing.learners.into_iter().map(name).collect(),
         ..standing
     }
 }
@@ -281,9 +282,13 @@ mod tests {
             leads: true,
             term: 1,
             voters: vec!["n1".into(), "10.77.0.4".into()],
-            learners: Vec::new(),
+            learners: vec!["10.77.0.5".into()],
             changing: false,
         };
-        assert_eq!(with_names(standing, &[node("n1", 1), node("n4", 4)]).voters, ["n1", "n4"]);
+        let named = with_names(standing, &[node("n1", 1), node("n4", 4), node("n5", 5)]);
+        assert_eq!(
+            (named.voters, named.learners),
+            (vec!["n1".into(), "n4".into()], vec!["n5".to_owned()])
+        );
     }
 }

@@ -197,18 +197,15 @@ fn only_a_plan_without_a_majority_all_along_is_told_of() {
 #[test]
 fn a_fault_that_the_system_cannot_take_is_said_at_plan_time() {
     let mut plan = plan(1, 3, Recipe::from(kinds(&["membership"])));
-    plan.system = SystemPlan::Etcd(etcd::Settings {
-        nodes: 3,
-        serializable: false,
-    });
+    plan.system = serde_json::from_value(serde_json::json!({"quorum": {"nodes": 3, "n": 3, "r": 2, "w": 2}})).expect("a system");
     assert_eq!(
         plan.validate().unwrap_err(),
-        "`membership` is requested: etcd cannot take members out and in again"
+        "`membership` is requested: quorum cannot take members out and in again"
     );
     plan.requested.clear();
     assert_eq!(
         plan.validate().unwrap_err(),
-        "injection 0: membership: etcd cannot take members out and in again"
+        "injection 0: membership: quorum cannot take members out and in again"
     );
 }
 

@@ -77,7 +77,8 @@ pub struct Entry {
 pub enum Joining {
     /// They run, with whatever data they have, and then are made members.
     Started,
-    /// They are made members, and then are started with nothing. Who was taken out never comes back under its old identity.
+    /// They are announced, are started with nothing, learn, and then are made members. Who was taken out ends, and never comes back under its old
+    /// identity.
     Announced,
 }
 
@@ -143,6 +144,8 @@ pub struct Position {
 pub enum Asked {
     /// It is done.
     Done,
+    /// It is not done, and this request will not do it; asked again, the same may be done.
+    NotYet(String),
     /// It is not done, and this request will not do it.
     Refused(String),
     /// It may be done, or be done later.
@@ -198,18 +201,24 @@ pub trait System: Send + Sync {
         Joining::Started
     }
 
-    /// How long nodes that join may take to be members, and then to serve, before the fault that lets them counts as skipped.
+    /// How long a node that joins may take to be a member, and then to serve, before the fault that lets it counts as skipped. Where nodes are
+    /// announced, so long may any member take to come or to go.
     fn join_bound(&self) -> Duration {
         JOIN_BOUND
     }
 
-    /// Asks the leader to make these nodes members, and to take those out, all at once if it can.
+    /// Asks the leader to make these nodes members, and to take those out, all at once if it can. Where nodes are announced it announces them.
     fn change_members<'a>(&'a self, _leader: &'a Member, _add: &'a [Member], _remove: &'a [Member]) -> Ask<'a, Asked> {
         Box::pin(async { Asked::Refused("this system cannot change its members".into()) })
     }
 
+    /// Asks the leader to let a node vote that was announced and learns.
+    fn promote<'a>(&'a self, _leader: &'a Member, _member: &'a Member) -> Ask<'a, Asked> {
+        Box::pin(async { Asked::Refused("this system knows no learners".into()) })
+    }
+
     /// Asks the leader to hand its leadership to `to`.
-    fn transfer<'a>(&'a self, _leader: &'a Member, _to: &'a str) -> Ask<'a, Asked> {
+    fn transfer<'a>(&'a self, _leader: &'a Member, _to: &'a Member) -> Ask<'a, Asked> {
         Box::pin(async { Asked::Refused("this system cannot hand its leadership over".into()) })
     }
 

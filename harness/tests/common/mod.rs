@@ -198,6 +198,32 @@ pub fn stage(stages: &[Value], id: u64, name: &str) -> Value {
     found.unwrap_or_else(|| panic!("fault {id} was never {name}: {stages:?}")).clone()
 }
 
+/// What the proofs of a stage that is as it should be say.
+pub fn said(stages: &[Value], id: u64, name: &str) -> String {
+    let stage = stage(stages, id, name);
+    assert_eq!(stage["probe"]["ok"], true, "{stage}");
+    let probe = &stage["probe"];
+    let proofs = probe["proofs"].as_array().cloned().unwrap_or_else(|| vec![probe["proof"].clone()]);
+    proofs
+        .iter()
+        .filter_map(|proof| proof["answered"]["said"].as_str())
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// The nodes of the history's end that its final reads were answered by.
+pub fn final_readers(squall: &Squall) -> Vec<String> {
+    let history = std::fs::read_to_string(squall.latest().join("history.jsonl")).expect("a history");
+    let events: Vec<Value> = history.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let is_final = |event: &Value| event["f"] == "phase" && event["value"]["name"] == "final";
+    let begun = events.iter().position(is_final).expect("final reads");
+    let read = events[begun..].iter().filter(|event| event["type"] == "ok" && event["f"] == "read");
+    let mut nodes: Vec<String> = read.filter_map(|event| Some(event["node"].as_str()?.to_owned())).collect();
+    nodes.sort();
+    nodes.dedup();
+    nodes
+}
+
 /// Says why a test does not run here; in CI that is a failure.
 pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "skipped in CI: {why}");

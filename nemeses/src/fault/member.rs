@@ -35,7 +35,7 @@ pub(super) const MEMBERSHIP: FaultInfo = FaultInfo {
 
 pub(super) const SHRINK: FaultInfo = FaultInfo {
     name: "shrink",
-    about: "shrink the cluster to fewer members, all of them taken out at once; the heal lets it grow back",
+    about: "shrink the cluster to fewer members, all of them taken out by one fault; the heal lets it grow back",
     needs: &[Capability::Membership],
     nodes_min: 3,
     mechanism: Mechanism::System,

@@ -1,8 +1,8 @@
 //! Nodes that were not there at first: they join a cluster that serves, by its own mechanism, and leave it again.
 //!
 //! Spare nodes are part of the ground that faults happen on; which of them a fault takes is settled when it is due, who never ran before who
-//! did. Main decision: a member is replaced in one request, where the system has such a one, after it was killed. Not taken: to remove it
-//! first, as operators who follow a manual do; that is `membership` and `grow` at once, which a schedule can have as well.
+//! did. Main decision: a member is replaced in one request, where the system has such a one, after it was killed. Elsewhere the newcomer is asked in
+//! first, and the dead member out first where that is refused, as operators who follow a manual do.
 
 use std::collections::BTreeSet;
 

@@ -104,7 +104,7 @@ impl Nemesis {
         proofs.extend(self.cut_power(doomed).await?);
         for (node, trouble) in &liars {
             self.disk(node)?.set_trouble((*trouble).clone());
-            if !after.down.contains(*node) && !change.restart.contains(*node) {
+            if self.is_started_here(node, change, after) {
                 self.cluster.start(node).await?;
             }
         }
@@ -115,7 +115,7 @@ impl Nemesis {
         Ok(proofs)
     }
 
-    async fn trouble_disk(&self, node: &str, trouble: &Trouble, change: &Change, after: &State) -> Result<Option<Proof>> {
+    async fn trouble_disk(&self, node: &String, trouble: &Trouble, change: &Change, after: &State) -> Result<Option<Proof>> {
         let disk = self.disk(node)?;
         let before = disk.trouble();
         if trouble.may_end_a_node() {
@@ -148,7 +148,7 @@ impl Nemesis {
 
     /// A node whose disk failed it is started again on the mended one: it has ended, or it may be about to. One that met no error goes on, unless its disk was
     /// damaged: that comes out when it reads what it has.
-    async fn replace_node(&self, node: &str, disk: &Disk, change: &Change, after: &State) -> Result<()> {
+    async fn replace_node(&self, node: &String, disk: &Disk, change: &Change, after: &State) -> Result<()> {
         if self.cluster.is_running(node) {
             if disk.take_failures() == 0 && !disk.is_damaged() {
                 self.cluster.expect_no_exit(node);
@@ -156,10 +156,15 @@ impl Nemesis {
             }
             self.kill_node(node, true).await?;
         }
-        if !after.down.contains(node) && !change.restart.contains(node) {
+        if self.is_started_here(node, change, after) {
             self.cluster.start(node).await?;
         }
         Ok(())
+    }
+
+    /// Whether a node that ended is to run again, and nothing else starts it. Who is out comes back with nothing, when it is taken in.
+    fn is_started_here(&self, node: &String, change: &Change, after: &State) -> bool {
+        !after.down.contains(node) && !change.restart.contains(node) && !self.cluster.comings().is_out(node)
     }
 
     /// Proves what is wrong with a mounted disk; with `prepare` the trouble is made in between, and the file of the probe before. `None` if the node does

@@ -42,7 +42,8 @@ impl Nemesis {
         let active: Vec<u64> = world.active().collect();
         world.heal_all();
         if active.is_empty() {
-            return self.sweep_spares().await;
+            drop(world);
+            return self.sweep_members().await;
         }
         let change = State::default().change_from(&before);
         let applied = self.apply(&change, &State::default()).await?;
@@ -50,6 +51,8 @@ impl Nemesis {
         proofs.extend(self.prove_better(&change, applied.prepared).await?);
         proofs.push(self.prove_links(&State::default()).await?);
         proofs.extend(self.prove_clocks(before.clocks.keys(), Must::Fit).await?);
+        // Nodes that come back are started with the world in hand.
+        drop(world);
         // What the system does not do in time is the judge's matter: its nodes will not be ready.
         self.move_members(&change, HEAL_BOUND).await?;
         let ok = proofs.iter().all(|proof| proof.ok);
@@ -58,7 +61,7 @@ impl Nemesis {
             self.pen
                 .fault("heal-all", stage(id, Stage::Healed).probe(&json!({"ok": ok, "proofs": proofs})));
         }
-        self.sweep_spares().await
+        self.sweep_members().await
     }
 
     /// Takes back what the system was asked for and did not confirm. The history has it as skipped, so nothing is said of its end.

@@ -3,16 +3,20 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use squall_checker::history::mark::Stage;
-use squall_nemeses::{Change, Mechanism, Proof, Receipt, Resolved};
+use squall_nemeses::{Capability, Change, Mechanism, Proof, Receipt, Resolved, World};
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use tracing::info;
 
 use super::Nemesis;
+use super::announced::Patience;
 use super::clocks::Must;
 use super::stages::{Fill, skipped, stage, value};
+use super::steps::Goal;
 use super::trigger::Event;
 use crate::plan::Injection;
-use crate::run::members::INJECT_BOUND;
+use crate::run::members::{INJECT_BOUND, PAUSE};
+use crate::systems::Joining;
 
 /// What came of an attempt to inject a fault.
 pub(super) enum Injected {
@@ -25,11 +29,11 @@ pub(super) enum Injected {
 }
 
 impl Nemesis {
-    /// Injects a fault; `event` is what it waited for.
-    pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>) -> Result<Injected> {
+    /// Injects a fault; `event` is what it waited for. Of the last of its kind it is said until when it may come `late`.
+    pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>, late: Option<Instant>) -> Result<Injected> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
-        let (mut world, resolved) = self.resolve(&injection.fault, event).await;
+        let (mut world, resolved) = self.resolve_in_time(injection, event, late).await;
         self.count_drops(mechanism).await?;
         let resolved = match resolved {
             Ok(resolved) => resolved,
@@ -49,11 +53,7 @@ impl Nemesis {
             drop(world);
         }
         if mechanism == Mechanism::System {
-            let bound = match change.join.is_empty() {
-                true => INJECT_BOUND,
-                false => self.cluster.system().join_bound(),
-            };
-            let asked = self.move_members(&change, bound).await?;
+            let asked = self.move_members(&change, self.patience(&change, late)).await?;
             if let Some(why) = asked.iter().find_map(unanswered) {
                 return self.take_back(injection, &change, why).await;
             }
@@ -78,14 +78,59 @@ impl Nemesis {
         if mechanism == Mechanism::Clocks {
             proofs.extend(self.prove_clocks(resolved.state.clocks.keys(), Must::Bite).await?);
         }
-        let probe = match change.join.is_empty() {
-            true => judge(proofs),
-            // Who was taken in, by whom, and that it serves.
-            false => json!({"ok": proofs.iter().all(|proof| proof.ok), "proofs": proofs}),
+        let probe = match mechanism == Mechanism::System && proofs.len() > 1 {
+            false => judge(proofs),
+            // Who was taken in or out, by whom, and that it serves or ended.
+            true => json!({"ok": proofs.iter().all(|proof| proof.ok), "proofs": proofs}),
         };
         info!(%probe, "probed");
         self.pen.fault(kind, stage(id, Stage::Probed).probe(&probe));
         Ok(Injected::As(Box::new(resolved), since))
+    }
+
+    /// How long the system is asked. One that makes its members wait until they were together for long is asked for that long; and the last fault of
+    /// its kind until it was `late`, when nothing else is wrong any more.
+    fn patience(&self, change: &Change, late: Option<Instant>) -> Patience {
+        let system = self.cluster.system();
+        let announces = system.joining() == Joining::Announced && Goal::of(change) != Goal::default();
+        let bound = match announces || !change.join.is_empty() {
+            true => system.join_bound(),
+            false => INJECT_BOUND,
+        };
+        let patience = Patience::from(bound);
+        match late.filter(|_| announces) {
+            Some(late) => Patience {
+                until: patience.until.max(late),
+                is_last: true,
+                ..patience
+            },
+            None => patience,
+        }
+    }
+
+    /// What a fault comes to. A change of the members, where they wait for one another, waits until the others are back, if it is the last of its kind.
+    async fn resolve_in_time(
+        &self,
+        injection: &Injection,
+        event: Option<&Event>,
+        late: Option<Instant>,
+    ) -> (MutexGuard<'_, World>, Result<Resolved, String>) {
+        let system = self.cluster.system();
+        let changes = |needed: &Capability| matches!(needed, Capability::Membership | Capability::Grow);
+        let is_change = injection.fault.info().needs.iter().any(changes) && system.joining() == Joining::Announced;
+        loop {
+            let (world, resolved) = self.resolve(&injection.fault, event).await;
+            let patience = late.filter(|_| is_change && event.is_none()).map(|late| Patience {
+                bound: system.join_bound(),
+                until: late,
+                is_last: true,
+            });
+            match (&resolved, patience) {
+                (Err(_), Some(patience)) if Instant::now() < self.deadline(patience) => drop(world),
+                _ => return (world, resolved),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// What the system did not confirm is undone: when the fault's time is over, in case it happens later; at once, if a node was killed for it.

@@ -10,12 +10,14 @@
 //! - [`still`]: the last look before a heal, at faults that may have ceased
 //! - [`beat`]: faults that come and go while they are in force
 //! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
-//!   is asked for (`run/members.rs`), with the nodes that join and leave by it: [`spares`]
+//!   is asked for (`run/members.rs`), with the nodes that join and leave by it: [`spares`];
+//!   and step by step where they are announced before they run: [`announced`], [`steps`]
 //! - [`stages`], [`back_end`]: what goes into the history
 //!
 //! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
 //! [`inject`] and in [`heal`].
 
+mod announced;
 mod apply;
 mod back_end;
 mod balancer;
@@ -30,6 +32,7 @@ mod process;
 mod roles;
 mod spares;
 mod stages;
+mod steps;
 mod still;
 mod trigger;
 
@@ -77,6 +80,8 @@ pub(super) struct Nemesis {
     taken: std::sync::Mutex<BTreeSet<String>>,
     /// Held while members change, where that must be one after the other.
     turn: Mutex<()>,
+    /// When a member came or went last, there.
+    moved: std::sync::Mutex<Option<Instant>>,
 }
 
 impl Nemesis {
@@ -104,6 +109,7 @@ impl Nemesis {
             lingering: std::sync::Mutex::default(),
             taken: std::sync::Mutex::default(),
             turn: Mutex::default(),
+            moved: std::sync::Mutex::default(),
         })
     }
 
@@ -118,9 +124,15 @@ impl Nemesis {
     /// When a mechanism fails; a fault that does not bite is no error but a probe that says so.
     pub(super) async fn play(self: &Arc<Self>, schedule: &[Injection], began: Instant, end: Instant) -> Result<()> {
         let mut lives = JoinSet::new();
-        for injection in schedule {
+        let late = end + self.cluster.system().join_bound();
+        for (injection, is_last) in with_last_of_kind(schedule) {
             let span = info_span!("fault", id = injection.id, kind = injection.fault.kind());
-            lives.spawn(Arc::clone(self).live(injection.clone(), began, end).instrument(span));
+            let times = Times {
+                began,
+                end,
+                late: is_last.then_some(late),
+            };
+            lives.spawn(Arc::clone(self).live(injection.clone(), times).instrument(span));
         }
         while let Some(life) = lives.join_next().await {
             life.context("a fault's task")??;
@@ -136,7 +148,8 @@ impl Nemesis {
     }
 
     /// One injection from its hour to its heal.
-    async fn live(self: Arc<Self>, injection: Injection, began: Instant, end: Instant) -> Result<()> {
+    async fn live(self: Arc<Self>, injection: Injection, times: Times) -> Result<()> {
+        let Times { began, end, late } = times;
         let lasts = Duration::from_millis(injection.for_ms);
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
         let event = match &injection.when {
@@ -155,7 +168,7 @@ impl Nemesis {
             },
         };
         let due = Instant::now();
-        let injected = self.inject(&injection, event.as_ref()).await?;
+        let injected = self.inject(&injection, event.as_ref(), late).await?;
         // Whoever was kept at the event goes on, into the fault.
         let packet = match event {
             Some(event) => event.let_go().await,
@@ -164,8 +177,11 @@ impl Nemesis {
         match injected {
             Injected::Not => Ok(()),
             Injected::As(resolved, since) => {
-                // It lasts as long as planned, however long it waited for its role and its turn, but never past the storm for that.
-                let until = (since + lasts).min(end.max(due + lasts));
+                // It lasts as long as planned, however long it waited for its role and its turn, but never past the storm for that, unless it came after it.
+                let until = match late {
+                    Some(_) if since >= end => since + lasts,
+                    _ => (since + lasts).min(end.max(due + lasts)),
+                };
                 let beats = match injection.fault.pulse() {
                     Some(pulse) => Some(self.beat(injection.id, &resolved.state, pulse, until).await?),
                     None => None,
@@ -190,6 +206,28 @@ impl Nemesis {
     fn show_in_force(&self, world: &World) {
         self.network.faults_in_force.store(world.active().count() as u64, Ordering::Relaxed);
     }
+}
+
+/// When a fault may be in force.
+struct Times {
+    /// The beginning of the load.
+    began: Instant,
+    /// The end of the storm.
+    end: Instant,
+    /// Until when it may come, where the system makes it wait until nothing else is wrong. Only of the last of its kind, which else might never bite.
+    late: Option<Instant>,
+}
+
+/// Each injection, and whether it is the last of its kind.
+fn with_last_of_kind(schedule: &[Injection]) -> Vec<(&Injection, bool)> {
+    let mut seen = BTreeSet::new();
+    let mut marked: Vec<_> = schedule
+        .iter()
+        .rev()
+        .map(|injection| (injection, seen.insert(injection.fault.kind())))
+        .collect();
+    marked.reverse();
+    marked
 }
 
 /// Runs blocking work off the async threads.

@@ -51,9 +51,11 @@ impl Nemesis {
         (world, resolved)
     }
 
-    /// What faults ask for, with the nodes that are down for other reasons.
+    /// What faults ask for, with the nodes that are down for other reasons, and the members that are out and not back yet.
     fn now(&self, world: &World) -> State {
         let mut now = world.desired();
+        let out = self.cluster.comings().out();
+        now.removed.extend(out.into_iter().filter(|node| !self.cluster.is_spare(node)));
         let nodes = self.all_nodes(&now);
         now.down.extend(nodes.into_iter().filter(|node| !self.cluster.is_running(node)));
         now

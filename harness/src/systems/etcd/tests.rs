@@ -1,14 +1,20 @@
 //! What we send to etcd and make of its answers, word by word, and against a real etcd where this machine has one.
 
 use std::io::Write;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use squall_workloads::{Argument, ErrorNote, Function, Operation, Outcome, Seen, Stamp};
 
 use super::super::Entry;
+use super::client::{conclude, request};
+use super::http::{HttpError, Response};
+use super::program::version_in;
+use super::status::standing_in;
 use super::*;
 
 fn etcd(settings: Settings) -> Etcd {
@@ -171,6 +177,7 @@ fn tells_what_never_happened_from_what_may_have() {
         ("failed unimplemented", 501, refused(12, "Method Not Allowed")),
         ("failed unauthenticated", 401, refused(16, "etcdserver: invalid auth token")),
         ("failed resource-exhausted", 429, refused(8, "etcdserver: too many requests")),
+        ("failed unavailable", 503, refused(14, "etcdserver: rpc not supported for learner")),
         (
             "unknown resource-exhausted",
             429,
