@@ -101,7 +101,7 @@ fn limits_bite_and_heal_and_leave_no_group() {
 }
 
 #[test]
-fn a_killed_controller_leaves_no_group_and_a_killed_keeper_only_until_the_next_run() {
+fn a_killed_controller_leaves_no_group_and_a_killed_keeper_only_until_the_next_run_or_the_doctor() {
     let Some(squall) = groups_or_skip() else { return };
     let start = || {
         let before = latest_name(&squall);
@@ -117,16 +117,29 @@ fn a_killed_controller_leaves_no_group_and_a_killed_keeper_only_until_the_next_r
     finish(child);
     squall.wait_for("the keeper to remove the groups", || groups(&first).is_empty());
 
-    let (mut child, second) = start();
-    let keeper = groups(&second)[0].file_name().expect("a name").to_string_lossy().into_owned();
-    let keeper: i32 = keeper.rsplit('.').next().and_then(|pid| pid.parse().ok()).expect("a pid");
-    kill(Pid::from_raw(keeper), Signal::SIGKILL).expect("the keeper can be killed");
-    child.kill().expect("the controller can be killed");
-    finish(child);
-    squall.wait_for("the sandbox to die", || squall.processes().is_empty());
-    assert!(!groups(&second).is_empty(), "nobody was left to remove them");
+    let orphan = || {
+        let (mut child, name) = start();
+        let keeper = groups(&name)[0].file_name().expect("a name").to_string_lossy().into_owned();
+        let keeper: i32 = keeper.rsplit('.').next().and_then(|pid| pid.parse().ok()).expect("a pid");
+        kill(Pid::from_raw(keeper), Signal::SIGKILL).expect("the keeper can be killed");
+        child.kill().expect("the controller can be killed");
+        finish(child);
+        squall.wait_for("the sandbox to die", || squall.processes().is_empty());
+        assert!(!groups(&name).is_empty(), "nobody was left to remove them");
+        name
+    };
+    let second = orphan();
     squall.run(&["run", "quorum", "--nodes", "1", "--time", "1s", "--faults", "cpu", "--seed", "1"]);
     assert_eq!(groups(&second), Vec::<PathBuf>::new());
+
+    let third = orphan();
+    let examined = squall.run(&["doctor"]);
+    assert_eq!(groups(&third), Vec::<PathBuf>::new());
+    let told = examined
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("removed what a killed run left: "));
+    assert_eq!(told.filter(|line| line.contains(&third)).count(), 2, "{}", examined.text());
 }
 
 /// Covers the groups' hierarchies in a mount namespace of its own, as a container does.

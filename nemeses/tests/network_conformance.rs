@@ -14,73 +14,24 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use squall_nemeses::effect::{Flow, Meter, Seen};
 use squall_nemeses::link::{CLIENTS, Pair, Quality};
-use squall_nemeses::links::{Links, Shaping};
 use squall_nemeses::partition::{self, Cuts};
 use squall_nemeses::probe::Prober;
-use squall_nemeses::{KernelNetwork, Network, NetworkKind, program_folders};
-use support::{Star, inside, skip, uml};
+use support::wired::{Wired, each_network, netem_only};
+use support::{skip, uml};
 
 /// Patience with a loaded machine.
 const BOUND: Duration = Duration::from_secs(10);
-const SEED: u64 = 7;
-
-/// A network of `n` nodes and its parts.
-struct Built {
-    star: Star,
-    network: Box<dyn Network>,
-}
-
-impl Built {
-    fn new(test: &str, kind: NetworkKind, n: u8) -> Option<Built> {
-        match kind {
-            NetworkKind::Kernel => {
-                let star = Star::with_clients(n);
-                let links = Links::open(&star.router, None, &program_folders()).unwrap();
-                let choice = netem_only().then_some(Shaping::Netem);
-                let start = Instant::now();
-                let network = KernelNetwork::shaped(links, &star.targets, choice, SEED).unwrap();
-                let by = network.shaping().unwrap().describe();
-                println!("measured on {by}, ready in {} us", start.elapsed().as_micros());
-                Some(Built {
-                    star,
-                    network: Box::new(network),
-                })
-            }
-            NetworkKind::Switch => {
-                if let Err(error) = squall_nemeses::switch::can_open() {
-                    skip(test, &error.to_string());
-                    return None;
-                }
-                let (star, switch) = Star::switched(n, SEED).unwrap();
-                Some(Built {
-                    star,
-                    network: Box::new(switch),
-                })
-            }
-        }
-    }
-
-    fn nodes(&self) -> Vec<String> {
-        self.star.ids().into_iter().filter(|id| id != "clients").collect()
-    }
-
-    fn apply(&self, links: &[(&str, &str, &Quality)]) {
-        let links = links.iter().map(|(from, to, quality)| (Pair::new(*from, *to), (*quality).clone()));
-        self.network.apply(&links.collect()).unwrap();
-    }
-
+impl Wired {
     /// What a link from n1 to n2 of this quality does to a flow; `None` if this network refuses it, which is checked.
     fn seen(&self, quality: &Quality, flow: Flow) -> Option<BTreeMap<Pair, Seen>> {
         let (there, back) = (Pair::new("n1", "n2"), Pair::new("n2", "n1"));
         let wanted = BTreeMap::from([(there.clone(), quality.clone())]);
         let mut meter = Meter::open(&self.star.targets).unwrap();
-        if let Some(why) = self.network.refuses(&there, quality) {
-            let error = self.network.apply(&wanted).unwrap_err();
-            assert_eq!(error.to_string(), why);
+        if !self.takes(quality) {
             let seen = meter.measure([there], flow).unwrap();
             assert!(
                 seen.values().all(|seen| seen.lost() == 0),
@@ -121,30 +72,15 @@ const FLOW: Flow = Flow {
     patience: Duration::from_secs(1),
 };
 
-fn netem_only() -> bool {
-    std::env::var_os("SQUALL_NETEM_ONLY").is_some()
-}
-
-fn each_network(test: &str, n: u8, body: impl Fn(&Built)) {
-    inside(test, || {
-        let kinds = [NetworkKind::Kernel, NetworkKind::Switch];
-        for kind in kinds.into_iter().filter(|kind| *kind == NetworkKind::Kernel || !netem_only()) {
-            if let Some(built) = Built::new(test, kind, n) {
-                body(&built);
-            }
-        }
-    });
-}
-
 fn cut_links(cuts: &Cuts) -> BTreeMap<Pair, Quality> {
     cuts.iter().map(|(from, to)| (Pair::new(from, to), Quality::cut())).collect()
 }
 
 #[test]
 fn everybody_reaches_everybody_and_every_shape_of_a_partition_is_exact() {
-    each_network("everybody_reaches_everybody_and_every_shape_of_a_partition_is_exact", 5, |built| {
-        let nodes = built.nodes();
-        let targets: Vec<_> = built
+    each_network("everybody_reaches_everybody_and_every_shape_of_a_partition_is_exact", 5, |wired| {
+        let nodes = wired.nodes();
+        let targets: Vec<_> = wired
             .star
             .targets
             .iter()
@@ -163,42 +99,42 @@ fn everybody_reaches_everybody_and_every_shape_of_a_partition_is_exact() {
             Cuts::new(),
         ];
         for cuts in shapes {
-            let applied = built.network.apply(&cut_links(&cuts)).unwrap();
+            let applied = wired.network.apply(&cut_links(&cuts)).unwrap();
             assert_eq!((applied.n_cuts, applied.n_bad), (cuts.len(), 0));
             let report = prober.prove(&cuts, BOUND).unwrap();
-            assert!(report.ok, "{}: {cuts:?}: {report:?}", built.network.kind());
+            assert!(report.ok, "{}: {cuts:?}: {report:?}", wired.network.kind());
         }
     });
 }
 
 #[test]
 fn counts_what_a_cut_dropped() {
-    each_network("counts_what_a_cut_dropped", 2, |built| {
+    each_network("counts_what_a_cut_dropped", 2, |wired| {
         let there = Pair::new("n1", "n2");
-        built.apply(&[("n1", "n2", &Quality::cut())]);
-        let mut meter = Meter::open(&built.star.targets).unwrap();
+        wired.apply(&[("n1", "n2", &Quality::cut())]);
+        let mut meter = Meter::open(&wired.star.targets).unwrap();
         let flow = Flow {
             n: 20,
             patience: Duration::from_millis(20),
             ..FLOW
         };
         assert_eq!(meter.measure([there.clone()], flow).unwrap()[&there].lost(), 20);
-        assert_eq!(built.network.dropped().unwrap(), Some(BTreeMap::from([(there, 20)])));
+        assert_eq!(wired.network.dropped().unwrap(), Some(BTreeMap::from([(there, 20)])));
     });
 }
 
 #[test]
 fn a_connection_stalls_silently_in_a_cut_and_goes_on_after_the_heal() {
-    each_network("a_connection_stalls_silently_in_a_cut_and_goes_on_after_the_heal", 2, |built| {
-        let star = &built.star;
+    each_network("a_connection_stalls_silently_in_a_cut_and_goes_on_after_the_heal", 2, |wired| {
+        let star = &wired.star;
         let listener = star.at("n2", || TcpListener::bind((star.address("n2"), 4000)).unwrap());
         let mut client = star.at("n1", || TcpStream::connect((star.address("n2"), 4000)).unwrap());
         let (mut server, _) = listener.accept().unwrap();
         server.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        built.apply(&[("n1", "n2", &Quality::cut()), ("n2", "n1", &Quality::cut())]);
+        wired.apply(&[("n1", "n2", &Quality::cut()), ("n2", "n1", &Quality::cut())]);
         client.write_all(b"during the cut").unwrap();
         assert_eq!(server.read(&mut [0; 64]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        built.apply(&[]);
+        wired.apply(&[]);
         server.set_read_timeout(Some(BOUND)).unwrap();
         assert_eq!(server.read(&mut [0; 64]).unwrap(), b"during the cut".len());
     });
@@ -206,8 +142,8 @@ fn a_connection_stalls_silently_in_a_cut_and_goes_on_after_the_heal() {
 
 #[test]
 fn carries_a_stream_in_large_sends_unharmed() {
-    each_network("carries_a_stream_in_large_sends_unharmed", 2, |built| {
-        let star = &built.star;
+    each_network("carries_a_stream_in_large_sends_unharmed", 2, |wired| {
+        let star = &wired.star;
         let listener = star.at("n2", || TcpListener::bind((star.address("n2"), 4000)).unwrap());
         let mut client = star.at("n1", || TcpStream::connect((star.address("n2"), 4000)).unwrap());
         let (mut server, _) = listener.accept().unwrap();
@@ -228,11 +164,11 @@ fn carries_a_stream_in_large_sends_unharmed() {
 
 #[test]
 fn clients_are_cut_from_a_node_that_the_others_reach() {
-    each_network("clients_are_cut_from_a_node_that_the_others_reach", 2, |built| {
+    each_network("clients_are_cut_from_a_node_that_the_others_reach", 2, |wired| {
         let links = [(CLIENTS, "n1"), ("n1", CLIENTS), (CLIENTS, "n2"), ("n1", "n2"), ("n2", "n1")];
         let links = links.map(|(from, to)| Pair::new(from, to));
-        built.apply(&[(CLIENTS, "n1", &Quality::cut()), ("n1", CLIENTS, &Quality::cut())]);
-        let mut meter = Meter::open(&built.star.targets).unwrap();
+        wired.apply(&[(CLIENTS, "n1", &Quality::cut()), ("n1", CLIENTS, &Quality::cut())]);
+        let mut meter = Meter::open(&wired.star.targets).unwrap();
         let flow = Flow {
             n: 20,
             patience: Duration::from_millis(50),
@@ -240,7 +176,7 @@ fn clients_are_cut_from_a_node_that_the_others_reach() {
         };
         let seen = meter.measure(links.clone(), flow).unwrap();
         assert_eq!(links.clone().map(|pair| seen[&pair].arrived()), [0, 0, 20, 20, 20]);
-        built.apply(&[]);
+        wired.apply(&[]);
         let seen = meter.measure(links.clone(), FLOW).unwrap();
         assert!(links.iter().all(|pair| seen[pair].lost() == 0));
     });

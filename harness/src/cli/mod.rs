@@ -204,12 +204,17 @@ fn doctor(args: &DoctorArgs) -> anyhow::Result<u8> {
     if args.of_run {
         crate::sandbox::enter::die_with_parent()?;
     }
+    // The one thing that a run may leave on the host, when whoever was to remove it was killed as well.
+    let leftovers = squall_nemeses::limits::Groups::remove_leftovers()?;
     let report = doctor::examine(&doctor::Options::default());
     if args.json {
         let text = serde_json::to_string_pretty(&report).expect("a report has string keys");
         stdout::print(&format!("{text}\n"));
     } else {
         stdout::print(&doctor::render(&report));
+        for group in &leftovers {
+            stdout::print(&format!("removed what a killed run left: {}\n", group.display()));
+        }
     }
     Ok(report.exit_code())
 }

@@ -86,10 +86,7 @@ impl Groups {
     /// Only if `/proc` does not tell where groups are.
     pub fn create(run: &str) -> Result<Groups> {
         let (v1, v2) = (places(false)?, places(true)?);
-        let parents = v1.iter().map(|place| &place.folder);
-        for parent in parents.chain(v2.iter().flat_map(|place| [&place.folder, &place.root])) {
-            remove_of_the_dead(parent);
-        }
+        remove_leftovers(&v1, &v2);
         let name = format!("{PREFIX}{run}.{}", std::process::id());
         let mut groups = Groups::default();
         for controller in Controller::ALL {
@@ -99,6 +96,14 @@ impl Groups {
             }
         }
         Ok(groups)
+    }
+
+    /// Removes the groups that dead keepers left, and tells which.
+    ///
+    /// # Errors
+    /// Only if `/proc` does not tell where groups are.
+    pub fn remove_leftovers() -> Result<Vec<PathBuf>> {
+        Ok(remove_leftovers(&places(false)?, &places(true)?))
     }
 
     /// Removes the groups and those of the nodes below; what is still in use is tried again until `bound`.
@@ -167,13 +172,19 @@ fn make(path: &Path) -> Result<(), String> {
     }
 }
 
-fn remove_of_the_dead(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().and_then(keeper).is_some_and(is_dead) {
-            // A group that is in use after all refuses.
-            let _ = remove_tree(&entry.path(), Instant::now() + LEFTOVER_BOUND);
-        }
-    }
+fn remove_leftovers(v1: &[Place], v2: &[Place]) -> Vec<PathBuf> {
+    let parents = v1.iter().map(|place| &place.folder);
+    let parents = parents.chain(v2.iter().flat_map(|place| [&place.folder, &place.root]));
+    parents.flat_map(|parent| remove_of_the_dead(parent)).collect()
+}
+
+fn remove_of_the_dead(parent: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let dead = entries.filter(|entry| entry.file_name().to_str().and_then(keeper).is_some_and(is_dead));
+    // A group that is in use after all refuses.
+    dead.map(|entry| entry.path())
+        .filter(|path| remove_tree(path, Instant::now() + LEFTOVER_BOUND).is_ok())
+        .collect()
 }
 
 /// The process that keeps a group of this name, if it is one of a run.
@@ -234,7 +245,7 @@ mod tests {
         for path in [&dead.join("n1"), &live.join("n1"), &parent.path().join("other")] {
             fs::create_dir_all(path).unwrap();
         }
-        remove_of_the_dead(parent.path());
+        assert_eq!(remove_of_the_dead(parent.path()), [dead.as_path()]);
         assert!(!dead.exists() && live.join("n1").exists() && parent.path().join("other").exists());
     }
 

@@ -64,7 +64,8 @@ pub struct Quality {
     /// Packets of which a bit is turned after their checksums were made. The receiver's kernel notices and drops them: what a bad wire does.
     #[serde(skip_serializing_if = "is_default")]
     pub corrupt_ppm: u32,
-    /// Packets with a payload of which a bit of the payload is turned before the checksums are made: nobody but the program can notice.
+    /// Packets with a payload (of TCP, of UDP, of an ICMP echo) of which a bit of the payload is turned before the checksums are made: nobody but the
+    /// program can notice.
     #[serde(skip_serializing_if = "is_default")]
     pub corrupt_past_checksum_ppm: u32,
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::link::{Gate, Reorder};
 use crate::switch::packet::flag;
-use crate::switch::packet::tests::{remainder, tcp, udp, without_checksum};
+use crate::switch::packet::tests::{icmp, remainder, tcp, udp, without_checksum};
 
 const MS: u64 = 1_000_000;
 /// Those of the packets that the helpers make, and a stranger.
@@ -204,6 +204,22 @@ fn damage_is_seen_by_the_checksum_and_a_forgery_is_not() {
         }
         assert_eq!(bench.counts().damaged, 200);
     }
+}
+
+#[test]
+fn a_forged_echo_has_a_right_checksum_and_another_payload() {
+    let mut bench = Bench::new(&Quality {
+        corrupt_past_checksum_ppm: 1_000_000,
+        ..Quality::default()
+    });
+    let echo = icmp(8, &[7; 100]);
+    bench.send(&echo);
+    let arrived = bench.pass(0).remove(0);
+    assert_eq!((remainder(&arrived), arrived.len()), (0, echo.len()));
+    assert_ne!(arrived[VNET + 28..], echo[VNET + 28..]);
+    let error = icmp(3, &[7; 100]);
+    bench.send(&error);
+    assert_eq!(bench.pass(0), [error], "what a router tells is nobody's payload");
 }
 
 #[test]

@@ -14,11 +14,15 @@ const IPV4: usize = 20;
 const TCP: usize = 20;
 const NEEDS_CHECKSUM: u8 = 1;
 const GSO_TCP4: u8 = 1;
+/// Bytes of an ICMP header, and the kinds of messages that carry a program's own bytes: echo reply and echo (RFC 792).
+const ICMP: usize = 8;
+const ECHOES: [u8; 2] = [0, 8];
 /// Added to the kind of a large send whose connection uses explicit congestion notification.
 const GSO_ECN: u8 = 0x80;
 const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
+pub(super) const PROTOCOL_ICMP: u8 = 1;
 pub(super) const PROTOCOL_TCP: u8 = 6;
 pub(super) const PROTOCOL_UDP: u8 = 17;
 
@@ -42,7 +46,7 @@ pub(crate) struct Layout {
     pub(super) transport: usize,
     /// The source and the destination port; `None` where there are none to see: other protocols, later fragments.
     pub(super) ports: Option<(u16, u16)>,
-    /// Where the payload of TCP or UDP begins, for a packet that is no fragment.
+    /// Where the payload of TCP, UDP or an ICMP echo begins, for a packet that is no fragment.
     pub(crate) payload: Option<usize>,
 }
 
@@ -62,9 +66,10 @@ pub(crate) fn layout(frame: &[u8]) -> Option<Layout> {
     let transport_bytes = match protocol {
         PROTOCOL_TCP if transport.len() >= TCP => usize::from(transport[12] >> 4) * 4,
         PROTOCOL_UDP => 8,
+        PROTOCOL_ICMP if transport.first().is_some_and(|kind| ECHOES.contains(kind)) => ICMP,
         _ => 0,
     };
-    let whole = has_ports && fragment & MORE_FRAGMENTS_AND_OFFSET == 0 && (8..=transport.len()).contains(&transport_bytes);
+    let whole = fragment & MORE_FRAGMENTS_AND_OFFSET == 0 && (8..=transport.len()).contains(&transport_bytes);
     Some(Layout {
         source: address(ip, 12),
         destination: address(ip, 16),
@@ -130,6 +135,7 @@ pub(crate) fn renew_checksum(frame: &mut [u8], layout: &Layout) {
     let at = match layout.protocol {
         PROTOCOL_TCP => 16,
         PROTOCOL_UDP => 6,
+        PROTOCOL_ICMP => 2,
         _ => return,
     };
     let field = layout.transport + at;
@@ -138,7 +144,11 @@ pub(crate) fn renew_checksum(frame: &mut [u8], layout: &Layout) {
     }
     frame[field..field + 2].fill(0);
     let bytes = frame.len() - layout.transport;
-    let pseudo = sum(&frame[VNET + 12..VNET + 20], u64::from(layout.protocol) + bytes as u64);
+    // ICMP is summed without the addresses.
+    let pseudo = match layout.protocol {
+        PROTOCOL_ICMP => 0,
+        protocol => sum(&frame[VNET + 12..VNET + 20], u64::from(protocol) + bytes as u64),
+    };
     let sum = fold(sum(&frame[layout.transport..], pseudo));
     put_checksum(&mut frame[field..field + 2], !sum, layout.protocol == PROTOCOL_UDP);
     frame[0] &= !NEEDS_CHECKSUM;
@@ -237,13 +247,21 @@ pub(super) mod tests {
         packet(PROTOCOL_UDP, &transport)
     }
 
+    /// A message of ICMP with a right checksum (RFC 792).
+    pub(in crate::switch) fn icmp(kind: u8, payload: &[u8]) -> Vec<u8> {
+        packet(PROTOCOL_ICMP, &[&[kind, 0, 0, 0, 1, 2, 3, 4], payload].concat())
+    }
+
     /// By the book, two bytes at a time (RFC 1071, section 1); 0 if the packet's checksum is right.
     pub(in crate::switch) fn remainder(frame: &[u8]) -> u16 {
         let layout = layout(frame).unwrap();
         let transport = &frame[layout.transport..];
-        let mut bytes = frame[VNET + 12..VNET + 20].to_vec();
-        bytes.extend_from_slice(&[0, layout.protocol]);
-        bytes.extend_from_slice(&(transport.len() as u16).to_be_bytes());
+        let mut bytes = Vec::new();
+        if layout.protocol != PROTOCOL_ICMP {
+            bytes.extend_from_slice(&frame[VNET + 12..VNET + 20]);
+            bytes.extend_from_slice(&[0, layout.protocol]);
+            bytes.extend_from_slice(&(transport.len() as u16).to_be_bytes());
+        }
         bytes.extend_from_slice(transport);
         bytes.resize(bytes.len().next_multiple_of(2), 0);
         let mut sum = 0u32;
@@ -293,6 +311,16 @@ pub(super) mod tests {
         assert_eq!(found.payload.map(|at| &frame[at..]), Some(&b"abc"[..]));
         let segment = segment(&frame, &found).unwrap();
         assert_eq!((segment.sequence, segment.acknowledged, segment.end), (100, 7, 104));
+    }
+
+    #[test]
+    fn echoes_have_a_payload_and_no_ports_and_errors_quote_what_is_none() {
+        for (kind, payload) in [(8, Some(&b"abc"[..])), (0, Some(b"abc")), (3, None)] {
+            let frame = icmp(kind, b"abc");
+            let found = layout(&frame).unwrap();
+            assert_eq!((found.ports, found.payload.map(|at| &frame[at..])), (None, payload), "kind {kind}");
+            assert_eq!(remainder(&frame), 0, "kind {kind}");
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub(crate) fn read(path: &Path) -> Vec<u8> {
 }
 
 /// Says in one line why a test cannot run here; with `CI=true` that is a failure.
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     assert!(
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "this test must run in CI: {why}"

@@ -10,8 +10,8 @@ use super::{BOUND, FLOW, each_network};
 
 /// Like [`each_network`], for one quality of one link; skips nothing: a refusal is an answer.
 fn each_link(test: &str, quality: Quality, flow: Flow, check: impl Fn(&Seen)) {
-    each_network(test, 2, |built| {
-        if let Some(seen) = built.seen(&quality, flow) {
+    each_network(test, 2, |wired| {
+        if let Some(seen) = wired.seen(&quality, flow) {
             check(&seen[&Pair::new("n1", "n2")]);
         }
     });
@@ -219,14 +219,14 @@ fn a_change_of_one_link_leaves_what_is_on_its_way_on_the_others() {
     each_network(
         "bad_links::a_change_of_one_link_leaves_what_is_on_its_way_on_the_others",
         3,
-        |built| {
+        |wired| {
             let slow = |delay_us| Quality {
                 delay_us,
                 ..Quality::default()
             };
             let (there, other) = (Pair::new("n1", "n2"), Pair::new("n3", "n2"));
-            built.apply(&[("n1", "n2", &slow(300_000))]);
-            let mut meter = Meter::open(&built.star.targets).unwrap();
+            wired.apply(&[("n1", "n2", &slow(300_000))]);
+            let mut meter = Meter::open(&wired.star.targets).unwrap();
             let flow = Flow {
                 n: 20,
                 spacing: Duration::from_millis(20),
@@ -234,7 +234,7 @@ fn a_change_of_one_link_leaves_what_is_on_its_way_on_the_others() {
             };
             // The change comes in the middle of the flow, whose packets are all on their way when it ends.
             let seen = std::thread::scope(|scope| {
-                scope.spawn(|| built.apply(&[("n1", "n2", &slow(300_000)), ("n3", "n2", &slow(100_000))]));
+                scope.spawn(|| wired.apply(&[("n1", "n2", &slow(300_000)), ("n3", "n2", &slow(100_000))]));
                 meter.measure([there.clone()], flow).unwrap()
             });
             assert_eq!((seen[&there].lost(), seen[&there].overtaken()), (0, 0));
@@ -343,13 +343,13 @@ fn one_of_each() -> Vec<Quality> {
 
 #[test]
 fn the_probes_see_each_quality_bite_and_heal() {
-    each_network("bad_links::the_probes_see_each_quality_bite_and_heal", 2, |built| {
+    each_network("bad_links::the_probes_see_each_quality_bite_and_heal", 2, |wired| {
         let (there, back) = (Pair::new("n1", "n2"), Pair::new("n2", "n1"));
-        let mut prober = LinkProber::open(&built.star.targets).unwrap();
+        let mut prober = LinkProber::open(&wired.star.targets).unwrap();
         for quality in one_of_each() {
             let wanted: BTreeMap<Pair, Quality> = [&there, &back].map(|pair| (pair.clone(), quality.clone())).into();
-            if built.network.refuses(&there, &quality).is_some() {
-                assert!(built.network.apply(&wanted).is_err());
+            if wired.network.refuses(&there, &quality).is_some() {
+                assert!(wired.network.apply(&wanted).is_err());
                 continue;
             }
             let healthy = Quality::default();
@@ -360,9 +360,9 @@ fn the_probes_see_each_quality_bite_and_heal() {
                 };
                 let turns = wanted.keys().map(|pair| (pair.clone(), turn.clone())).collect();
                 let mut prepared = prober.prepare(&turns).unwrap();
-                built.network.apply(&links).unwrap();
+                wired.network.apply(&links).unwrap();
                 let report = prober.prove(&turns, &mut prepared, BOUND).unwrap();
-                assert!(report.ok, "{}: {turn:?}: {report:?}", built.network.kind());
+                assert!(report.ok, "{}: {turn:?}: {report:?}", wired.network.kind());
             }
         }
     });

@@ -6,7 +6,10 @@
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "part of tests, though outside a #[test]")]
 
+pub(crate) mod program;
+pub(crate) mod redis;
 pub(crate) mod uml;
+pub(crate) mod wired;
 
 use std::fs;
 use std::net::Ipv4Addr;
