@@ -12,11 +12,12 @@ pub(crate) mod uml;
 pub(crate) mod wired;
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -151,7 +152,29 @@ impl Star {
         if clients {
             targets.push(add_node(&mut at_router, "clients", n + 1));
         }
-        Star { router, targets }
+        let star = Star { router, targets };
+        star.await_links();
+        star
+    }
+
+    /// Waits until a datagram passes from each node to the next one. A new link passes nothing until the kernel has looked at it, which it does once
+    /// a second for all links of the machine (linux/net/core/link_watch.c); until then packets are dropped where nobody counts them.
+    fn await_links(&self) {
+        let bind = |target: &Target| self.at(&target.id, || UdpSocket::bind((target.address, 0)).unwrap());
+        let sockets: Vec<UdpSocket> = self.targets.iter().map(bind).collect();
+        for (place, socket) in sockets.iter().enumerate() {
+            let next = &sockets[(place + 1) % sockets.len()];
+            next.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+            let arrives = || {
+                socket.send_to(b"there?", next.local_addr().unwrap()).unwrap();
+                next.recv(&mut [0; 8]).is_ok()
+            };
+            assert!(
+                (0..1000).any(|_| arrives()),
+                "nothing passes to the next of {}",
+                self.targets[place].id
+            );
+        }
     }
 
     pub(crate) fn ids(&self) -> Vec<String> {
