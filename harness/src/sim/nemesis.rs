@@ -82,6 +82,7 @@ impl<S: Store> Play<'_, S> {
             links: None,
             clocks: BTreeMap::new(),
             beat: None,
+            waited_ms: 0,
             trigger: None,
         });
         let resolved = receipt.map(|receipt| serde_json::to_value(receipt).expect("a receipt has string keys"));
@@ -223,6 +224,7 @@ impl<S: Store> Play<'_, S> {
             logs: logs.filter(|_| asks.logs).collect(),
             source: None,
             key,
+            struck: None,
         }
     }
 

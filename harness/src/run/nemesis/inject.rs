@@ -1,7 +1,7 @@
 //! The beginning of a fault: resolved, applied, and seen to bite.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 use squall_checker::history::mark::Stage;
 use squall_nemeses::{Change, Mechanism, Proof, Receipt, Resolved};
 use tokio::time::Instant;
@@ -9,7 +9,8 @@ use tracing::info;
 
 use super::Nemesis;
 use super::clocks::Must;
-use super::stages::{Fill, skipped, stage, value};
+use super::proofs::of_bite;
+use super::stages::{Fill, skipped, stage};
 use super::trigger::Event;
 use crate::plan::Injection;
 use crate::run::members::INJECT_BOUND;
@@ -29,7 +30,9 @@ impl Nemesis {
     pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>) -> Result<Injected> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
+        let asked = Instant::now();
         let (mut world, resolved) = self.resolve(&injection.fault, event).await;
+        let waited_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.count_drops(mechanism).await?;
         let resolved = match resolved {
             Ok(resolved) => resolved,
@@ -68,6 +71,7 @@ impl Nemesis {
                 links: applied.links,
                 clocks: applied.clocks,
                 beat: injection.fault.pulse(),
+                waited_ms,
                 trigger: event.map(Event::receipt),
             }),
         );
@@ -79,7 +83,7 @@ impl Nemesis {
             proofs.extend(self.prove_clocks(resolved.state.clocks.keys(), Must::Bite).await?);
         }
         let probe = match change.join.is_empty() {
-            true => judge(proofs),
+            true => of_bite(mechanism, &resolved, proofs),
             // Who was taken in, by whom, and that it serves.
             false => json!({"ok": proofs.iter().all(|proof| proof.ok), "proofs": proofs}),
         };
@@ -103,19 +107,6 @@ impl Nemesis {
         self.pen.fault(injection.fault.kind(), skipped(injection.id, why));
         injected
     }
-}
-
-/// The worst of the proofs. A fault that changed nothing (its node was down already) proved nothing.
-fn judge(proofs: Vec<Proof>) -> Value {
-    proofs
-        .into_iter()
-        .reduce(worse)
-        .map_or(json!({"ok": false, "reason": "nothing changed"}), value)
-}
-
-/// The one that is not as it should be.
-pub(super) fn worse(one: Proof, other: Proof) -> Proof {
-    if one.ok { other } else { one }
 }
 
 /// What the system said instead of doing what it was asked for.

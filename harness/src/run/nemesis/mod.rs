@@ -11,7 +11,7 @@
 //! - [`beat`]: faults that come and go while they are in force
 //! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
 //!   is asked for (`run/members.rs`), with the nodes that join and leave by it: [`spares`]
-//! - [`stages`], [`back_end`]: what goes into the history
+//! - [`proofs`], [`stages`], [`back_end`]: what goes into the history
 //!
 //! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
 //! [`inject`] and in [`heal`].
@@ -27,6 +27,7 @@ mod inject;
 mod limits;
 mod links;
 mod process;
+mod proofs;
 mod roles;
 mod spares;
 mod stages;
