@@ -5,6 +5,8 @@
 
 mod injections;
 mod kinds;
+mod orders;
+mod replay;
 mod site;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
 use squall_nemeses::links::Abilities;
-use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Topology};
+use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Struck, Topology};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
@@ -208,6 +210,9 @@ pub struct Injection {
     pub when: Option<When>,
     /// What it is.
     pub fault: Fault,
+    /// Whom it struck in the run that is replayed: they are struck again, whatever role they play. Its other choices are not made then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub struck: Option<Struck>,
 }
 
 /// What a plan is drawn from.

@@ -9,9 +9,9 @@ use std::iter::once;
 use std::marker::PhantomData;
 
 use schemars::Schema;
+use serde::Deserializer;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{self, Error, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
-use serde::Deserializer;
 use serde_json::{Value, json};
 
 /// An externally tagged enum, read as one.
@@ -56,7 +56,9 @@ impl<'de, T: Tagged> Visitor<'de> for WordOrTable<T> {
 
 /// Says in a schema which words may stand alone: those whose table has nothing that must be said.
 pub(crate) fn also_words(schema: &mut Schema) {
-    let Some(Value::Array(ways)) = schema.get_mut("oneOf") else { return };
+    let Some(Value::Array(ways)) = schema.get_mut("oneOf") else {
+        return;
+    };
     let alone = |way: &Value| {
         let word = way["required"].get(0)?.as_str()?;
         let inner = &way["properties"][word];

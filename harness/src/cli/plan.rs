@@ -331,6 +331,12 @@ pub(super) fn read(path: &Path) -> Result<Plan> {
             "a plan has a few lines per fault",
         ));
     }
+    if text.contains("\"squall_resolved\"") {
+        return Err(usage(
+            format!("{}: it says what a machine made of a plan, and is none", path.display()),
+            "`replay.json` beside it is the plan that strikes the same nodes again, `plan.json` the plan as it was",
+        ));
+    }
     // A plan in JSON begins with a brace, one in TOML cannot.
     let plan = if text.trim_start().starts_with('{') {
         Plan::from_json(&text)

@@ -98,8 +98,11 @@ fn a_word_that_lacks_its_value_is_told_to_take_one() {
         both.starts_with(&format!("line {line}, column 9: several words stand here, and one is wanted")),
         "{both}"
     );
-    let any = Plan::from_toml(&toml.replace("\"one\"", "{ one = \"any\" }")).unwrap_err();
-    assert!(any.contains("`any` takes a value, and none is given: write `{ any = … }`"), "{any}");
+    let node = Plan::from_toml(&toml.replace("\"one\"", "{ one = \"node\" }")).unwrap_err();
+    assert!(
+        node.contains("`node` takes a value, and none is given: write `{ node = … }`"),
+        "{node}"
+    );
     assert_eq!(
         Plan::from_toml(&toml.replace("\"one\"", "{ one = \"leader\" }")).unwrap_err(),
         format!(

@@ -247,7 +247,10 @@ mod tests {
     #[test]
     fn all_nodes_that_were_chosen_are_named() {
         let paused = json!({"resolved": {"nodes": ["n4", "n1", "n2"], "state": {"paused": ["n1", "n2", "n4"]}}});
-        assert_eq!(target("pause", Some(&json!({"pause": {"target": "majority"}})), Some(&paused)), "n4, n1, n2");
+        assert_eq!(
+            target("pause", Some(&json!({"pause": {"target": "majority"}})), Some(&paused)),
+            "n4, n1, n2"
+        );
         let alone = json!({"partition": {"shape": {"isolate-one": {"target": "minority"}}}});
         assert_eq!(target("partition", Some(&alone), Some(&paused)), "isolate-one n4, n1, n2");
     }

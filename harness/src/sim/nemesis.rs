@@ -54,7 +54,12 @@ impl<S: Store> Play<'_, S> {
             reason: Some(why),
             ..stage(id, Stage::Skipped)
         };
-        let resolved = match fault.resolve(&self.names, &self.state_now(), &self.find_roles(fault.asks())) {
+        let mut roles = self.find_roles(injection.asks());
+        if let Some(struck) = &injection.struck {
+            roles.key.clone_from(&struck.key);
+            roles.struck = Some(struck.clone());
+        }
+        let resolved = match fault.resolve(&self.names, &self.state_now(), &roles) {
             Ok(resolved) => resolved,
             Err(skipped) => return self.stage(fault, skip(skipped.to_string())),
         };

@@ -145,11 +145,7 @@ impl Family for Transfer {
             led_by: nodes.first().cloned(),
             ..State::default()
         };
-        Ok(Resolved {
-            nodes,
-            key: None,
-            state,
-        })
+        Ok(Resolved { nodes, key: None, state })
     }
 }
 

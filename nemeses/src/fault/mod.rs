@@ -29,8 +29,8 @@ use self::balancer::{LbFlush, LbPorts};
 use self::clock::Clock;
 pub use self::dice::Dice;
 use self::disk::damage::{BitRot, MisdirectedWrite};
-use self::disk::resources::{DiskFull, DiskRate, ReadOnly};
 use self::disk::power::{Power, Torn};
+use self::disk::resources::{DiskFull, DiskRate, ReadOnly};
 use self::disk::{Eio, Enospc, Fsync, LyingFsync, SlowDisk};
 use self::domain::{RackDown, RegionSlow, SpineCut};
 use self::family::Family;
@@ -305,7 +305,12 @@ pub struct Pulse {
 #[serde(deny_unknown_fields)]
 pub struct Resolved {
     /// The nodes that were chosen, if the fault chooses any: each of them is to be seen bitten, and healed. Older histories have one, called `node`.
-    #[serde(default, alias = "node", deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        alias = "node",
+        deserialize_with = "one_or_several",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub nodes: Vec<String>,
     /// The key whose servers are hit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

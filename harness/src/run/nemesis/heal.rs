@@ -92,7 +92,8 @@ impl Nemesis {
         if world.active().any(|active| active == id) {
             let still = self.prove_still(resolved, &before).await?;
             if !still.is_empty() {
-                self.pen.fault(kind, stage(id, Stage::Probed).probe(&of_bite(mechanism, resolved, still)));
+                self.pen
+                    .fault(kind, stage(id, Stage::Probed).probe(&of_bite(mechanism, resolved, still)));
             }
         }
         self.pen.fault(kind, stage(id, Stage::HealAsked));

@@ -31,7 +31,7 @@ impl Nemesis {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
         let asked = Instant::now();
-        let (mut world, resolved) = self.resolve(&injection.fault, event).await;
+        let (mut world, resolved) = self.resolve(injection, event).await;
         let waited_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.count_drops(mechanism).await?;
         let resolved = match resolved {

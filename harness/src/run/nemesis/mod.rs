@@ -141,7 +141,7 @@ impl Nemesis {
         let lasts = Duration::from_millis(injection.for_ms);
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
         let event = match &injection.when {
-            None if injection.fault.asks().leader => {
+            None if injection.asks().leader => {
                 // As for an event: so long that it can still stay as long as it should.
                 self.await_leader(end - lasts).await;
                 None

@@ -76,16 +76,33 @@ mod tests {
             json!({"ok": false, "proofs": [{"ok": true, "node": "n1"}, {"ok": false, "node": "n3", "reason": "nothing changed"}]})
         );
         let twice = bite(vec![seen("n1", true), seen("n3", true), seen("n1", false), seen("n3", true)]);
-        assert_eq!((&twice["ok"], twice["proofs"].as_array().map(Vec::len)), (&json!(false), Some(2)), "the worst of each");
-        assert_eq!(bite(vec![seen("n1", true), seen("n3", true), seen("n2", false)])["ok"], false, "another node is no less wrong");
+        assert_eq!(
+            (&twice["ok"], twice["proofs"].as_array().map(Vec::len)),
+            (&json!(false), Some(2)),
+            "the worst of each"
+        );
+        assert_eq!(
+            bite(vec![seen("n1", true), seen("n3", true), seen("n2", false)])["ok"],
+            false,
+            "another node is no less wrong"
+        );
         assert_eq!(bite(Vec::new())["ok"], false);
     }
 
     #[test]
     fn of_one_node_and_of_the_whole_network_the_worst_proof_is_told() {
-        assert_eq!(of_bite(Mechanism::Life, &hit(&["n1"]), vec![seen("n1", true)]), json!({"ok": true, "node": "n1"}));
-        assert_eq!(of_bite(Mechanism::Life, &hit(&["n1"]), Vec::new()), json!({"ok": false, "reason": "nothing changed"}));
-        let links = Proof { ok: true, ..Proof::default() };
+        assert_eq!(
+            of_bite(Mechanism::Life, &hit(&["n1"]), vec![seen("n1", true)]),
+            json!({"ok": true, "node": "n1"})
+        );
+        assert_eq!(
+            of_bite(Mechanism::Life, &hit(&["n1"]), Vec::new()),
+            json!({"ok": false, "reason": "nothing changed"})
+        );
+        let links = Proof {
+            ok: true,
+            ..Proof::default()
+        };
         assert_eq!(of_bite(Mechanism::Cuts, &hit(&["n1", "n3"]), vec![links]), json!({"ok": true}));
     }
 
@@ -96,6 +113,9 @@ mod tests {
             healed,
             json!({"ok": true, "proofs": [{"ok": true, "node": "n1", "reason": "killed meanwhile"}, {"ok": true, "node": "n3"}]})
         );
-        assert_eq!(of_heal(Mechanism::Motion, &hit(&["n1", "n3"]), vec![seen("n3", false)], "")["ok"], false);
+        assert_eq!(
+            of_heal(Mechanism::Motion, &hit(&["n1", "n3"]), vec![seen("n3", false)], "")["ok"],
+            false
+        );
     }
 }

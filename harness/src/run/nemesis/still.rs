@@ -16,7 +16,9 @@ impl Nemesis {
             let network = Arc::clone(&self.network);
             let is_reached = now.is_reached_by_clients(&self.nodes);
             let report = blocking(move || network.prove_exhausted(is_reached)).await;
-            return report.map(|report| vec![Proof::from(report)]).context("probe the balancer before the heal");
+            return report
+                .map(|report| vec![Proof::from(report)])
+                .context("probe the balancer before the heal");
         }
         let misdirected = resolved.state.disks.iter().filter(|(_, trouble)| trouble.misdirects.is_some());
         let strays = |node: &String| Ok(Proof::from(DiskReport::of_strays(node, &self.disk(node)?)));

@@ -158,7 +158,15 @@ impl Hits {
                 (nodes.clone(), nodes)
             }
             // Who is down already loses what it had not synced, and stays down; nothing of it is seen to end.
-            None => (scene.nodes.iter().filter(|node| unless_down(scene.now)(node).is_none()).cloned().collect(), scene.nodes.to_vec()),
+            None => (
+                scene
+                    .nodes
+                    .iter()
+                    .filter(|node| unless_down(scene.now)(node).is_none())
+                    .cloned()
+                    .collect(),
+                scene.nodes.to_vec(),
+            ),
         };
         if nodes.is_empty() {
             return Err(Skipped("all of them are down already".into()));

@@ -154,11 +154,7 @@ fn a_disk_that_lies_fails_in_no_other_way_and_one_that_fails_does_not_lie() {
         target: any(),
         delay_ms: 5,
     };
-    assert_eq!(
-        resolved(&slow, &lying).unwrap().nodes,
-        ["n1"],
-        "slowness hides nothing"
-    );
+    assert_eq!(resolved(&slow, &lying).unwrap().nodes, ["n1"], "slowness hides nothing");
     let slow = resolved(&slow, &State::default()).unwrap().state;
     assert_eq!(resolved(&lie, &slow).unwrap().state.disks.len(), 3);
 }
@@ -202,11 +198,7 @@ fn what_damages_for_good_may_end_a_node_and_what_slows_does_not() {
     assert_eq!(trouble(&rate).bytes_per_s.map(std::num::NonZeroU64::get), Some(65_536));
     assert!(trouble(&DiskFull { target: any() }).may_end_a_node() && trouble(&ReadOnly { target: any() }).may_end_a_node());
     let now = resolved(&rot, &State::default()).unwrap().state;
-    assert_eq!(
-        resolved(&astray, &now).unwrap().nodes,
-        ["n2"],
-        "two damages would hide each other"
-    );
+    assert_eq!(resolved(&astray, &now).unwrap().nodes, ["n2"], "two damages would hide each other");
 }
 
 #[test]

@@ -139,7 +139,10 @@ fn the_order_decides_who_coordinates_and_which_replicas_are_lost() {
     let free = fault.resolve(&nodes(5), &State::default(), &served(None)).unwrap();
     assert_eq!(
         (&free.nodes[..], &free.state.cuts),
-        (&["n5".to_owned()][..], &partition::cut_coordinator("n5", &["n3", "n1", "n2"].map(String::from)))
+        (
+            &["n5".to_owned()][..],
+            &partition::cut_coordinator("n5", &["n3", "n1", "n2"].map(String::from))
+        )
     );
     let fixed = fault.resolve(&nodes(5), &State::default(), &served(Some("n1"))).unwrap();
     assert_eq!(

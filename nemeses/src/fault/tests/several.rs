@@ -95,7 +95,11 @@ fn every_kind_that_hits_a_chosen_node_hits_several_alike() {
     }
     let alone = fault(json!({"partition": {"shape": {"isolate-one": {"target": {"minority": {"order": FIVE}}}}}}));
     let cuts = hit(&alone, 5, &[]).unwrap().state.cuts;
-    assert_eq!(cuts.len(), 2 * (4 + 4 - 1), "each of two is cut off from the four others, both ways");
+    assert_eq!(
+        cuts.len(),
+        2 * (4 + 4 - 1),
+        "each of two is cut off from the four others, both ways"
+    );
     let slow = fault(json!({"delay": {"on": {"from": {"minority": {"order": FIVE}}}, "quality": {"delay_us": 9_000}}}));
     assert_eq!(hit(&slow, 5, &[]).unwrap().state.links.len(), 8);
 }
@@ -107,8 +111,13 @@ fn what_hits_one_by_its_nature_takes_no_several() {
         let refused = fault(json!({kind: {"target": majority}})).validate(&nodes(5)).unwrap_err();
         assert_eq!(refused, format!("a `majority` is several nodes, and a `{kind}` hits one"));
     }
-    let power = fault(json!({"power": {"hits": {"one": majority}}})).validate(&nodes(5)).unwrap_err();
-    assert_eq!(power, "a `majority` is several nodes, and `one` is one; write `hits = \"majority\"`");
+    let power = fault(json!({"power": {"hits": {"one": majority}}}))
+        .validate(&nodes(5))
+        .unwrap_err();
+    assert_eq!(
+        power,
+        "a `majority` is several nodes, and `one` is one; write `hits = \"majority\"`"
+    );
     let short = killed("majority", &["n1", "n2"], None).validate(&nodes(5)).unwrap_err();
     assert_eq!(short, "`order` names 2 of 5 nodes");
 }
@@ -129,7 +138,10 @@ fn the_leader_is_among_them_or_not_as_the_plan_says() {
     let with = killed("minority", &FIVE, Some(true));
     assert_eq!((with.asks(), with.asks().needs()), (Asks::LEADER, vec![Capability::Leader]));
     assert_eq!(hit(&with, 5, &[]).unwrap().nodes, ["n1", "n4"]);
-    assert_eq!(hit(&killed("majority", &FIVE, Some(false)), 5, &[]).unwrap().nodes, ["n4", "n2", "n5"]);
+    assert_eq!(
+        hit(&killed("majority", &FIVE, Some(false)), 5, &[]).unwrap().nodes,
+        ["n4", "n2", "n5"]
+    );
     let first = ["n1", "n2", "n3"];
     assert_eq!(hit(&killed("majority", &first, Some(false)), 3, &[]).unwrap().nodes, ["n2", "n3"]);
     assert_eq!(
@@ -146,7 +158,10 @@ fn a_majority_is_one_of_those_who_are_members_now() {
     let majority = killed("majority", &["n1", "n2", "n3"], None);
     let grown = nodes(5);
     let roles = Roles::default();
-    assert_eq!(majority.resolve(&grown, &State::default(), &roles).unwrap().nodes, ["n1", "n2", "n3"]);
+    assert_eq!(
+        majority.resolve(&grown, &State::default(), &roles).unwrap().nodes,
+        ["n1", "n2", "n3"]
+    );
     let shrunk = State {
         removed: BTreeSet::from(["n1".into()]),
         ..State::default()
@@ -160,7 +175,10 @@ fn a_word_stands_for_itself_with_all_that_may_be_left_out() {
     for word in ["any", "follower", "newest", "minority", "majority", "coordinator"] {
         let mut alone = written(json!({"kill": {"target": word}}));
         assert_eq!(alone, written(json!({"kill": {"target": {word: {}}}})));
-        assert_eq!(alone.validate(&nodes(3)).unwrap_err(), "`order` names no node, so nobody can be hit");
+        assert_eq!(
+            alone.validate(&nodes(3)).unwrap_err(),
+            "`order` names no node, so nobody can be hit"
+        );
         alone.open_order().expect("it is to be drawn").extend(nodes(3));
         assert_eq!((alone.validate(&nodes(3)), alone.open_order()), (Ok(()), None));
     }
@@ -169,7 +187,10 @@ fn a_word_stands_for_itself_with_all_that_may_be_left_out() {
     assert_eq!(written(json!({"power": {"hits": "all"}})).open_order(), None);
     let error = |value: serde_json::Value| serde_json::from_value::<Fault>(value).unwrap_err().to_string();
     assert!(error(json!({"kill": {"target": "most"}})).starts_with("unknown variant `most`, expected one of `node`, `any`"));
-    assert_eq!(error(json!({"kill": {"target": "node"}})), "invalid type: unit variant, expected newtype variant");
+    assert_eq!(
+        error(json!({"kill": {"target": "node"}})),
+        "invalid type: unit variant, expected newtype variant"
+    );
     assert_eq!(
         error(json!({"kill": {"target": {"leader": null, "majority": {}}}})),
         "wanted exactly 1 element, more than 1 element"
@@ -181,7 +202,10 @@ fn a_word_stands_for_itself_with_all_that_may_be_left_out() {
 fn a_history_that_knew_of_one_node_alone_is_still_read() {
     let old: Resolved = serde_json::from_value(json!({"node": "n3", "state": {"down": ["n3"]}})).unwrap();
     assert_eq!(old.nodes, ["n3"]);
-    assert_eq!(serde_json::to_value(&old).unwrap(), json!({"nodes": ["n3"], "state": {"down": ["n3"]}}));
+    assert_eq!(
+        serde_json::to_value(&old).unwrap(),
+        json!({"nodes": ["n3"], "state": {"down": ["n3"]}})
+    );
     let nobody: Resolved = serde_json::from_value(json!({"node": null, "state": {}})).unwrap();
     assert_eq!(nobody.nodes, [""; 0]);
 }

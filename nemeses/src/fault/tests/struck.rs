@@ -65,7 +65,10 @@ fn the_same_spare_nodes_join_and_the_same_key_loses_its_coordinator() {
         ..struck(&["n2"])
     };
     let replaced = again(json!({"replace": {"target": "leader"}}), with_spare("n7"), &well).unwrap();
-    assert_eq!((replaced.nodes, replaced.state.joined), (vec!["n2".to_owned()], ["n7".to_owned()].into()));
+    assert_eq!(
+        (replaced.nodes, replaced.state.joined),
+        (vec!["n2".to_owned()], ["n7".to_owned()].into())
+    );
     let gone = again(json!({"grow": {"by": 1}}), with_spare("n8"), &well).unwrap_err();
     assert_eq!(gone, "the spare node n8 is not free");
     let key = KeyRoles {
