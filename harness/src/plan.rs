@@ -11,6 +11,7 @@ mod site;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
+mod usual;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,11 +56,14 @@ pub struct Plan {
     pub generator: String,
     /// What is tested.
     pub system: SystemPlan,
-    /// What clients do.
+    /// What clients do; registers if it is left out.
+    #[serde(default)]
     pub workload: WorkloadPlan,
-    /// Whom clients talk to.
+    /// Whom clients talk to; `follow` for raft and `node` for others if it is left out.
+    #[serde(default)]
     pub bind: Bind,
-    /// How long everything takes.
+    /// How long everything takes; as for `--time 15s` if it is left out.
+    #[serde(default)]
     pub timing: Timing,
     /// Nodes beside the members, numbered after them, which faults let join and leave.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -82,9 +86,11 @@ pub struct Plan {
     /// Whether every packet is to be written to a file, which the switch alone can.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pcap: bool,
-    /// Fault kinds asked for; each must bite at least once.
+    /// Fault kinds asked for; each must bite at least once. Those of the schedule if it is left out.
+    #[serde(default)]
     pub requested: Vec<String>,
     /// The injections, by time.
+    #[serde(default)]
     pub schedule: Vec<Injection>,
 }
 
@@ -128,9 +134,9 @@ pub enum Bind {
     Follow,
 }
 
-/// Lengths in milliseconds.
+/// Lengths in milliseconds; one that is left out is as for `--time 15s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Timing {
     /// Load without faults, before the storm.
     pub warm_up_ms: u64,
@@ -139,13 +145,10 @@ pub struct Timing {
     /// Load without faults, after the storm.
     pub recovery_ms: u64,
     /// Deadline of one operation.
-    #[serde(default = "operation_timeout_ms")]
     pub operation_timeout_ms: u64,
     /// How long a started cluster may take to become ready.
-    #[serde(default = "start_bound_ms")]
     pub start_bound_ms: u64,
     /// How long a healed cluster may take to become ready; also the bound of the final reads.
-    #[serde(default = "recovery_bound_ms")]
     pub recovery_bound_ms: u64,
 }
 
@@ -473,6 +476,12 @@ impl WorkloadPlan {
 
     /// How.
     pub fn options(&self) -> &workloads::Options {
+        match self {
+            WorkloadPlan::Register(options) | WorkloadPlan::Counter(options) | WorkloadPlan::Set(options) => options,
+        }
+    }
+
+    fn options_mut(&mut self) -> &mut workloads::Options {
         match self {
             WorkloadPlan::Register(options) | WorkloadPlan::Counter(options) | WorkloadPlan::Set(options) => options,
         }

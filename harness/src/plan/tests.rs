@@ -139,8 +139,10 @@ fn a_plan_by_hand_may_leave_out_what_has_a_usual_value() {
     }
     let schema: serde_json::Value = serde_json::from_str(&Plan::schema()).expect("JSON");
     let required = |type_name: &str| schema["$defs"][type_name]["required"].clone();
-    assert_eq!(required("Options"), serde_json::json!(["seed"]));
-    assert_eq!(required("Timing"), serde_json::json!(["warm_up_ms", "storm_ms", "recovery_ms"]));
+    assert!(
+        required("Options").is_null() && required("Timing").is_null(),
+        "all of it has a usual value"
+    );
     assert!(!schema["required"].as_array().expect("some").contains(&"generator".into()));
 }
 

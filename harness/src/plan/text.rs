@@ -21,7 +21,7 @@ impl Plan {
     /// As [`Plan::from_json`].
     pub fn from_toml(text: &str) -> Result<Plan, String> {
         let mut plan: Plan = toml::from_str(text).map_err(|error| toml_error(text, &error))?;
-        plan.draw_open_orders();
+        plan.fill(&toml::from_str(text).map_err(|error| toml_error(text, &error))?);
         plan.validate().map_err(|error| placed(text, &error, Form::Toml))?;
         Ok(plan)
     }
@@ -52,7 +52,7 @@ impl Plan {
             let what = explained(what, before.rsplit('"').nth(1), Form::Json);
             format!("line {line}, column {column}: {what}")
         })?;
-        plan.draw_open_orders();
+        plan.fill(&serde_json::from_str(text).map_err(|error| error.to_string())?);
         plan.validate().map_err(|error| placed(text, &error, Form::Json))?;
         Ok(plan)
     }
