@@ -7,7 +7,7 @@
 //! - [`trigger`]: events that faults wait for
 //! - [`roles`]: who is hit, settled when a fault is due
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
-//! - [`still`]: the last look before a heal, at faults that may have ceased
+//! - [`still`]: the last look before a heal, at faults that may have ceased; [`last_look`]: after all heals, at everything
 //! - [`beat`]: faults that come and go while they are in force
 //! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
 //!   is asked for (`run/members.rs`), with the nodes that join and leave by it: [`spares`]
@@ -24,6 +24,7 @@ pub(crate) mod clocks;
 mod disks;
 mod heal;
 mod inject;
+mod last_look;
 mod limits;
 mod links;
 mod process;
