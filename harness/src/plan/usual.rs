@@ -11,7 +11,7 @@ const TOTAL_MS: u64 = 15_000;
 
 impl Default for Timing {
     fn default() -> Timing {
-        Timing::of(TOTAL_MS, super::operation_timeout_ms())
+        Timing::of(TOTAL_MS, super::timing::operation_timeout_ms())
     }
 }
 

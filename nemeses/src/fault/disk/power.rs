@@ -13,7 +13,7 @@ use crate::world::State;
 
 pub(in crate::fault) const POWER: FaultInfo = FaultInfo {
     name: "power",
-    about: "power failure of one node, a majority or all: what was not fsynced is gone; the heal starts them again",
+    about: "power failure of one node, a minority, a majority or all: what was not fsynced is gone; the heal starts them again",
     needs: LIFE,
     nodes_min: 1,
     mechanism: Mechanism::Disks,
