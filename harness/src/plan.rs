@@ -5,10 +5,14 @@
 
 mod injections;
 mod kinds;
+mod orders;
+mod replay;
 mod site;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
+mod timing;
+mod usual;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,12 +22,13 @@ use serde::{Deserialize, Serialize};
 use squall_checker::history::mark::OUTSIDE_THE_FAULT_MODEL;
 use squall_nemeses::disk::Rules;
 use squall_nemeses::links::Abilities;
-use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Topology};
+use squall_nemeses::{Fault, FaultInfo, Ground, Mechanism, NetworkKind, Struck, Topology};
 use squall_workloads::{self as workloads, Function, Kind, Workload};
 
 pub use self::kinds::{fault_info, impossible, left_out};
 pub use self::site::{OVERLAY, Overlay, only_cuts};
 pub(crate) use self::text::toml_error;
+pub use self::timing::Timing;
 use crate::schedule::when::When;
 use crate::schedule::{self, Recipe};
 use crate::systems::SystemPlan;
@@ -53,11 +58,14 @@ pub struct Plan {
     pub generator: String,
     /// What is tested.
     pub system: SystemPlan,
-    /// What clients do.
+    /// What clients do; registers if it is left out.
+    #[serde(default)]
     pub workload: WorkloadPlan,
-    /// Whom clients talk to.
+    /// Whom clients talk to; `follow` for raft and `node` for others if it is left out.
+    #[serde(default)]
     pub bind: Bind,
-    /// How long everything takes.
+    /// How long everything takes; as for `--time 15s` if it is left out.
+    #[serde(default)]
     pub timing: Timing,
     /// Nodes beside the members, numbered after them, which faults let join and leave.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -80,9 +88,11 @@ pub struct Plan {
     /// Whether every packet is to be written to a file, which the switch alone can.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pcap: bool,
-    /// Fault kinds asked for; each must bite at least once.
+    /// Fault kinds asked for; each must bite at least once. Those of the schedule if it is left out.
+    #[serde(default)]
     pub requested: Vec<String>,
     /// The injections, by time.
+    #[serde(default)]
     pub schedule: Vec<Injection>,
 }
 
@@ -126,73 +136,6 @@ pub enum Bind {
     Follow,
 }
 
-/// Lengths in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Timing {
-    /// Load without faults, before the storm.
-    pub warm_up_ms: u64,
-    /// Load with faults; every injection is healed by its end.
-    pub storm_ms: u64,
-    /// Load without faults, after the storm.
-    pub recovery_ms: u64,
-    /// Deadline of one operation.
-    #[serde(default = "operation_timeout_ms")]
-    pub operation_timeout_ms: u64,
-    /// How long a started cluster may take to become ready.
-    #[serde(default = "start_bound_ms")]
-    pub start_bound_ms: u64,
-    /// How long a healed cluster may take to become ready; also the bound of the final reads.
-    #[serde(default = "recovery_bound_ms")]
-    pub recovery_bound_ms: u64,
-}
-
-/// What `--operation-timeout` is unless it is given.
-fn operation_timeout_ms() -> u64 {
-    1_000
-}
-
-fn start_bound_ms() -> u64 {
-    15_000
-}
-
-/// TCP's retransmission timer has doubled all through an outage, and a loaded machine adds its own.
-fn recovery_bound_ms() -> u64 {
-    20_000
-}
-
-impl Timing {
-    /// Divides `total_ms`: a seventh to warm up and a sixth to recover, within bounds, the rest to the storm; without faults the
-    /// storm is plain load.
-    pub fn of(total_ms: u64, operation_timeout_ms: u64) -> Timing {
-        let warm_up_ms = (total_ms / 7).clamp(500, 5_000);
-        let recovery_ms = (total_ms / 6).clamp(700, 6_000);
-        Timing {
-            warm_up_ms,
-            storm_ms: total_ms.saturating_sub(warm_up_ms + recovery_ms).max(500),
-            recovery_ms,
-            operation_timeout_ms,
-            start_bound_ms: start_bound_ms(),
-            recovery_bound_ms: recovery_bound_ms(),
-        }
-    }
-
-    /// The phase planned for a moment, in milliseconds since the load began.
-    pub fn phase_at(&self, elapsed_ms: u64) -> &'static str {
-        match elapsed_ms {
-            ms if ms < self.warm_up_ms => "warm-up",
-            ms if ms < self.warm_up_ms + self.storm_ms => "storm",
-            ms if ms < self.total_ms() => "recovery",
-            _ => "final",
-        }
-    }
-
-    /// The whole planned length.
-    pub fn total_ms(&self) -> u64 {
-        self.warm_up_ms + self.storm_ms + self.recovery_ms
-    }
-}
-
 /// One fault, once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +151,9 @@ pub struct Injection {
     pub when: Option<When>,
     /// What it is.
     pub fault: Fault,
+    /// Whom it struck in the run that is replayed: they are struck again, whatever role they play. Its other choices are not made then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub struck: Option<Struck>,
 }
 
 /// What a plan is drawn from.
@@ -468,6 +414,12 @@ impl WorkloadPlan {
 
     /// How.
     pub fn options(&self) -> &workloads::Options {
+        match self {
+            WorkloadPlan::Register(options) | WorkloadPlan::Counter(options) | WorkloadPlan::Set(options) => options,
+        }
+    }
+
+    fn options_mut(&mut self) -> &mut workloads::Options {
         match self {
             WorkloadPlan::Register(options) | WorkloadPlan::Counter(options) | WorkloadPlan::Set(options) => options,
         }

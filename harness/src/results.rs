@@ -4,6 +4,7 @@
 //! DIR/latest -> 20260214T093012Z-quorum-seed7      replaced atomically by every new run
 //! DIR/20260214T093012Z-quorum-seed7/
 //!   plan.json  resolved.json  doctor.json          what was meant, what this machine could, what it is
+//!   replay.json                                    the plan with whom each fault struck
 //!   history.jsonl                                  what happened: the only input of the judge
 //!   history.sqh                                    the same as bytes that load fast; never judged unless it is named itself
 //!   verdict.json  report.txt                       what it is worth
@@ -135,6 +136,11 @@ impl RunFolder {
     /// The plan as drawn from version, options and seed.
     pub fn plan(&self) -> PathBuf {
         self.root.join("plan.json")
+    }
+
+    /// The plan with whom each of its faults struck, to be run again on the same nodes.
+    pub fn replay(&self) -> PathBuf {
+        self.root.join("replay.json")
     }
 
     /// What of the plan this machine and system can do, with the back ends chosen.

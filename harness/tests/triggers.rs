@@ -28,7 +28,7 @@ fn a_leader_is_killed_between_its_append_and_its_fsync() {
     });
     let stages = run_with(&squall, "raft", &[at_the_append]);
     let applied = stage(&stages, 0, "applied");
-    let (trigger, node) = (&applied["resolved"]["trigger"], &applied["resolved"]["resolved"]["node"]);
+    let (trigger, node) = (&applied["resolved"]["trigger"], &applied["resolved"]["resolved"]["nodes"][0]);
     assert_eq!(trigger["event"], "append number 7 on the leader");
     assert!(trigger["held"] == true && trigger["node"] == *node, "{applied}");
     assert!(trigger["latency_us"].as_u64() > Some(0), "{applied}");
@@ -62,7 +62,7 @@ fn strike_at_fsyncs(squall: &Squall, system: &str) -> Vec<Value> {
             let trigger = &applied["resolved"]["trigger"];
             assert_eq!(trigger["event"], "before-fsync number 3 on the leader");
             assert!(trigger["held"] == true && trigger["latency_us"].as_u64() > Some(0), "{applied}");
-            assert_eq!(trigger["node"], applied["resolved"]["resolved"]["node"], "{applied}");
+            assert_eq!(trigger["node"], applied["resolved"]["resolved"]["nodes"][0], "{applied}");
             applied
         })
         .into()
@@ -72,7 +72,7 @@ fn strike_at_fsyncs(squall: &Squall, system: &str) -> Vec<Value> {
 fn the_disk_of_any_program_holds_the_fsync_at_which_a_fault_strikes() {
     let Some(squall) = disks_or_skip() else { return };
     let applied = strike_at_fsyncs(&squall, "raft");
-    let node = applied[0]["resolved"]["resolved"]["node"].as_str().expect("a node");
+    let node = applied[0]["resolved"]["resolved"]["nodes"][0].as_str().expect("a node");
     let life = life(&squall, node, 1);
     let append = life.iter().rfind(|line| line["kind"] == "append").expect("it appended");
     let synced = |line: &&Value| line["kind"] == "fsync" && line["upto"].as_u64() >= append["index"].as_u64();
@@ -109,7 +109,7 @@ fn strike_at_packets(squall: &Squall, system: &str, to: &str) -> Vec<Value> {
         assert_eq!(trigger["event"], expected);
         assert!(trigger["held"] == true && trigger["latency_us"].as_u64() > Some(0), "{applied}");
         assert_eq!(
-            trigger["node"], applied["resolved"]["resolved"]["node"],
+            trigger["node"], applied["resolved"]["resolved"]["nodes"][0],
             "who sent it is hit: {applied}"
         );
         assert_eq!(trigger["packet"]["from"], trigger["node"], "{applied}");
@@ -201,7 +201,7 @@ fn a_new_leader_is_killed_before_anybody_hears_of_it() {
     let stages = run_with(&squall, "raft", &schedule);
     let applied = stage(&stages, 0, "applied");
     assert_eq!(applied["resolved"]["trigger"]["held"], true, "{applied}");
-    let node = applied["resolved"]["resolved"]["node"].as_str().expect("a node").to_owned();
+    let node = applied["resolved"]["resolved"]["nodes"][0].as_str().expect("a node").to_owned();
     let life = life(&squall, &node, 1);
     let elected = life
         .iter()
@@ -225,7 +225,7 @@ fn the_node_with_the_newest_log_is_found_and_a_candidate_only_while_there_is_one
         json!({"id": 3, "at_ms": 6_500, "for_ms": 400, "fault": {"pause": {"target": "candidate"}}}),
     ];
     let stages = run_with(&squall, "raft", &schedule);
-    let hit = |id: u64| stage(&stages, id, "applied")["resolved"]["resolved"]["node"].clone();
+    let hit = |id: u64| stage(&stages, id, "applied")["resolved"]["resolved"]["nodes"][0].clone();
     assert_eq!(hit(1), "n1", "who is cut off asks to be elected");
     assert_ne!(hit(2), "n1", "whose log is behind");
     assert_eq!(stage(&stages, 3, "skipped")["reason"], "no node asks to be the leader");
@@ -265,8 +265,8 @@ fn a_new_leader_of_somebody_elses_program_is_looked_for() {
     let (applied, killed) = (stage(&stages, 0, "applied"), stage(&stages, 1, "applied"));
     let trigger = &applied["resolved"]["trigger"];
     assert!(trigger["held"] == false && trigger["latency_us"].as_u64() > Some(0), "{applied}");
-    assert_eq!(trigger["node"], applied["resolved"]["resolved"]["node"]);
-    assert_ne!(trigger["node"], killed["resolved"]["resolved"]["node"]);
+    assert_eq!(trigger["node"], applied["resolved"]["resolved"]["nodes"][0]);
+    assert_ne!(trigger["node"], killed["resolved"]["resolved"]["nodes"][0]);
 }
 
 #[test]

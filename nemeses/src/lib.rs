@@ -51,6 +51,7 @@ pub mod receipt;
 pub mod switch;
 mod target;
 pub mod topology;
+mod word;
 pub mod world;
 
 pub use capability::Capability;
@@ -60,6 +61,6 @@ pub use fault::{Asks, Dice, FAULTS, Fault, FaultInfo, Ground, Mechanism, Pulse, 
 pub use network::{KernelNetwork, Network, NetworkKind};
 pub use program::program_folders;
 pub use receipt::{Answered, Proof, Receipt};
-pub use target::{KeyRoles, Roles, Router, Skipped, Target, TargetChoice};
+pub use target::{KeyRoles, Roles, Router, Several, Skipped, Struck, Target, TargetChoice};
 pub use topology::Topology;
 pub use world::{Change, State, World};

@@ -37,9 +37,16 @@ pub struct Receipt {
     /// Its beat, if it comes and goes while it is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beat: Option<Pulse>,
+    /// How long it waited, when it was asked for, until it was known whom it hits, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_ms: u64,
     /// The event that it waited for, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Triggered>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// An event that let a fault loose.
@@ -78,6 +85,9 @@ pub struct HeldPacket {
 pub struct Proof {
     /// Whether everything is as it should be.
     pub ok: bool,
+    /// The node on which it was seen, if on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Datagrams over every pair of nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<ProbeReport>,
@@ -125,6 +135,17 @@ pub struct Answered {
     pub duration_us: u64,
 }
 
+impl Proof {
+    /// As it was seen on this node.
+    #[must_use]
+    pub fn on(self, node: &str) -> Proof {
+        Proof {
+            node: Some(node.to_owned()),
+            ..self
+        }
+    }
+}
+
 impl From<ProbeReport> for Proof {
     fn from(report: ProbeReport) -> Proof {
         Proof {
@@ -159,6 +180,7 @@ impl From<DiskReport> for Proof {
     fn from(report: DiskReport) -> Proof {
         Proof {
             ok: report.ok,
+            node: Some(report.node.clone()),
             disk: Some(report),
             ..Proof::default()
         }
@@ -189,6 +211,7 @@ impl From<Seen> for Proof {
     fn from(seen: Seen) -> Proof {
         Proof {
             ok: seen.ok,
+            node: Some(seen.node.clone()),
             clock: Some(seen),
             ..Proof::default()
         }
@@ -246,7 +269,7 @@ mod tests {
     fn a_receipt_is_enough_to_inject_the_same_again() {
         let cuts = isolate("n1", &["n1", "n2"].map(String::from));
         let resolved = Resolved {
-            node: Some("n1".into()),
+            nodes: vec!["n1".into()],
             key: None,
             state: State { cuts, ..State::default() },
         };
@@ -264,10 +287,11 @@ mod tests {
             }),
             clocks: BTreeMap::new(),
             beat: None,
+            waited_ms: 0,
             trigger: None,
         };
         let text = serde_json::to_string(&receipt).unwrap();
-        insta::assert_snapshot!(text, @r#"{"back_end":"nftables","resolved":{"node":"n1","state":{"cuts":[["n1","n2"],["n2","n1"]]}},"links":{"back_end":"nftables","n_cuts":2,"duration_us":310}}"#);
+        insta::assert_snapshot!(text, @r#"{"back_end":"nftables","resolved":{"nodes":["n1"],"state":{"cuts":[["n1","n2"],["n2","n1"]]}},"links":{"back_end":"nftables","n_cuts":2,"duration_us":310}}"#);
         assert_eq!(serde_json::from_str::<Receipt>(&text).unwrap(), receipt);
     }
 

@@ -1,16 +1,21 @@
 //! Whom a fault hits: plain data about nodes, and choices among them that are settled only when the fault is due.
 //!
 //! A plan cannot know who leads in its eleventh second. So it says "the leader", or gives an order in which to look for a node that is up;
-//! the choice is settled at run time from what the harness observed, without any chance, and stored.
+//! the choice is settled at run time from what the harness observed, without any chance, and stored (`target/settle.rs`).
+
+mod settle;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::world::State;
+pub(crate) use self::settle::{
+    check_all, check_choice, check_names, first_fit, no_key, unless_down, unless_down_or_paused, unless_spare, with_newcomers,
+};
+use crate::word::{Tagged, also_words, word_or_table};
 
 /// One node, as far as faults care.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,15 +43,18 @@ pub struct Router {
     pub namespace: PathBuf,
 }
 
-/// How a node is chosen.
+/// How a node is chosen, or several at once. A way that needs nothing said can be written as a word alone: an order that is left out is drawn from the
+/// plan's seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, remote = "Self")]
+#[schemars(transform = also_words)]
 pub enum TargetChoice {
     /// This one.
     Node(String),
     /// The first in a drawn order that is not down (and not paused, for a pause).
     Any {
         /// All nodes.
+        #[serde(default)]
         order: Vec<String>,
     },
     /// The node that takes itself for the leader.
@@ -54,6 +62,7 @@ pub enum TargetChoice {
     /// The first in a drawn order that is up and does not take itself for the leader.
     Follower {
         /// All nodes.
+        #[serde(default)]
         order: Vec<String>,
     },
     /// A node that asks to be the leader: between an election's timeout and its end.
@@ -62,6 +71,7 @@ pub enum TargetChoice {
     /// section 3.6.1). A node that does not answer is none of them.
     Newest {
         /// All nodes.
+        #[serde(default)]
         order: Vec<String>,
     },
     /// The node on which the event happened that the fault waited for.
@@ -69,10 +79,47 @@ pub enum TargetChoice {
     /// The coordinator of a key in use.
     Coordinator {
         /// Drawn number; the harness takes the key at this place, modulo their number, of those in use.
+        #[serde(default)]
         key_pick: u32,
         /// Where every node may coordinate, the first in this order that is up does.
+        #[serde(default)]
         order: Vec<String>,
     },
+    /// As many nodes at once as leave a majority of the members: of five two, of four one.
+    Minority(Several),
+    /// A majority of the members at once: of five three, of four three.
+    Majority(Several),
+}
+
+/// Which nodes, where several are hit at once: the first of an order that can be, newcomers behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Several {
+    /// All nodes, in the order in which they are taken.
+    #[serde(default)]
+    pub order: Vec<String>,
+    /// Whether the leader is one of them, or none of them; left out, as the order has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<bool>,
+}
+
+impl Serialize for TargetChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        TargetChoice::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TargetChoice, D::Error> {
+        word_or_table(deserializer)
+    }
+}
+
+impl Tagged for TargetChoice {
+    fn tagged<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TargetChoice, D::Error> {
+        TargetChoice::deserialize(deserializer)
+    }
 }
 
 /// What the harness found out, for the choices that need it. See [`crate::Fault::asks`].
@@ -94,10 +141,28 @@ pub struct Roles {
     /// Who serves the key that was picked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyRoles>,
+    /// Whom the fault struck in the run that is replayed: they are struck again, whoever plays what role now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub struck: Option<Struck>,
+}
+
+/// Whom a fault struck.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Struck {
+    /// The nodes that were chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// The spare nodes that were taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spares: Vec<String>,
+    /// The key whose servers were hit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyRoles>,
 }
 
 /// Who serves a key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRoles {
     /// The key.
@@ -113,96 +178,3 @@ pub struct KeyRoles {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Skipped(pub String);
-
-impl TargetChoice {
-    /// Settles the choice. `unfit` says of a node why it cannot be hit now.
-    pub(crate) fn settle(&self, roles: &Roles, unfit: impl Fn(&str) -> Option<&'static str>) -> Result<String, Skipped> {
-        let fit = |node: &String, called: &str| match unfit(node) {
-            None => Ok(node.clone()),
-            Some(why) => Err(Skipped(format!("{called} {node} is {why}"))),
-        };
-        match self {
-            TargetChoice::Node(node) => fit(node, "node"),
-            TargetChoice::Any { order } => first_fit(order, unfit),
-            TargetChoice::Leader => match &roles.leader {
-                Some(leader) => fit(leader, "leader"),
-                None => Err(Skipped("no node takes itself for the leader".into())),
-            },
-            TargetChoice::Follower { order } => match &roles.leader {
-                Some(leader) => {
-                    let is_leader = |node: &str| (leader == node).then_some("the leader");
-                    first_fit(order, |node| unfit(node).or_else(|| is_leader(node)))
-                }
-                None => Err(Skipped("no node takes itself for the leader".into())),
-            },
-            TargetChoice::Candidate => match &roles.candidate {
-                Some(candidate) => fit(candidate, "candidate"),
-                None => Err(Skipped("no node asks to be the leader".into())),
-            },
-            TargetChoice::Newest { order } => match roles.logs.values().max() {
-                Some(newest) => {
-                    let is_older = |node: &str| (roles.logs.get(node) != Some(newest)).then_some("not the newest");
-                    first_fit(order, |node| is_older(node).or_else(|| unfit(node)))
-                }
-                None => Err(Skipped("no node says how far its log goes".into())),
-            },
-            TargetChoice::Source => match &roles.source {
-                Some(source) => fit(source, "source"),
-                None => Err(Skipped("it waited for no event of a node".into())),
-            },
-            TargetChoice::Coordinator { order, .. } => match roles.key.as_ref().ok_or_else(no_key)?.coordinator.as_ref() {
-                Some(coordinator) => fit(coordinator, "coordinator"),
-                None => first_fit(order, unfit),
-            },
-        }
-    }
-
-    /// The order of the nodes among which it chooses, if it has one.
-    pub(crate) fn order(&self) -> Option<&[String]> {
-        match self {
-            TargetChoice::Any { order }
-            | TargetChoice::Follower { order }
-            | TargetChoice::Newest { order }
-            | TargetChoice::Coordinator { order, .. } => Some(order),
-            TargetChoice::Node(_) | TargetChoice::Leader | TargetChoice::Candidate | TargetChoice::Source => None,
-        }
-    }
-
-    /// Every node the choice names.
-    pub(crate) fn names(&self) -> &[String] {
-        match self {
-            TargetChoice::Node(node) => std::slice::from_ref(node),
-            _ => self.order().unwrap_or(&[]),
-        }
-    }
-}
-
-pub(crate) fn first_fit(order: &[String], unfit: impl Fn(&str) -> Option<&'static str>) -> Result<String, Skipped> {
-    let fit = order.iter().find(|node| unfit(node).is_none());
-    fit.cloned().ok_or_else(|| {
-        let why = order.first().and_then(|node| unfit(node)).unwrap_or("unknown");
-        Skipped(format!(
-            "no node can be hit: the first, {}, is {why}",
-            order.first().map_or("nobody", String::as_str)
-        ))
-    })
-}
-
-pub(crate) fn no_key() -> Skipped {
-    Skipped("no key is in use yet".into())
-}
-
-/// Why a node cannot be killed or cut off: it does not run anyway.
-pub(crate) fn unless_down(now: &State) -> impl Fn(&str) -> Option<&'static str> {
-    |node| now.down.contains(node).then_some("down already")
-}
-
-/// Why a node is not taken out of the members: who joined by a fault leaves with it.
-pub(crate) fn unless_spare(now: &State) -> impl Fn(&str) -> Option<&'static str> {
-    |node| now.joined.contains(node).then_some("a spare node, which leaves by itself")
-}
-
-/// Why a node cannot be paused.
-pub(crate) fn unless_down_or_paused(now: &State) -> impl Fn(&str) -> Option<&'static str> {
-    |node| unless_down(now)(node).or_else(|| now.paused.contains(node).then_some("paused already"))
-}

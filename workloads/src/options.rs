@@ -43,7 +43,8 @@ pub struct Options {
     /// What a client does about an operation that did not succeed.
     #[serde(default, skip_serializing_if = "Retry::is_none")]
     pub retry: Retry,
-    /// Decides every operation and its time.
+    /// Decides every operation and its time; the plan's seed where a plan leaves it out.
+    #[serde(default)]
     pub seed: u64,
 }
 

@@ -13,6 +13,7 @@ use super::history_file::{self, HistoryArgs};
 use super::judging::JudgeArgs;
 use super::proof;
 use crate::exit::usage;
+use crate::plan::Plan;
 use crate::report::hints::{self, Done};
 use crate::report::{Extent, Report, WitnessAt, stdout};
 use crate::results::{self, Input, ResultsError, RunFolder};
@@ -112,6 +113,9 @@ pub(super) fn judge_and_print(
         // Not on stdout, which is the same on every machine.
         stdout::note(&format!("judged in {:.2} s", deadline.elapsed().as_secs_f64()));
     }
+    if let (Done::Run, Some(folder)) = (done, input.folder()) {
+        store_replay(folder, &history);
+    }
     stdout::print(&hints::text(&report, done, typed, input.folder()));
     if let (Done::Run, Some(folder)) = (done, input.folder()) {
         store_binary(folder, &history);
@@ -164,6 +168,22 @@ fn store(input: &Input, report: &Report) -> Result<WitnessAt> {
             stdout::note(&format!("the judgement is not stored: {error}"));
             Ok(WitnessAt::Inline)
         }
+    }
+}
+
+/// Writes the plan that strikes the same nodes again, if any fault struck. It is a convenience, and no reason to lose a run.
+fn store_replay(folder: &RunFolder, history: &History) {
+    let Some(plan) = std::fs::read_to_string(folder.plan())
+        .ok()
+        .and_then(|text| Plan::from_json(&text).ok())
+    else {
+        return;
+    };
+    let replay = plan.replay(history);
+    if !replay.schedule.is_empty()
+        && let Err(error) = std::fs::write(folder.replay(), replay.to_json())
+    {
+        tracing::warn!(%error, "there is no replay.json beside plan.json");
     }
 }
 

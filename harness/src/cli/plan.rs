@@ -331,6 +331,12 @@ pub(super) fn read(path: &Path) -> Result<Plan> {
             "a plan has a few lines per fault",
         ));
     }
+    if text.contains("\"squall_resolved\"") {
+        return Err(usage(
+            format!("{}: it says what a machine made of a plan, and is none", path.display()),
+            "`replay.json` beside it is the plan that strikes the same nodes again, `plan.json` the plan as it was",
+        ));
+    }
     // A plan in JSON begins with a brace, one in TOML cannot.
     let plan = if text.trim_start().starts_with('{') {
         Plan::from_json(&text)
@@ -388,11 +394,7 @@ impl PlanArgs {
             retry: self.retry.into(),
             seed,
         };
-        // In a store with a leader a client that stayed with its node would mostly be refused.
-        let default_bind = match system {
-            SystemPlan::Raft(_) => Bind::Follow,
-            SystemPlan::Quorum(_) | SystemPlan::Etcd(_) => Bind::Node,
-        };
+        let usual_bind = Bind::usual(&system);
         let timing = Timing::of(self.time, self.operation_timeout);
         let mut plan = Plan::draw(Options {
             seed,
@@ -403,7 +405,7 @@ impl PlanArgs {
             spares: self.spares,
             system,
             workload: WorkloadPlan::of(kind, options),
-            bind: self.bind.unwrap_or(default_bind),
+            bind: self.bind.unwrap_or(usual_bind),
             timing,
         })
         .map_err(|error| usage(error, "see `squall run --help`, \"Faults\""))?;
@@ -429,12 +431,12 @@ impl PlanArgs {
             "quorum" => {
                 self.refuse("quorum", &[self.of_raft(), self.of_etcd()].concat())?;
                 let nodes = nodes(quorum::usual_nodes())?;
-                let n = self.n.unwrap_or(nodes.min(3));
+                let n = self.n.unwrap_or_else(|| quorum::usual_n(nodes));
                 SystemPlan::Quorum(quorum::Settings {
                     nodes,
                     n,
-                    r: self.r.unwrap_or(n / 2 + 1),
-                    w: self.w.unwrap_or(n / 2 + 1),
+                    r: self.r.unwrap_or_else(|| quorum::usual_quorum(n)),
+                    w: self.w.unwrap_or_else(|| quorum::usual_quorum(n)),
                     write_back: !self.no_write_back,
                     versions: self.versions.unwrap_or_default(),
                     clock_offset_ms: self.clock_offset.iter().cloned().collect::<BTreeMap<_, _>>(),

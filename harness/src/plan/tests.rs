@@ -98,8 +98,11 @@ fn a_word_that_lacks_its_value_is_told_to_take_one() {
         both.starts_with(&format!("line {line}, column 9: several words stand here, and one is wanted")),
         "{both}"
     );
-    let any = Plan::from_toml(&toml.replace("\"one\"", "{ one = \"any\" }")).unwrap_err();
-    assert!(any.contains("`any` takes a value, and none is given: write `{ any = … }`"), "{any}");
+    let node = Plan::from_toml(&toml.replace("\"one\"", "{ one = \"node\" }")).unwrap_err();
+    assert!(
+        node.contains("`node` takes a value, and none is given: write `{ node = … }`"),
+        "{node}"
+    );
     assert_eq!(
         Plan::from_toml(&toml.replace("\"one\"", "{ one = \"leader\" }")).unwrap_err(),
         format!(
@@ -136,8 +139,10 @@ fn a_plan_by_hand_may_leave_out_what_has_a_usual_value() {
     }
     let schema: serde_json::Value = serde_json::from_str(&Plan::schema()).expect("JSON");
     let required = |type_name: &str| schema["$defs"][type_name]["required"].clone();
-    assert_eq!(required("Options"), serde_json::json!(["seed"]));
-    assert_eq!(required("Timing"), serde_json::json!(["warm_up_ms", "storm_ms", "recovery_ms"]));
+    assert!(
+        required("Options").is_null() && required("Timing").is_null(),
+        "all of it has a usual value"
+    );
     assert!(!schema["required"].as_array().expect("some").contains(&"generator".into()));
 }
 

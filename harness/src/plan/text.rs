@@ -20,7 +20,8 @@ impl Plan {
     /// # Errors
     /// As [`Plan::from_json`].
     pub fn from_toml(text: &str) -> Result<Plan, String> {
-        let plan: Plan = toml::from_str(text).map_err(|error| toml_error(text, &error))?;
+        let mut plan: Plan = toml::from_str(text).map_err(|error| toml_error(text, &error))?;
+        plan.fill(&toml::from_str(text).map_err(|error| toml_error(text, &error))?);
         plan.validate().map_err(|error| placed(text, &error, Form::Toml))?;
         Ok(plan)
     }
@@ -36,7 +37,7 @@ impl Plan {
     /// # Errors
     /// Names line, column and the offending word; or the rule that the values break.
     pub fn from_json(text: &str) -> Result<Plan, String> {
-        let plan: Plan = serde_json::from_str(text).map_err(|error| {
+        let mut plan: Plan = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             let what = error.to_string();
             let what = what.split(" at line ").next().unwrap_or(&what);
@@ -51,6 +52,7 @@ impl Plan {
             let what = explained(what, before.rsplit('"').nth(1), Form::Json);
             format!("line {line}, column {column}: {what}")
         })?;
+        plan.fill(&serde_json::from_str(text).map_err(|error| error.to_string())?);
         plan.validate().map_err(|error| placed(text, &error, Form::Json))?;
         Ok(plan)
     }

@@ -33,10 +33,11 @@ pub fn text(report: &Report, done: Done, typed: &Path, folder: Option<&RunFolder
     if verdict == Verdict::Invalid
         && let Some(folder) = folder.filter(|folder| folder.plan().exists())
     {
-        hints.push(format!(
-            "run the same plan again with `squall run --plan {}`",
-            pasted(&folder.as_typed(&folder.plan()))
-        ));
+        let (what, plan) = match folder.replay() {
+            replay if replay.exists() => ("strike the same nodes again", replay),
+            _ => ("run the same plan again", folder.plan()),
+        };
+        hints.push(format!("{what} with `squall run --plan {}`", pasted(&folder.as_typed(&plan))));
     }
     if matches!(verdict, Verdict::HarnessError | Verdict::Vacuous) && report.header.is_some() {
         hints.push("see what this machine can do with `squall doctor`".into());

@@ -242,9 +242,11 @@ fn faults(history: &History, timeline: &Timeline) -> Vec<FaultRow> {
         .collect()
 }
 
-/// Whether a clock was looked at by proxy (`squall_nemeses::clock::By`).
+/// Whether a clock, or of several nodes any, was looked at by proxy (`squall_nemeses::clock::By`).
 fn is_by_proxy(probe: &Value) -> bool {
-    probe.pointer("/clock/by").and_then(Value::as_str) == Some("proxy")
+    let of_one = |probe: &Value| probe.pointer("/clock/by").and_then(Value::as_str) == Some("proxy");
+    let of_several = probe.get("proofs").and_then(Value::as_array);
+    of_one(probe) || of_several.is_some_and(|proofs| proofs.iter().any(of_one))
 }
 
 fn fault(injection: &Injection, successes: &Successes, end_ns: u64) -> FaultRow {

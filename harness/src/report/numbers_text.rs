@@ -107,8 +107,9 @@ fn what(fault: &FaultRow, limits: &Limits) -> String {
     }
 }
 
-/// The shape a fault was asked to have, the links it was asked to be on, or its failure domain, and the node it came to (`isolate-one n3`, `around n2`,
-/// `rack2`); the nodes that joined by it (`n4 n5`, `n1 by n4`) or are members no longer (`without n2, n3`); where it has none of them, how many links it named, or all that was resolved.
+/// The shape a fault was asked to have, the links it was asked to be on, or its failure domain, and the nodes it came to (`isolate-one n3`, `around n2`,
+/// `rack2`, `n1, n3`); the nodes that joined by it (`n4 n5`, `n1 by n4`) or are members no longer (`without n2, n3`); where it has none of them, how many links
+/// it named, or all that was resolved.
 pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>) -> String {
     let fault = asked.and_then(|asked| asked.get(kind));
     if let Some(spine) = fault.and_then(|fault| fault.get("spine")?.as_u64()) {
@@ -119,7 +120,8 @@ pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>
     // A shape with parameters is an object of its name.
     let shape = shape.and_then(|shape| shape.as_str().or_else(|| shape.as_object()?.keys().next().map(String::as_str)));
     let resolved = resolved.map(|receipt| receipt.get("resolved").unwrap_or(receipt));
-    let node = resolved.and_then(|resolved| resolved.get("node")?.as_str());
+    let hit = resolved.and_then(nodes_hit);
+    let node = hit.as_deref();
     let joined = resolved.and_then(|resolved| resolved.get("state")?.get("joined")).map(plain);
     if let Some(joined) = joined {
         return node.map_or_else(|| joined.clone(), |node| format!("{node} by {joined}"));
@@ -133,6 +135,16 @@ pub(super) fn target(kind: &str, asked: Option<&Value>, resolved: Option<&Value>
             several.or_else(|| resolved.map(plain)).unwrap_or_else(|| "?".into())
         }
     }
+}
+
+/// The nodes that were chosen: `n1, n3`; in older histories it was one, under another name.
+fn nodes_hit(resolved: &Value) -> Option<String> {
+    let chosen = resolved.get("nodes").or_else(|| resolved.get("node"))?;
+    let nodes: Vec<&str> = match chosen {
+        Value::Array(nodes) => nodes.iter().filter_map(Value::as_str).collect(),
+        node => node.as_str().into_iter().collect(),
+    };
+    (!nodes.is_empty()).then(|| nodes.join(", "))
 }
 
 /// The nodes of which a fault of several asks this: `n1, n3`.
@@ -237,5 +249,16 @@ mod tests {
         assert_eq!(target("replace", None, Some(&replaced)), "n1 by n4");
         let killed = receipt(json!({"node": "n1", "state": {"down": ["n1"]}}));
         assert_eq!(target("kill", None, Some(&killed)), "n1");
+    }
+
+    #[test]
+    fn all_nodes_that_were_chosen_are_named() {
+        let paused = json!({"resolved": {"nodes": ["n4", "n1", "n2"], "state": {"paused": ["n1", "n2", "n4"]}}});
+        assert_eq!(
+            target("pause", Some(&json!({"pause": {"target": "majority"}})), Some(&paused)),
+            "n4, n1, n2"
+        );
+        let alone = json!({"partition": {"shape": {"isolate-one": {"target": "minority"}}}});
+        assert_eq!(target("partition", Some(&alone), Some(&paused)), "isolate-one n4, n1, n2");
     }
 }

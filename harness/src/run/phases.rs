@@ -83,7 +83,10 @@ impl Run {
             Err(stop @ Stop::Violation(_)) => Err(stop),
             stormed => {
                 // Also when stopped early: nothing may stay cut or paused, or the last operations and the end would hang.
-                let healed = nemesis.heal_all().await;
+                let healed = match nemesis.heal_all().await {
+                    Ok(()) if !self.plan.schedule.is_empty() => nemesis.last_look().await,
+                    healed => healed,
+                };
                 match stormed.and(healed.map_err(|error| Stop::HarnessError(format!("{error:#}")))) {
                     Ok(()) => self.recover(&load).await,
                     stopped => stopped,

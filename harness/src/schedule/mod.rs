@@ -136,6 +136,7 @@ pub fn draw(
                 for_ms,
                 when: None,
                 fault: Fault::draw(kind, &mut dice),
+                struck: None,
             });
         }
     }
@@ -204,7 +205,8 @@ fn draw_slots(rng: &mut ChaCha8Rng, timing: &Timing, recipe: &Recipe) -> Vec<Hou
     (0..count).map(hour).collect()
 }
 
-fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
+/// Puts items into a drawn order.
+pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     for last in (1..items.len()).rev() {
         items.swap(last, rng.random_range(0..=last));
     }

@@ -181,6 +181,7 @@ fn only_a_plan_without_a_majority_all_along_is_told_of() {
             at_ms: warm_up_ms + from,
             for_ms: to - from,
             when: None,
+            struck: None,
             fault: serde_json::from_str(&format!(r#"{{"kill":{{"target":{{"node":"n{}"}}}}}}"#, id % 5 + 1)).expect("a fault"),
         };
         plan.schedule = (0..).zip(spans).map(injection).collect();
@@ -192,6 +193,39 @@ fn only_a_plan_without_a_majority_all_along_is_told_of() {
     assert_eq!(down(3, &[(0, storm_ms), (0, storm_ms)]).0, Some(storm_ms));
     assert_eq!(down(4, &[(0, storm_ms), (0, storm_ms)]).0, Some(storm_ms), "half is no majority");
     assert_eq!(down(3, &[(0, storm_ms), (0, storm_ms / 2)]).0, None, "half of the storm has one");
+}
+
+#[test]
+fn a_majority_that_is_away_all_along_is_told_of_and_one_that_comes_back_is_not() {
+    let away = |fault: &str, for_ms: u64| {
+        let mut plan = plan(1, 5, Recipe::from(Vec::new()));
+        plan.schedule = vec![Injection {
+            id: 0,
+            at_ms: plan.timing.warm_up_ms,
+            for_ms: for_ms.min(plan.timing.storm_ms),
+            when: None,
+            struck: None,
+            fault: serde_json::from_str(fault).expect("a fault"),
+        }];
+        without_majority_ms(&plan).is_some()
+    };
+    let takes_a_majority = [
+        r#"{"kill":{"target":"majority"}}"#,
+        r#"{"pause":{"target":"majority"}}"#,
+        r#"{"memory":{"target":"majority","spare_kib":64}}"#,
+        r#"{"power":{"hits":"majority"}}"#,
+        r#"{"power":{"hits":"all"}}"#,
+    ];
+    for fault in takes_a_majority {
+        assert!(away(fault, u64::MAX) && !away(fault, 1_000), "{fault}");
+    }
+    let leaves_one = [
+        r#"{"kill":{"target":"minority"}}"#,
+        r#"{"power":{"hits":"minority"}}"#,
+        r#"{"clock":{"target":"majority","shape":"freeze"}}"#,
+        r#"{"stutter":{"target":"majority","stop_ms":50,"run_ms":50}}"#,
+    ];
+    assert!(leaves_one.iter().all(|fault| !away(fault, u64::MAX)));
 }
 
 #[test]

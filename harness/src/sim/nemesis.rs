@@ -54,7 +54,12 @@ impl<S: Store> Play<'_, S> {
             reason: Some(why),
             ..stage(id, Stage::Skipped)
         };
-        let resolved = match fault.resolve(&self.names, &self.state_now(), &self.find_roles(fault.asks())) {
+        let mut roles = self.find_roles(injection.asks());
+        if let Some(struck) = &injection.struck {
+            roles.key.clone_from(&struck.key);
+            roles.struck = Some(struck.clone());
+        }
+        let resolved = match fault.resolve(&self.names, &self.state_now(), &roles) {
             Ok(resolved) => resolved,
             Err(skipped) => return self.stage(fault, skip(skipped.to_string())),
         };
@@ -82,6 +87,7 @@ impl<S: Store> Play<'_, S> {
             links: None,
             clocks: BTreeMap::new(),
             beat: None,
+            waited_ms: 0,
             trigger: None,
         });
         let resolved = receipt.map(|receipt| serde_json::to_value(receipt).expect("a receipt has string keys"));
@@ -223,6 +229,7 @@ impl<S: Store> Play<'_, S> {
             logs: logs.filter(|_| asks.logs).collect(),
             source: None,
             key,
+            struck: None,
         }
     }
 

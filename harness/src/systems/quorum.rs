@@ -104,11 +104,14 @@ pub struct Settings {
     /// Members of the cluster.
     #[serde(default = "usual_nodes")]
     pub nodes: u32,
-    /// Replicas of each key.
+    /// Replicas of each key; 3, or fewer if there are fewer nodes, where a plan leaves it out.
+    #[serde(default)]
     pub n: u32,
-    /// Replies a read waits for.
+    /// Replies a read waits for; a majority of N where a plan leaves it out.
+    #[serde(default)]
     pub r: u32,
-    /// Durable acknowledgements a write waits for.
+    /// Durable acknowledgements a write waits for; a majority of N where a plan leaves it out.
+    #[serde(default)]
     pub w: u32,
     /// Whether a read makes its value durable on W replicas before it replies.
     #[serde(default = "writes_back")]
@@ -134,6 +137,16 @@ pub struct Settings {
 /// Members of a cluster where nothing else is said: more than replicas of a key, so that not every node has every key.
 pub fn usual_nodes() -> u32 {
     5
+}
+
+/// Replicas of each key where nothing else is said.
+pub fn usual_n(nodes: u32) -> u32 {
+    nodes.min(3)
+}
+
+/// Replies and acknowledgements that are waited for where nothing else is said: a majority of the replicas.
+pub fn usual_quorum(n: u32) -> u32 {
+    n / 2 + 1
 }
 
 fn writes_back() -> bool {

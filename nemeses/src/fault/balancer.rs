@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Family, Scene};
+use super::family::{Family, Scene, hits_no_target};
 use super::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::balancer::BalancerTrouble;
 use crate::target::{Skipped, TargetChoice};
@@ -39,7 +39,7 @@ pub struct LbPorts {}
 
 fn resolved(balancer: BalancerTrouble) -> Resolved {
     Resolved {
-        node: None,
+        nodes: Vec::new(),
         key: None,
         state: State {
             balancer,
@@ -63,9 +63,7 @@ impl Family for LbFlush {
         &LB_FLUSH
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
-    }
+    hits_no_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         unless_all_are_cut_off(scene)?;
@@ -86,9 +84,7 @@ impl Family for LbPorts {
         &LB_PORTS
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
-    }
+    hits_no_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         unless_all_are_cut_off(scene)?;

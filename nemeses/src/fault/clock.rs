@@ -1,12 +1,10 @@
 //! A node's wall clock: set off, drifting, strobing, standing still.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dice::Dice;
-use super::family::{Family, Scene};
+use super::family::{Family, Scene, hits_target};
 use super::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::clock::{Skew, Strobe};
 use crate::target::{Skipped, TargetChoice, unless_down};
@@ -111,22 +109,20 @@ impl Family for Clock {
         &CLOCK
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn check(&self) -> Result<(), String> {
         self.shape.skew().validate()
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
-        let node = self.target.settle(scene.roles, unless_down(scene.now))?;
+        let nodes = self.target.settle(scene, unless_down(scene.now))?;
         let state = State {
-            clocks: BTreeMap::from([(node.clone(), self.shape.skew())]),
+            clocks: nodes.iter().map(|node| (node.clone(), self.shape.skew())).collect(),
             ..State::default()
         };
         Ok(Resolved {
-            node: Some(node),
+            nodes,
             key: self.target.key(scene.roles),
             state,
         })

@@ -1,46 +1,24 @@
 //! A node's disk: its power, and what its operations come to.
 
 pub mod damage;
+pub mod power;
 pub mod resources;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Family, Scene, check_choice, check_names};
-use super::{Asks, Dice, Fault, FaultInfo, Mechanism, Resolved};
+use super::family::{Family, Scene, hits_no_target, hits_target};
+use super::{Asks, Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
-use crate::disk::{Cut, Operation, SyncTrouble, Trouble};
-use crate::target::{Skipped, TargetChoice, unless_down};
+use crate::disk::{Operation, SyncTrouble, Trouble};
+use crate::target::{Skipped, TargetChoice, check_names, unless_down};
 use crate::world::{Compose, State};
 
 const LIFE: &[Capability] = &[Capability::Kill, Capability::Restart];
-
-pub(super) const POWER: FaultInfo = FaultInfo {
-    name: "power",
-    about: "power failure of one node, a majority or all: what was not fsynced is gone; the heal starts them again",
-    needs: LIFE,
-    nodes_min: 1,
-    mechanism: Mechanism::Disks,
-    draw: |dice| Fault::Power(Power { hits: Hits::draw(dice) }),
-};
-
-pub(super) const TORN: FaultInfo = FaultInfo {
-    name: "torn",
-    about: "power failure in the midst of an fsync: some sectors and names that were not durable survive, in any order",
-    needs: LIFE,
-    nodes_min: 1,
-    mechanism: Mechanism::Disks,
-    draw: |dice| {
-        Fault::Torn(Torn {
-            hits: Hits::draw(dice),
-            seed: u64::from(dice.card(u32::MAX)),
-        })
-    },
-};
 
 pub(super) const FSYNC: FaultInfo = FaultInfo {
     name: "fsync",
@@ -105,39 +83,6 @@ pub(super) const LYING_FSYNC: FaultInfo = FaultInfo {
     draw: |dice| Fault::LyingFsync(LyingFsync { order: dice.order() }),
 };
 
-/// Whose power is cut.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Hits {
-    /// One node's.
-    One(TargetChoice),
-    /// A majority's: the first of an order.
-    Majority {
-        /// All nodes.
-        order: Vec<String>,
-    },
-    /// Everyone's at once.
-    All,
-}
-
-/// Cuts the power: nothing survives that is not durable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Power {
-    /// Whose.
-    pub hits: Hits,
-}
-
-/// Cuts the power in the midst of an fsync, if one comes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Torn {
-    /// Whose.
-    pub hits: Hits,
-    /// Decides what survives; nodes are told apart by their names.
-    pub seed: u64,
-}
-
 /// Lets fsyncs fail once for what was written before them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -179,89 +124,22 @@ pub struct SlowDisk {
 #[serde(deny_unknown_fields)]
 pub struct LyingFsync {
     /// Whose: what a majority has is not lost with one disk, so usually all.
+    #[serde(default)]
     pub order: Vec<String>,
 }
 
-impl Hits {
-    /// Half of the cuts hit one node; a quarter each a majority and all.
-    fn draw(dice: &mut Dice<'_>) -> Hits {
-        match dice.card(4) {
-            0 => Hits::Majority { order: dice.order() },
-            1 => Hits::All,
-            _ => Hits::One(dice.target()),
-        }
-    }
-
-    fn target(&self) -> Option<&TargetChoice> {
-        match self {
-            Hits::One(target) => Some(target),
-            Hits::Majority { .. } | Hits::All => None,
-        }
-    }
-
-    fn validate(&self, nodes: &[String]) -> Result<(), String> {
-        match self {
-            Hits::One(target) => check_choice(target, nodes),
-            Hits::All => Ok(()),
-            Hits::Majority { order } => {
-                check_names(order, nodes)?;
-                match order.len() == nodes.len() {
-                    true => Ok(()),
-                    false => Err(format!("`order` names {} of {} nodes", order.len(), nodes.len())),
-                }
-            }
-        }
-    }
-
-    /// Cuts the power of whoever is hit; at least one of them has to run.
-    fn resolve(&self, scene: &Scene<'_>, cut: impl Fn(&str) -> Cut) -> Result<Resolved, Skipped> {
-        let (nodes, one) = match self {
-            Hits::One(target) => {
-                let node = target.settle(scene.roles, unless_down(scene.now))?;
-                (vec![node.clone()], Some(node))
-            }
-            Hits::Majority { order } => (order[..order.len() / 2 + 1].to_vec(), None),
-            Hits::All => (scene.nodes.to_vec(), None),
-        };
-        if nodes.iter().all(|node| scene.now.down.contains(node)) {
-            return Err(Skipped("all of them are down already".into()));
-        }
-        // The bytes that prove a cut are written right before it.
-        if let Some(node) = scene.disk_of(&nodes, Trouble::hides_a_power_cut) {
-            return Err(Skipped(format!(
-                "the disk of {node} keeps no bytes now, by another fault, that could prove it"
-            )));
-        }
-        let without_power = |node: &String| {
-            let trouble = Trouble {
-                power: Some(cut(node)),
-                ..Trouble::default()
-            };
-            (node.clone(), trouble)
-        };
-        Ok(Resolved {
-            node: one,
-            key: self.target().and_then(|target| target.key(scene.roles)),
-            state: State {
-                disks: nodes.iter().map(without_power).collect(),
-                down: nodes.into_iter().collect(),
-                ..State::default()
-            },
-        })
-    }
-}
-
-/// One chosen node that is up, with this wrong with its disk.
+/// Chosen nodes that are up, with this wrong with their disks.
 fn troubled(target: &TargetChoice, scene: &Scene<'_>, trouble: Trouble) -> Result<Resolved, Skipped> {
     let has_trouble = |node: &str| scene.now.disks.get(node).and_then(|now| why_not_also(now, &trouble));
-    let node = target.settle(scene.roles, |node| unless_down(scene.now)(node).or_else(|| has_trouble(node)))?;
+    let nodes = target.settle(scene, |node| unless_down(scene.now)(node).or_else(|| has_trouble(node)))?;
+    let state = State {
+        disks: nodes.iter().map(|node| (node.clone(), trouble.clone())).collect(),
+        ..State::default()
+    };
     Ok(Resolved {
-        node: Some(node.clone()),
+        nodes,
         key: target.key(scene.roles),
-        state: State {
-            disks: BTreeMap::from([(node, trouble)]),
-            ..State::default()
-        },
+        state,
     })
 }
 
@@ -280,51 +158,12 @@ fn why_not_also(now: &Trouble, trouble: &Trouble) -> Option<&'static str> {
     }
 }
 
-impl Family for Power {
-    fn info(&self) -> &'static FaultInfo {
-        &POWER
-    }
-
-    fn target(&self) -> Option<&TargetChoice> {
-        self.hits.target()
-    }
-
-    fn validate(&self, nodes: &[String]) -> Result<(), String> {
-        self.hits.validate(nodes)
-    }
-
-    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
-        self.hits.resolve(scene, |_| Cut::Clean)
-    }
-}
-
-impl Family for Torn {
-    fn info(&self) -> &'static FaultInfo {
-        &TORN
-    }
-
-    fn target(&self) -> Option<&TargetChoice> {
-        self.hits.target()
-    }
-
-    fn validate(&self, nodes: &[String]) -> Result<(), String> {
-        self.hits.validate(nodes)
-    }
-
-    fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
-        let place = |node: &str| scene.nodes.iter().position(|name| name == node).unwrap_or(0) as u64;
-        self.hits.resolve(scene, |node| Cut::Torn(self.seed.wrapping_add(place(node))))
-    }
-}
-
 impl Family for Fsync {
     fn info(&self) -> &'static FaultInfo {
         &FSYNC
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let trouble = Trouble {
@@ -340,9 +179,7 @@ impl Family for Eio {
         &EIO
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn check(&self) -> Result<(), String> {
         match self.operations.is_empty() {
@@ -365,9 +202,7 @@ impl Family for Enospc {
         &ENOSPC
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let trouble = Trouble {
@@ -383,9 +218,7 @@ impl Family for SlowDisk {
         &SLOW_DISK
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn check(&self) -> Result<(), String> {
         match self.delay_ms {
@@ -408,8 +241,10 @@ impl Family for LyingFsync {
         &LYING_FSYNC
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
+    hits_no_target!();
+
+    fn order_mut(&mut self) -> Option<&mut Vec<String>> {
+        Some(&mut self.order)
     }
 
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
@@ -442,8 +277,9 @@ impl Family for LyingFsync {
                 "the disk of {node} fails it now, by another fault, so that no lie could be proved"
             )));
         }
+        let runs = |node: &&String| !scene.now.down.contains(*node);
         Ok(Resolved {
-            node: None,
+            nodes: self.order.iter().filter(runs).cloned().collect(),
             key: None,
             state: State {
                 disks: self.order.iter().map(|node| (node.clone(), lies.clone())).collect(),

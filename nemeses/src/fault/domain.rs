@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Family, Ground, Scene};
+use super::family::{Family, Ground, Scene, hits_no_target};
 use super::links::{Delay, LinkKind, check_visible, resolved};
 use super::{Dice, Fault, FaultInfo, Mechanism, Resolved};
 use crate::link::{CLIENTS, Pair, Quality};
@@ -131,7 +131,7 @@ fn cut_anew(state: State, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         return Err(Skipped("other faults cut all of these links already".into()));
     }
     Ok(Resolved {
-        node: None,
+        nodes: Vec::new(),
         key: None,
         state,
     })
@@ -146,9 +146,7 @@ impl Family for RackDown {
         &RACK_DOWN
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
-    }
+    hits_no_target!();
 
     fn validate_on(&self, ground: Ground<'_>) -> Result<(), String> {
         check_domain(&self.domain, ground, RACK_DOWN.name)
@@ -164,9 +162,7 @@ impl Family for SpineCut {
         &SPINE_CUT
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
-    }
+    hits_no_target!();
 
     fn validate_on(&self, ground: Ground<'_>) -> Result<(), String> {
         let topology = ground
@@ -194,9 +190,7 @@ impl Family for RegionSlow {
         &REGION_SLOW
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
-    }
+    hits_no_target!();
 
     fn check(&self) -> Result<(), String> {
         if self.quality.delay_us == 0 || Delay::part(&self.quality) != self.quality {
@@ -220,6 +214,6 @@ impl Family for RegionSlow {
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let slow = |pair: Pair| (pair, self.quality.clone());
         let links: BTreeMap<Pair, Quality> = topology(scene)?.links_across(&self.domain).into_iter().map(slow).collect();
-        resolved(None, None, links, scene)
+        resolved(Vec::new(), None, links, scene)
     }
 }

@@ -1,12 +1,10 @@
 //! What every kind of fault can do, and the checks that all of them share.
 
-use std::collections::BTreeSet;
-
 use super::{FaultInfo, Pulse, Resolved};
 use crate::capability::Capability;
 use crate::disk::Trouble;
 use crate::link::Quality;
-use crate::target::{KeyRoles, Roles, Skipped, TargetChoice};
+use crate::target::{Roles, Skipped, TargetChoice, check_choice};
 use crate::topology::Topology;
 use crate::world::State;
 
@@ -117,13 +115,26 @@ impl Scene<'_> {
     }
 }
 
-/// One kind of fault. What is the same for all that hit one chosen node is given.
+/// One kind of fault. What is the same for all that hit chosen nodes is given.
 pub(super) trait Family {
     /// What is known of the kind.
     fn info(&self) -> &'static FaultInfo;
 
-    /// The choice of the node it hits, if it hits one.
+    /// The choice of the nodes it hits, if it leaves one.
     fn target(&self) -> Option<&TargetChoice>;
+
+    /// The same, for what a plan leaves out.
+    fn target_mut(&mut self) -> Option<&mut TargetChoice>;
+
+    /// The order of all nodes in which it looks for those it hits, if it has one: where a plan leaves it out, it is drawn.
+    fn order_mut(&mut self) -> Option<&mut Vec<String>> {
+        self.target_mut().and_then(TargetChoice::order_mut)
+    }
+
+    /// Whether it can hit several nodes at once.
+    fn takes_several(&self) -> bool {
+        true
+    }
 
     /// Settles who is hit, and what is asked of the world.
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped>;
@@ -146,7 +157,11 @@ pub(super) trait Family {
     /// Checks what a person wrote; names the word at fault.
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         self.check()?;
-        self.target().map_or(Ok(()), |target| check_choice(target, nodes))
+        let Some(target) = self.target() else { return Ok(()) };
+        match target.several().filter(|_| !self.takes_several()) {
+            Some(word) => Err(format!("a `{word}` is several nodes, and a `{}` hits one", self.info().name)),
+            None => check_choice(target, nodes),
+        }
     }
 
     /// Like [`Family::validate`], for kinds that know of failure domains.
@@ -160,50 +175,30 @@ pub(super) trait Family {
     }
 }
 
-impl TargetChoice {
-    /// What must be known before the choice can be settled.
-    pub(super) fn asks(&self) -> Asks {
-        match self {
-            TargetChoice::Leader | TargetChoice::Follower { .. } => Asks::LEADER,
-            TargetChoice::Candidate => Asks {
-                candidate: true,
-                ..Asks::default()
-            },
-            TargetChoice::Newest { .. } => Asks {
-                logs: true,
-                ..Asks::default()
-            },
-            TargetChoice::Coordinator { key_pick, .. } => Asks::servers_of(*key_pick),
-            TargetChoice::Source => Asks {
-                source: true,
-                ..Asks::default()
-            },
-            TargetChoice::Node(_) | TargetChoice::Any { .. } => Asks::default(),
+/// What a kind says of its choice whose field `target` is all that decides it.
+macro_rules! hits_target {
+    () => {
+        fn target(&self) -> Option<&TargetChoice> {
+            Some(&self.target)
         }
-    }
 
-    /// The key whose servers are hit, if that is how the node is chosen.
-    pub(super) fn key(&self, roles: &Roles) -> Option<KeyRoles> {
-        self.asks().key_pick.and_then(|_| roles.key.clone())
-    }
+        fn target_mut(&mut self) -> Option<&mut TargetChoice> {
+            Some(&mut self.target)
+        }
+    };
 }
 
-/// Refuses a choice among no nodes, or among nodes that do not exist or stand there twice.
-pub(super) fn check_choice(target: &TargetChoice, nodes: &[String]) -> Result<(), String> {
-    if target.order().is_some_and(<[String]>::is_empty) {
-        return Err("`order` names no node, so nobody can be hit".into());
-    }
-    check_names(target.names(), nodes)
+/// The same of one that leaves no choice.
+macro_rules! hits_no_target {
+    () => {
+        fn target(&self) -> Option<&TargetChoice> {
+            None
+        }
+
+        fn target_mut(&mut self) -> Option<&mut TargetChoice> {
+            None
+        }
+    };
 }
 
-/// Refuses names of nodes that do not exist or stand there twice.
-pub(super) fn check_names(names: &[String], nodes: &[String]) -> Result<(), String> {
-    if let Some(stranger) = names.iter().find(|name| !nodes.contains(name)) {
-        return Err(format!("there is no node `{stranger}`; there are {}", nodes.join(", ")));
-    }
-    let different: BTreeSet<&String> = names.iter().collect();
-    if different.len() != names.len() {
-        return Err(format!("a node is named twice in {}", names.join(", ")));
-    }
-    Ok(())
-}
+pub(super) use {hits_no_target, hits_target};

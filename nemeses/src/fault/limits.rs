@@ -1,11 +1,9 @@
 //! What a node may use: too little processor time, no more memory, no more descriptors.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Family, Scene};
+use super::family::{Family, Scene, hits_target};
 use super::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
 use crate::limits::{Controller, Limits};
@@ -97,13 +95,13 @@ pub struct Fd {
     pub spare: u32,
 }
 
-fn limited(node: String, target: &TargetChoice, scene: &Scene<'_>, limits: Limits) -> Resolved {
+fn limited(nodes: Vec<String>, target: &TargetChoice, scene: &Scene<'_>, limits: &Limits) -> Resolved {
     let state = State {
-        limits: BTreeMap::from([(node.clone(), limits)]),
+        limits: nodes.iter().map(|node| (node.clone(), limits.clone())).collect(),
         ..State::default()
     };
     Resolved {
-        node: Some(node),
+        nodes,
         key: target.key(scene.roles),
         state,
     }
@@ -114,9 +112,7 @@ impl Family for Cpu {
         &CPU
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn check(&self) -> Result<(), String> {
         match self.percent {
@@ -132,8 +128,8 @@ impl Family for Cpu {
         };
         let is_limited = |node: &str| scene.now.limits.get(node).is_some_and(|limits| limits.cpu_percent.is_some());
         let unfit = |node: &str| unless_down(scene.now)(node).or_else(|| is_limited(node).then_some("limited already"));
-        let node = self.target.settle(scene.roles, unfit)?;
-        Ok(limited(node, &self.target, scene, limits))
+        let nodes = self.target.settle(scene, unfit)?;
+        Ok(limited(nodes, &self.target, scene, &limits))
     }
 }
 
@@ -142,19 +138,17 @@ impl Family for Memory {
         &MEMORY
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let limits = Limits {
             spare_memory_kib: Some(self.spare_kib),
             ..Limits::default()
         };
-        let node = self.target.settle(scene.roles, unless_down(scene.now))?;
-        let mut resolved = limited(node.clone(), &self.target, scene, limits);
-        // It stays down until the heal: nobody else is to start it while there is no memory to start in.
-        resolved.state.down = BTreeSet::from([node]);
+        let nodes = self.target.settle(scene, unless_down(scene.now))?;
+        let mut resolved = limited(nodes, &self.target, scene, &limits);
+        // They stay down until the heal: nobody else is to start one while there is no memory to start in.
+        resolved.state.down = resolved.nodes.iter().cloned().collect();
         Ok(resolved)
     }
 }
@@ -164,9 +158,7 @@ impl Family for Fd {
         &FD
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let limits = Limits {
@@ -175,7 +167,7 @@ impl Family for Fd {
         };
         let is_limited = |node: &str| scene.now.limits.get(node).is_some_and(|limits| limits.spare_descriptors.is_some());
         let unfit = |node: &str| unless_down(scene.now)(node).or_else(|| is_limited(node).then_some("limited already"));
-        let node = self.target.settle(scene.roles, unfit)?;
-        Ok(limited(node, &self.target, scene, limits))
+        let nodes = self.target.settle(scene, unfit)?;
+        Ok(limited(nodes, &self.target, scene, &limits))
     }
 }

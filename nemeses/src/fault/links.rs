@@ -1,15 +1,15 @@
 //! Bad links: slow, lossy, narrow, out of order, flapping. What a link's quality can be is said by [`Quality`]; a kind here may set a part of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Asks, Family, Scene, check_choice};
+use super::family::{Asks, Family, Scene, hits_no_target};
 use super::{Dice, Fault, FaultInfo, Mechanism, Resolved};
 use crate::link::{Burst, CLIENTS, Gate, Pair, Quality, Rate, Reorder};
-use crate::target::{KeyRoles, Skipped, TargetChoice, unless_down};
+use crate::target::{KeyRoles, Skipped, TargetChoice, check_choice, unless_down};
 use crate::world::State;
 
 /// A hundredth is seen in some thousand packets; more than this is a cut, for which there are other faults.
@@ -88,6 +88,10 @@ impl<K: LinkKind> Family for LinkFault<K> {
         self.on.target()
     }
 
+    fn target_mut(&mut self) -> Option<&mut TargetChoice> {
+        self.on.target_mut()
+    }
+
     fn quality(&self) -> Option<Quality> {
         Some(self.quality.clone())
     }
@@ -108,10 +112,10 @@ impl<K: LinkKind> Family for LinkFault<K> {
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
-        let (node, pairs) = self.on.settle(scene)?;
+        let (nodes, pairs) = self.on.settle(scene)?;
         let links = pairs.into_iter().map(|pair| (pair, self.quality.clone())).collect();
         let key = self.on.target().and_then(|target| target.key(scene.roles));
-        resolved(node, key, links, scene)
+        resolved(nodes, key, links, scene)
     }
 }
 
@@ -153,7 +157,7 @@ fn visible(name: &str, value: u64, least: u64, most: u64) -> Result<(), String> 
 
 /// Links that are cut by another fault show nothing of this one.
 pub(super) fn resolved(
-    node: Option<String>,
+    nodes: Vec<String>,
     key: Option<KeyRoles>,
     links: BTreeMap<Pair, Quality>,
     scene: &Scene<'_>,
@@ -175,7 +179,7 @@ pub(super) fn resolved(
         return Err(Skipped("other faults ask as much of these links now".into()));
     }
     let state = State { links, ..State::default() };
-    Ok(Resolved { node, key, state })
+    Ok(Resolved { nodes, key, state })
 }
 
 impl On {
@@ -196,6 +200,13 @@ impl On {
         }
     }
 
+    fn target_mut(&mut self) -> Option<&mut TargetChoice> {
+        match self {
+            On::Around(target) | On::From(target) | On::To(target) | On::Clients(target) => Some(target),
+            On::Everywhere | On::Links(_) => None,
+        }
+    }
+
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         match self {
             On::Links(links) => check_links(links.iter(), nodes),
@@ -203,24 +214,31 @@ impl On {
         }
     }
 
-    /// The node that was chosen, and the links.
-    fn settle(&self, scene: &Scene<'_>) -> Result<(Option<String>, Vec<Pair>), Skipped> {
-        let node = self
-            .target()
-            .map(|target| target.settle(scene.roles, unless_down(scene.now)))
-            .transpose()?;
-        let chosen = node.clone().unwrap_or_default();
-        let others = scene.nodes.iter().filter(|other| **other != chosen);
-        let out = |other: &String| Pair::new(&chosen, other);
-        let pairs = match self {
-            On::Everywhere => all_links(scene.nodes),
-            On::Links(links) => links.clone(),
-            On::From(_) => others.map(out).collect(),
-            On::To(_) => others.map(|other| out(other).back()).collect(),
-            On::Around(_) => others.flat_map(|other| [out(other), out(other).back()]).collect(),
-            On::Clients(_) => vec![Pair::new(CLIENTS, &chosen), Pair::new(&chosen, CLIENTS)],
+    /// The nodes that were chosen, and the links.
+    fn settle(&self, scene: &Scene<'_>) -> Result<(Vec<String>, BTreeSet<Pair>), Skipped> {
+        let chosen = match self.target() {
+            Some(target) => target.settle(scene, unless_down(scene.now))?,
+            None => Vec::new(),
         };
-        Ok((node, pairs))
+        let out = |node: &String| -> Vec<Pair> {
+            let others = scene.nodes.iter().filter(|other| *other != node);
+            others.map(|other| Pair::new(node, other)).collect()
+        };
+        let of = |node: &String| -> Vec<Pair> {
+            match self {
+                On::Everywhere | On::Links(_) => Vec::new(),
+                On::From(_) => out(node),
+                On::To(_) => out(node).iter().map(Pair::back).collect(),
+                On::Around(_) => out(node).into_iter().flat_map(|pair| [pair.back(), pair]).collect(),
+                On::Clients(_) => vec![Pair::new(CLIENTS, node), Pair::new(node, CLIENTS)],
+            }
+        };
+        let pairs = match self {
+            On::Everywhere => all_links(scene.nodes).into_iter().collect(),
+            On::Links(links) => links.iter().cloned().collect(),
+            _ => chosen.iter().flat_map(of).collect(),
+        };
+        Ok((chosen, pairs))
     }
 }
 
@@ -401,9 +419,7 @@ impl Family for Swizzle {
         &SWIZZLE
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
-    }
+    hits_no_target!();
 
     fn quality(&self) -> Option<Quality> {
         self.qualities().into_values().next()
@@ -419,7 +435,7 @@ impl Family for Swizzle {
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
-        resolved(None, None, self.qualities(), scene)
+        resolved(Vec::new(), None, self.qualities(), scene)
     }
 }
 

@@ -1,14 +1,12 @@
 //! What only the system itself can do: hand its leadership over, change its members.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Asks, Family, Scene, check_names};
+use super::family::{Asks, Family, Scene, hits_no_target, hits_target};
 use super::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
-use crate::target::{Skipped, TargetChoice, unless_down_or_paused, unless_spare};
+use crate::target::{Skipped, TargetChoice, check_all, check_names, unless_down_or_paused, unless_spare};
 use crate::world::State;
 
 pub(super) const TRANSFER: FaultInfo = FaultInfo {
@@ -68,6 +66,7 @@ pub struct Membership {
 #[serde(deny_unknown_fields)]
 pub struct Shrink {
     /// All nodes: those that stay come first.
+    #[serde(default)]
     pub order: Vec<String>,
     /// How many stay; at least 1, and fewer than there are.
     pub to: u32,
@@ -78,15 +77,15 @@ impl Family for Shrink {
         &SHRINK
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
+    hits_no_target!();
+
+    fn order_mut(&mut self) -> Option<&mut Vec<String>> {
+        Some(&mut self.order)
     }
 
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         check_names(&self.order, nodes)?;
-        if self.order.len() != nodes.len() {
-            return Err(format!("`order` names {} of {} nodes", self.order.len(), nodes.len()));
-        }
+        check_all(&self.order, nodes)?;
         match self.to as usize {
             to if (1..nodes.len()).contains(&to) => Ok(()),
             to => Err(format!("`to` is {to}; it goes from 1 to {}", nodes.len().saturating_sub(1))),
@@ -103,18 +102,18 @@ impl Family for Shrink {
         let is_away = |node: &&String| unless_down_or_paused(scene.now)(node).is_some();
         let (away, here): (Vec<&String>, Vec<&String>) = self.order.iter().partition(is_away);
         let to = self.to as usize;
-        if here.len() < to {
-            return Err(Skipped(format!("{to} are to stay, and {} run", here.len())));
+        let before = scene.roles.struck.as_ref().map(|struck| struck.nodes.clone());
+        let stays = |node: &&&String| before.as_ref().is_none_or(|gone| !gone.contains(node));
+        let n_here = here.iter().filter(stays).count();
+        if n_here < to {
+            return Err(Skipped(format!("{to} are to stay, and {n_here} of them run")));
         }
-        let gone = here.into_iter().skip(to).chain(away).cloned();
-        Ok(Resolved {
-            node: None,
-            key: None,
-            state: State {
-                removed: gone.collect(),
-                ..State::default()
-            },
-        })
+        let nodes = before.unwrap_or_else(|| here.into_iter().skip(to).chain(away).cloned().collect());
+        let state = State {
+            removed: nodes.iter().cloned().collect(),
+            ..State::default()
+        };
+        Ok(Resolved { nodes, key: None, state })
     }
 }
 
@@ -123,8 +122,10 @@ impl Family for Transfer {
         &TRANSFER
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
+    hits_target!();
+
+    fn takes_several(&self) -> bool {
+        false
     }
 
     /// Whoever leads is not handed what it has.
@@ -139,16 +140,12 @@ impl Family for Transfer {
             _ if roles.leader.as_deref() == Some(node) => Some("the leader already"),
             _ => unless_down_or_paused(now)(node),
         };
-        let node = self.target.settle(roles, unfit)?;
+        let nodes = self.target.settle(scene, unfit)?;
         let state = State {
-            led_by: Some(node.clone()),
+            led_by: nodes.first().cloned(),
             ..State::default()
         };
-        Ok(Resolved {
-            node: Some(node),
-            key: None,
-            state,
-        })
+        Ok(Resolved { nodes, key: None, state })
     }
 }
 
@@ -157,8 +154,10 @@ impl Family for Membership {
         &MEMBERSHIP
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
+    hits_target!();
+
+    fn takes_several(&self) -> bool {
+        false
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
@@ -166,13 +165,13 @@ impl Family for Membership {
         if let Some(out) = scene.now.removed.first() {
             return Err(Skipped(format!("{out} is no member now, and one at a time is taken out")));
         }
-        let node = self.target.settle(scene.roles, unless_spare(scene.now))?;
+        let nodes = self.target.settle(scene, unless_spare(scene.now))?;
         let state = State {
-            removed: BTreeSet::from([node.clone()]),
+            removed: nodes.iter().cloned().collect(),
             ..State::default()
         };
         Ok(Resolved {
-            node: Some(node),
+            nodes,
             key: self.target.key(scene.roles),
             state,
         })

@@ -18,6 +18,7 @@ pub mod links;
 pub mod member;
 pub mod partition;
 pub mod process;
+mod resolved;
 pub mod spare;
 #[cfg(test)]
 mod tests;
@@ -29,8 +30,9 @@ use self::balancer::{LbFlush, LbPorts};
 use self::clock::Clock;
 pub use self::dice::Dice;
 use self::disk::damage::{BitRot, MisdirectedWrite};
+use self::disk::power::{Power, Torn};
 use self::disk::resources::{DiskFull, DiskRate, ReadOnly};
-use self::disk::{Eio, Enospc, Fsync, LyingFsync, Power, SlowDisk, Torn};
+use self::disk::{Eio, Enospc, Fsync, LyingFsync, SlowDisk};
 use self::domain::{RackDown, RegionSlow, SpineCut};
 use self::family::Family;
 pub use self::family::{Asks, Ground, Scene, Site};
@@ -42,9 +44,10 @@ use self::links::{
 use self::member::{Membership, Shrink, Transfer};
 use self::partition::Partition;
 use self::process::{Kill, Pause, RestartStorm, Stutter};
+pub use self::resolved::{Pulse, Resolved};
 use self::spare::{Grow, Replace};
 use crate::capability::Capability;
-use crate::target::{KeyRoles, Roles, Skipped};
+use crate::target::{Roles, Skipped};
 use crate::world::State;
 
 /// What is known of a kind of fault.
@@ -87,6 +90,17 @@ pub enum Mechanism {
     System,
 }
 
+impl Mechanism {
+    /// Whether it is seen node by node, so that a fault of several nodes is to be seen on each of them; else on the links, or by what the system says.
+    #[must_use]
+    pub fn is_of_nodes(self) -> bool {
+        match self {
+            Mechanism::Life | Mechanism::Motion | Mechanism::Clocks | Mechanism::Limits | Mechanism::Disks => true,
+            Mechanism::Cuts | Mechanism::Links | Mechanism::Balancer | Mechanism::System => false,
+        }
+    }
+}
+
 /// Every kind of fault.
 pub const FAULTS: &[FaultInfo] = &[
     partition::PARTITION,
@@ -100,8 +114,8 @@ pub const FAULTS: &[FaultInfo] = &[
     limits::CPU,
     limits::MEMORY,
     limits::FD,
-    disk::POWER,
-    disk::TORN,
+    disk::power::POWER,
+    disk::power::TORN,
     disk::FSYNC,
     disk::EIO,
     disk::ENOSPC,
@@ -278,42 +292,10 @@ impl FaultInfo {
     }
 }
 
-/// The beat of a fault that comes and goes while it is in force, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pulse {
-    /// How long it asks for its state at a time.
-    pub on_ms: u64,
-    /// How long it asks for nothing in between.
-    pub off_ms: u64,
-}
-
-/// What a fault came to: enough to inject exactly this again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Resolved {
-    /// The one node that was chosen, if the fault chooses one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-    /// The key whose servers are hit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<KeyRoles>,
-    /// What the fault asks of the world.
-    pub state: State,
-}
-
-impl Fault {
-    /// Draws a fault of a kind of [`FAULTS`].
-    ///
-    /// # Panics
-    /// If there is no such kind: look it up first.
-    pub fn draw(kind: &str, dice: &mut Dice<'_>) -> Fault {
-        let info = FAULTS.iter().find(|info| info.name == kind);
-        (info.unwrap_or_else(|| panic!("`{kind}` is no kind of fault")).draw)(dice)
-    }
-
-    fn family(&self) -> &dyn Family {
-        match self {
+/// A fault as what every kind can do.
+macro_rules! as_family {
+    ($fault:expr) => {
+        match $fault {
             Fault::Partition(fault) => fault,
             Fault::Kill(fault) => fault,
             Fault::Pause(fault) => fault,
@@ -359,6 +341,25 @@ impl Fault {
             Fault::Grow(fault) => fault,
             Fault::Replace(fault) => fault,
         }
+    };
+}
+
+impl Fault {
+    /// Draws a fault of a kind of [`FAULTS`].
+    ///
+    /// # Panics
+    /// If there is no such kind: look it up first.
+    pub fn draw(kind: &str, dice: &mut Dice<'_>) -> Fault {
+        let info = FAULTS.iter().find(|info| info.name == kind);
+        (info.unwrap_or_else(|| panic!("`{kind}` is no kind of fault")).draw)(dice)
+    }
+
+    fn family(&self) -> &dyn Family {
+        as_family!(self)
+    }
+
+    fn family_mut(&mut self) -> &mut dyn Family {
+        as_family!(self)
     }
 
     /// What is known of its kind, one of [`FAULTS`].
@@ -379,13 +380,26 @@ impl Fault {
         self.info().mechanism
     }
 
-    /// Whether it is sure to take one node away for as long as it is in force.
+    /// Of so many members, how many it is sure to take away for as long as it is in force.
     #[must_use]
-    pub fn takes_a_node_away(&self) -> bool {
+    pub fn n_taken_away(&self, n_members: usize) -> usize {
+        let is_steady = matches!(self.mechanism(), Mechanism::Life | Mechanism::Motion) && self.pulse().is_none();
         match self {
-            Fault::Memory(_) => true,
-            _ => matches!(self.mechanism(), Mechanism::Life | Mechanism::Motion) && self.pulse().is_none(),
+            Fault::Power(Power { hits }) | Fault::Torn(Torn { hits, .. }) => hits.n_hit(n_members),
+            _ if is_steady || matches!(self, Fault::Memory(_)) => self.family().target().map_or(0, |target| target.n_hit(n_members)),
+            _ => 0,
         }
+    }
+
+    /// Whether it is over when it is injected, so that it needs no duration.
+    #[must_use]
+    pub fn is_momentary(&self) -> bool {
+        matches!(self, Fault::Transfer(_) | Fault::LbFlush(_))
+    }
+
+    /// The order of all nodes in which it looks for those it hits, if a plan left that out: to be drawn.
+    pub fn open_order(&mut self) -> Option<&mut Vec<String>> {
+        self.family_mut().order_mut().filter(|order| order.is_empty())
     }
 
     /// Makes it take no more spare nodes than there are.
@@ -440,12 +454,27 @@ impl Fault {
         self.family().asks()
     }
 
-    /// Settles who is hit. `now` is the state of the world, with nodes that are down for other reasons added; `roles` answers [`Fault::asks`].
+    /// What must be known before whoever it struck in an earlier run is struck again: only where it is no fault to do so.
+    #[must_use]
+    pub fn asks_again(&self) -> Asks {
+        match self {
+            Fault::Transfer(_) => Asks::LEADER,
+            _ => Asks::default(),
+        }
+    }
+
+    /// Settles who is hit. `now` is the state of the world, with nodes that are down for other reasons added; `roles` answers [`Fault::asks`], or
+    /// says who was struck before, and answers [`Fault::asks_again`].
     ///
     /// # Errors
     /// If nobody can be hit now.
     pub fn resolve<'a>(&self, ground: impl Into<Ground<'a>>, now: &State, roles: &Roles) -> Result<Resolved, Skipped> {
         let Ground { nodes, spares, topology } = ground.into();
+        let again = roles.struck.as_ref().map(|struck| struck.spares.as_slice()).unwrap_or_default();
+        if let Some(spare) = again.iter().find(|spare| !spares.contains(spare)) {
+            return Err(Skipped(format!("the spare node {spare} is not free")));
+        }
+        let spares = if again.is_empty() { spares } else { again };
         self.family().resolve(&Scene {
             nodes,
             spares,

@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Asks, Family, Scene, check_choice, check_names};
+use super::family::{Asks, Family, Scene};
 use super::{Dice, Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
 use crate::partition::{self, Cuts};
-use crate::target::{Skipped, TargetChoice, first_fit, no_key, unless_down};
+use crate::target::{Skipped, TargetChoice, check_all, check_choice, check_names, first_fit, no_key, unless_down, with_newcomers};
 use crate::world::State;
 
 pub(super) const PARTITION: FaultInfo = FaultInfo {
@@ -34,16 +34,19 @@ pub enum Shape {
     /// The first half of the nodes and the rest.
     Halves {
         /// All nodes.
+        #[serde(default)]
         order: Vec<String>,
     },
     /// Every node sees a majority, no two the same.
     MajoritiesRing {
         /// All nodes.
+        #[serde(default)]
         order: Vec<String>,
     },
     /// Two halves joined by the first node alone.
     Bridge {
         /// All nodes.
+        #[serde(default)]
         order: Vec<String>,
     },
     /// Some nodes are not heard by the others, but hear them.
@@ -51,7 +54,7 @@ pub enum Shape {
         /// The nodes that are not heard.
         muted: Vec<String>,
     },
-    /// One node alone.
+    /// One node alone; several, each of them alone.
     IsolateOne {
         /// Which.
         target: TargetChoice,
@@ -59,8 +62,10 @@ pub enum Shape {
     /// The coordinator of a key in use, cut from a majority of the key's replicas.
     CutCoordinator {
         /// As in [`TargetChoice::Coordinator`].
+        #[serde(default)]
         key_pick: u32,
         /// Who coordinates where every node may, and which replicas are lost first.
+        #[serde(default)]
         order: Vec<String>,
     },
 }
@@ -89,12 +94,6 @@ impl Shape {
     }
 }
 
-/// The order that was drawn, and who joined since behind it: nodes on no side would join the sides.
-fn with_newcomers(order: &[String], nodes: &[String]) -> Vec<String> {
-    let newcomers = nodes.iter().filter(|node| !order.contains(node));
-    order.iter().chain(newcomers).cloned().collect()
-}
-
 /// A node that is not heard, one that hears nobody, or a half: the asymmetries that cost most.
 fn draw_muted(order: Vec<String>, dice: &mut Dice<'_>) -> Vec<String> {
     let n = order.len();
@@ -114,6 +113,23 @@ impl Family for Partition {
         }
     }
 
+    fn target_mut(&mut self) -> Option<&mut TargetChoice> {
+        match &mut self.shape {
+            Shape::IsolateOne { target } => Some(target),
+            _ => None,
+        }
+    }
+
+    fn order_mut(&mut self) -> Option<&mut Vec<String>> {
+        match &mut self.shape {
+            Shape::IsolateOne { target } => target.order_mut(),
+            Shape::OneWay { .. } => None,
+            Shape::Halves { order } | Shape::MajoritiesRing { order } | Shape::Bridge { order } | Shape::CutCoordinator { order, .. } => {
+                Some(order)
+            }
+        }
+    }
+
     fn validate(&self, nodes: &[String]) -> Result<(), String> {
         match &self.shape {
             Shape::IsolateOne { target } => check_choice(target, nodes),
@@ -121,10 +137,7 @@ impl Family for Partition {
             Shape::OneWay { muted } => check_names(muted, nodes),
             Shape::Halves { order } | Shape::MajoritiesRing { order } | Shape::Bridge { order } | Shape::CutCoordinator { order, .. } => {
                 check_names(order, nodes)?;
-                if order.len() != nodes.len() {
-                    return Err(format!("`order` names {} of {} nodes", order.len(), nodes.len()));
-                }
-                Ok(())
+                check_all(order, nodes)
             }
         }
     }
@@ -139,26 +152,27 @@ impl Family for Partition {
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let Scene { nodes, now, roles, .. } = *scene;
-        let mut node = None;
+        let mut hit = Vec::new();
         let mut key = None;
+        // Nodes on no side would join the sides.
         let cuts = match &self.shape {
             Shape::Halves { order } => partition::halves(&with_newcomers(order, nodes)),
             Shape::MajoritiesRing { order } => partition::majorities_ring(&with_newcomers(order, nodes)),
             Shape::Bridge { order } => partition::bridge(&with_newcomers(order, nodes)),
             Shape::OneWay { muted } => partition::one_way(muted, nodes),
             Shape::IsolateOne { target } => {
-                let alone = target.settle(roles, unless_down(now))?;
-                let cuts = partition::isolate(&alone, nodes);
-                node = Some(alone);
-                cuts
+                hit = target.settle(scene, unless_down(now))?;
+                hit.iter().flat_map(|alone| partition::isolate(alone, nodes)).collect()
             }
             Shape::CutCoordinator { order, .. } => {
                 let served = roles.key.as_ref().ok_or_else(no_key)?;
-                let coordinator = served.coordinator.clone().map_or_else(|| first_fit(order, unless_down(now)), Ok)?;
+                let before = roles.struck.as_ref().and_then(|struck| struck.nodes.first());
+                let coordinator = before.or(served.coordinator.as_ref()).cloned();
+                let coordinator = coordinator.map_or_else(|| first_fit(order, unless_down(now)), Ok)?;
                 let mut replicas = served.replicas.clone();
                 replicas.sort_by_key(|replica| order.iter().position(|ordered| ordered == replica));
                 let cuts = partition::cut_coordinator(&coordinator, &replicas);
-                node = Some(coordinator);
+                hit = vec![coordinator];
                 key = Some(served.clone());
                 cuts
             }
@@ -172,7 +186,7 @@ impl Family for Partition {
             return Err(Skipped(format!("this shape cuts nothing between {} nodes", nodes.len())));
         }
         Ok(Resolved {
-            node,
+            nodes: hit,
             key,
             state: State { cuts, ..State::default() },
         })

@@ -1,11 +1,9 @@
 //! A node's processes: killed, stopped, once or again and again.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Family, Scene};
+use super::family::{Family, Scene, hits_target};
 use super::{Fault, FaultInfo, Mechanism, Pulse, Resolved};
 use crate::capability::Capability;
 use crate::target::{Skipped, TargetChoice, unless_down, unless_down_or_paused};
@@ -102,26 +100,26 @@ pub struct Stutter {
 }
 
 fn killed(target: &TargetChoice, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
-    let node = target.settle(scene.roles, unless_down(scene.now))?;
+    let nodes = target.settle(scene, unless_down(scene.now))?;
     let state = State {
-        down: BTreeSet::from([node.clone()]),
+        down: nodes.iter().cloned().collect(),
         ..State::default()
     };
     Ok(Resolved {
-        node: Some(node),
+        nodes,
         key: target.key(scene.roles),
         state,
     })
 }
 
 fn paused(target: &TargetChoice, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
-    let node = target.settle(scene.roles, unless_down_or_paused(scene.now))?;
+    let nodes = target.settle(scene, unless_down_or_paused(scene.now))?;
     let state = State {
-        paused: BTreeSet::from([node.clone()]),
+        paused: nodes.iter().cloned().collect(),
         ..State::default()
     };
     Ok(Resolved {
-        node: Some(node),
+        nodes,
         key: target.key(scene.roles),
         state,
     })
@@ -139,9 +137,7 @@ impl Family for Kill {
         &KILL
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         killed(&self.target, scene)
@@ -153,9 +149,7 @@ impl Family for Pause {
         &PAUSE
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         paused(&self.target, scene)
@@ -167,9 +161,7 @@ impl Family for RestartStorm {
         &RESTART_STORM
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn pulse(&self) -> Option<Pulse> {
         Some(Pulse {
@@ -192,9 +184,7 @@ impl Family for Stutter {
         &STUTTER
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn pulse(&self) -> Option<Pulse> {
         Some(Pulse {

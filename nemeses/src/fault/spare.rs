@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::family::{Family, Ground, Scene};
+use super::family::{Family, Ground, Scene, hits_no_target, hits_target};
 use super::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::capability::Capability;
 use crate::target::{Skipped, TargetChoice, unless_down, unless_spare};
@@ -63,9 +63,7 @@ impl Family for Grow {
         &GROW
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        None
-    }
+    hits_no_target!();
 
     fn validate_on(&self, ground: Ground<'_>) -> Result<(), String> {
         match (self.by, ground.spares.len()) {
@@ -80,7 +78,7 @@ impl Family for Grow {
             return Err(no_spare());
         }
         Ok(Resolved {
-            node: None,
+            nodes: Vec::new(),
             key: None,
             state: State {
                 joined,
@@ -95,8 +93,10 @@ impl Family for Replace {
         &REPLACE
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
+    hits_target!();
+
+    fn takes_several(&self) -> bool {
+        false
     }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
@@ -106,15 +106,15 @@ impl Family for Replace {
         }
         let spare = scene.spares.first().ok_or_else(no_spare)?;
         let unfit = |node: &str| unless_spare(scene.now)(node).or_else(|| unless_down(scene.now)(node));
-        let node = self.target.settle(scene.roles, unfit)?;
+        let nodes = self.target.settle(scene, unfit)?;
         let state = State {
-            removed: BTreeSet::from([node.clone()]),
-            down: BTreeSet::from([node.clone()]),
+            removed: nodes.iter().cloned().collect(),
+            down: nodes.iter().cloned().collect(),
             joined: BTreeSet::from([spare.clone()]),
             ..State::default()
         };
         Ok(Resolved {
-            node: Some(node),
+            nodes,
             key: self.target.key(scene.roles),
             state,
         })

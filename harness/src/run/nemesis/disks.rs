@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 use squall_nemeses::disk::probe::{DiskReport, Left, Probe};
 use squall_nemeses::disk::{Cut, Disk, Rot, Trouble};
 use squall_nemeses::{Change, Proof, Resolved, State, World};
 use tokio::sync::MutexGuard;
 
-use super::heal::worst_or;
 use super::{Nemesis, blocking};
 
 /// How long a torn power cut waits for an fsync to be cut in. A store that is written to asks for one within milliseconds; for one that is not, a
@@ -69,7 +67,7 @@ impl Nemesis {
     }
 
     /// The power is back: the nodes run, their disks are mounted and do what disks do.
-    pub(super) async fn prove_power(&self, world: MutexGuard<'_, World>, resolved: &Resolved) -> Result<Value> {
+    pub(super) async fn prove_power(&self, world: MutexGuard<'_, World>, resolved: &Resolved) -> Result<Vec<Proof>> {
         let now = world.desired();
         let mut proofs = Vec::new();
         for node in resolved.state.down.difference(&now.down).filter(|node| !self.has_departed(node)) {
@@ -77,7 +75,7 @@ impl Nemesis {
             let report = self.prove_disk(node, trouble.clone(), trouble, true).await;
             proofs.extend(report.with_context(|| format!("probe the disk of {node}"))?.map(Proof::from));
         }
-        Ok(worst_or(proofs, "other faults keep them down"))
+        Ok(proofs)
     }
 
     /// The disks that lied and are to lie no more, and the others.

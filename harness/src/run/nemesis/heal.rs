@@ -10,18 +10,21 @@ use squall_nemeses::disk::Disk;
 use squall_nemeses::switch::Released;
 use squall_nemeses::{Change, Mechanism, Proof, Resolved, State, World};
 use tokio::sync::MutexGuard;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::Nemesis;
 use super::beat::Beats;
 use super::clocks::Must;
-use super::inject::worse;
+use super::proofs::{all_of, of_bite, of_heal, worse};
 use super::stages::{Fill, stage, value};
 use crate::plan::Injection;
 use crate::run::members::HEAL_BOUND;
 
-/// How long a restarted node is asked for its incarnation. It may be held up by another fault; then its process alone is the proof.
+/// How long restarted nodes are asked for their incarnations. One may be held up by another fault; then its process alone is the proof.
 const ANSWER_BOUND: Duration = Duration::from_secs(2);
+/// What is left of that to each of several nodes, however long the others took: some answers of a node that serves.
+const ANSWER_BOUND_LEAST: Duration = Duration::from_millis(200);
 
 /// What happened while a fault was in force.
 pub(super) struct Course {
@@ -89,10 +92,12 @@ impl Nemesis {
         let mut world = self.world.lock().await;
         self.count_drops(mechanism).await?;
         let before = world.desired();
-        if world.active().any(|active| active == id)
-            && let Some(still) = self.prove_still(resolved, &before).await?
-        {
-            self.pen.fault(kind, stage(id, Stage::Probed).probe(&value(still)));
+        if world.active().any(|active| active == id) {
+            let still = self.prove_still(resolved, &before).await?;
+            if !still.is_empty() {
+                self.pen
+                    .fault(kind, stage(id, Stage::Probed).probe(&of_bite(mechanism, resolved, still)));
+            }
         }
         self.pen.fault(kind, stage(id, Stage::HealAsked));
         if world.heal(id).is_none() {
@@ -104,33 +109,31 @@ impl Nemesis {
         let applied = self.apply(&change, &after).await?;
         let mut proofs = applied.proofs;
         proofs.extend(self.prove_better(&change, applied.prepared).await?);
+        let healed = |proofs: Vec<Proof>, reason: &str| of_heal(mechanism, resolved, proofs, reason);
         let mut probe = match mechanism {
             // Of a lost domain the clients' links come back too.
             Mechanism::Cuts => {
                 let cuts = self.prove_links(&after).await?;
                 value(proofs.into_iter().fold(cuts, worse))
             }
-            Mechanism::Links => worst_or(proofs, "other faults ask for the same, or hide it"),
+            Mechanism::Links => healed(proofs, "other faults ask for the same, or hide it"),
             // Continued by nobody: it was killed meanwhile, or another pause still holds it.
-            Mechanism::Motion => worst_or(proofs, "not paused by this fault any more"),
+            Mechanism::Motion => healed(proofs, "not paused by this fault any more"),
             Mechanism::Clocks => {
                 drop(world);
                 let proofs = self.prove_clocks(resolved.state.clocks.keys(), Must::Fit).await?;
-                worst_or(proofs, "no clock was set")
+                healed(proofs, "no clock was set")
             }
-            Mechanism::Life => {
-                let node = resolved.node.as_deref().unwrap_or_default();
-                self.prove_return(world, node).await
+            Mechanism::Life => self.prove_returns(world, resolved).await,
+            // Its nodes were killed for want of memory, or meanwhile by another fault: what is left to see is that they are back.
+            Mechanism::Limits if !resolved.state.down.is_empty() => self.prove_returns(world, resolved).await,
+            Mechanism::Limits => healed(proofs, "its node is down"),
+            Mechanism::Balancer => healed(proofs, "another fault asks for the same"),
+            Mechanism::Disks if !resolved.state.down.is_empty() => {
+                let proofs = self.prove_power(world, resolved).await?;
+                healed(proofs, "another fault keeps it down")
             }
-            // Its node was killed for want of memory, or meanwhile by another fault: what is left to see is that it is back.
-            Mechanism::Limits if !resolved.state.down.is_empty() => {
-                let node = resolved.node.as_deref().unwrap_or_default();
-                self.prove_return(world, node).await
-            }
-            Mechanism::Limits => worst_or(proofs, "its node is down"),
-            Mechanism::Balancer => worst_or(proofs, "another fault asks for the same"),
-            Mechanism::Disks if !resolved.state.down.is_empty() => self.prove_power(world, resolved).await?,
-            Mechanism::Disks => worst_or(proofs, self.why_unproved(resolved, &change)),
+            Mechanism::Disks => healed(proofs, self.why_unproved(resolved, &change)),
             Mechanism::System => {
                 drop(world);
                 self.heal_members(id, &change).await?
@@ -147,10 +150,22 @@ impl Nemesis {
         Ok(())
     }
 
-    /// The process is back; if the system counts its starts and answers, it says so itself. The world is let go: an answer may take long.
-    async fn prove_return(&self, world: MutexGuard<'_, World>, node: &str) -> Value {
-        let still_down = world.desired().down.contains(node);
+    /// The processes of all that were hit are back. The world is let go: an answer may take long.
+    async fn prove_returns(&self, world: MutexGuard<'_, World>, resolved: &Resolved) -> Value {
+        let down = world.desired().down;
         drop(world);
+        let until = Instant::now() + ANSWER_BOUND;
+        let mut probes = Vec::new();
+        for node in &resolved.nodes {
+            let mut probe = self.prove_return(node, down.contains(node), until).await;
+            probe["node"] = json!(node);
+            probes.push(probe);
+        }
+        all_of(probes)
+    }
+
+    /// The process is back; if the system counts its starts and answers, it says so itself.
+    async fn prove_return(&self, node: &str, still_down: bool, until: Instant) -> Value {
         if self.has_departed(node) {
             return json!({"ok": true, "reason": "it left the cluster meanwhile"});
         }
@@ -159,7 +174,8 @@ impl Nemesis {
         }
         // That its program runs again was seen when it was launched. It may be gone by now: by itself, which is a finding of its own, or
         // by the next fault. What is left to ask is whether it is a new process, if the system can tell.
-        let status = self.cluster.ask_ready(node, ANSWER_BOUND).await;
+        let bound = (until - Instant::now()).max(ANSWER_BOUND_LEAST);
+        let status = self.cluster.ask_ready(node, bound).await;
         let incarnation = status.ok().and_then(|status| status.incarnation);
         let is_new = self.cluster.saw_incarnation(node, incarnation);
         json!({"ok": is_new, "launched": true, "incarnation": incarnation})
@@ -177,10 +193,4 @@ impl Nemesis {
             "its node is down"
         }
     }
-}
-
-/// The worst of the proofs of a heal; without any, why there is none.
-pub(super) fn worst_or(proofs: Vec<Proof>, reason: &str) -> Value {
-    let worst = proofs.into_iter().reduce(worse);
-    worst.map_or_else(|| json!({"ok": true, "reason": reason}), value)
 }

@@ -1,7 +1,7 @@
 //! The beginning of a fault: resolved, applied, and seen to bite.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 use squall_checker::history::mark::Stage;
 use squall_nemeses::{Capability, Change, Mechanism, Proof, Receipt, Resolved, World};
 use tokio::sync::MutexGuard;
@@ -11,7 +11,8 @@ use tracing::info;
 use super::Nemesis;
 use super::announced::Patience;
 use super::clocks::Must;
-use super::stages::{Fill, skipped, stage, value};
+use super::proofs::of_bite;
+use super::stages::{Fill, skipped, stage};
 use super::steps::Goal;
 use super::trigger::Event;
 use crate::plan::Injection;
@@ -33,7 +34,9 @@ impl Nemesis {
     pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>, late: Option<Instant>) -> Result<Injected> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
+        let asked = Instant::now();
         let (mut world, resolved) = self.resolve_in_time(injection, event, late).await;
+        let waited_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.count_drops(mechanism).await?;
         let resolved = match resolved {
             Ok(resolved) => resolved,
@@ -68,6 +71,7 @@ impl Nemesis {
                 links: applied.links,
                 clocks: applied.clocks,
                 beat: injection.fault.pulse(),
+                waited_ms,
                 trigger: event.map(Event::receipt),
             }),
         );
@@ -79,7 +83,7 @@ impl Nemesis {
             proofs.extend(self.prove_clocks(resolved.state.clocks.keys(), Must::Bite).await?);
         }
         let probe = match mechanism == Mechanism::System && proofs.len() > 1 {
-            false => judge(proofs),
+            false => of_bite(mechanism, &resolved, proofs),
             // Who was taken in or out, by whom, and that it serves or ended.
             true => json!({"ok": proofs.iter().all(|proof| proof.ok), "proofs": proofs}),
         };
@@ -119,7 +123,7 @@ impl Nemesis {
         let changes = |needed: &Capability| matches!(needed, Capability::Membership | Capability::Grow);
         let is_change = injection.fault.info().needs.iter().any(changes) && system.joining() == Joining::Announced;
         loop {
-            let (world, resolved) = self.resolve(&injection.fault, event).await;
+            let (world, resolved) = self.resolve(injection, event).await;
             let patience = late.filter(|_| is_change && event.is_none()).map(|late| Patience {
                 bound: system.join_bound(),
                 until: late,
@@ -148,19 +152,6 @@ impl Nemesis {
         self.pen.fault(injection.fault.kind(), skipped(injection.id, why));
         injected
     }
-}
-
-/// The worst of the proofs. A fault that changed nothing (its node was down already) proved nothing.
-fn judge(proofs: Vec<Proof>) -> Value {
-    proofs
-        .into_iter()
-        .reduce(worse)
-        .map_or(json!({"ok": false, "reason": "nothing changed"}), value)
-}
-
-/// The one that is not as it should be.
-pub(super) fn worse(one: Proof, other: Proof) -> Proof {
-    if one.ok { other } else { one }
 }
 
 /// What the system said instead of doing what it was asked for.

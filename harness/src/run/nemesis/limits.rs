@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use squall_nemeses::limits::{Relimited, load};
+use squall_nemeses::limits::{NodeGroup, Relimited, load};
 use squall_nemeses::{Change, Proof, State};
+
+use tokio::task::JoinSet;
 
 use super::{Nemesis, blocking};
 use crate::sandbox::groups;
@@ -20,10 +22,18 @@ impl Nemesis {
     /// Changes what nodes may use. A node whose memory is taken is dead afterwards.
     pub(super) async fn change_limits(&self, change: &Change) -> Result<Vec<Proof>> {
         let mut proofs = Vec::new();
+        // All at once: each takes a third of a second to be seen.
+        let mut burning = JoinSet::new();
         for (node, Relimited { before, now }) in &change.limits {
             if before.cpu_percent != now.cpu_percent {
-                proofs.push(self.limit_cpu(node, now.cpu_percent).await?);
+                let (node, group) = (node.clone(), self.cluster.group(node).clone());
+                burning.spawn(limit_cpu(node, group, now.cpu_percent));
             }
+        }
+        while let Some(burnt) = burning.join_next().await {
+            proofs.push(burnt.context("the task of a limit")??);
+        }
+        for (node, Relimited { before, now }) in &change.limits {
             if before.spare_memory_kib != now.spare_memory_kib {
                 match now.spare_memory_kib {
                     Some(spare_kib) => proofs.extend(self.exhaust(node, spare_kib).await?),
@@ -52,18 +62,6 @@ impl Nemesis {
         Ok(())
     }
 
-    async fn limit_cpu(&self, node: &str, percent: Option<u32>) -> Result<Proof> {
-        let group = self.cluster.group(node).clone();
-        let prove = move || {
-            group.limit_cpu(percent)?;
-            Ok(load::prove_cpu(&group, percent, || groups::burner(&group), BURN_BOUND)?)
-        };
-        blocking(prove)
-            .await
-            .map(Proof::from)
-            .with_context(|| format!("limit the processor time of {node}"))
-    }
-
     /// `None` if the node has ended by itself this moment, which is its watcher's finding.
     async fn exhaust(&self, node: &str, spare_kib: u32) -> Result<Option<Proof>> {
         let group = self.cluster.group(node).clone();
@@ -79,7 +77,7 @@ impl Nemesis {
         if exhausted.ok {
             self.cluster.wait_gone(node, MEMORY_BOUND).await?;
         }
-        Ok(Some(Proof::from(exhausted)))
+        Ok(Some(Proof::from(exhausted).on(node)))
     }
 
     async fn lift_memory(&self, node: &str) -> Result<()> {
@@ -111,6 +109,16 @@ impl Nemesis {
             .expect("no holder of this lock panics")
             .insert(node.to_owned(), limits);
         // It ended by itself between the look and the limit.
-        Ok((done.ok || self.cluster.is_running(node)).then(|| Proof::from(done)))
+        Ok((done.ok || self.cluster.is_running(node)).then(|| Proof::from(done).on(node)))
     }
+}
+
+async fn limit_cpu(node: String, group: NodeGroup, percent: Option<u32>) -> Result<Proof> {
+    let prove = move || {
+        group.limit_cpu(percent)?;
+        Ok(load::prove_cpu(&group, percent, || groups::burner(&group), BURN_BOUND)?)
+    };
+    let burnt = blocking(prove).await;
+    let burnt = burnt.with_context(|| format!("limit the processor time of {node}"))?;
+    Ok(Proof::from(burnt).on(&node))
 }

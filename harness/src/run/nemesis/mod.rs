@@ -7,12 +7,12 @@
 //! - [`trigger`]: events that faults wait for
 //! - [`roles`]: who is hit, settled when a fault is due
 //! - [`inject`], [`heal`]: the two ends of a fault, with the proof that belongs to its mechanism
-//! - [`still`]: the last look before a heal, at faults that may have ceased
+//! - [`still`]: the last look before a heal, at faults that may have ceased; [`last_look`]: after all heals, at everything
 //! - [`beat`]: faults that come and go while they are in force
 //! - [`apply`]: one change of the world, mechanism by mechanism: [`links`], [`balancer`], [`clocks`], [`limits`], [`process`], and what the system
 //!   is asked for (`run/members.rs`), with the nodes that join and leave by it: [`spares`];
 //!   and step by step where they are announced before they run: [`announced`], [`steps`]
-//! - [`stages`], [`back_end`]: what goes into the history
+//! - [`proofs`], [`stages`], [`back_end`]: what goes into the history
 //!
 //! A new kind of fault of a known mechanism needs nothing here. A new mechanism is a file beside [`links`], a line in [`apply`], and an arm in
 //! [`inject`] and in [`heal`].
@@ -26,9 +26,11 @@ pub(crate) mod clocks;
 mod disks;
 mod heal;
 mod inject;
+mod last_look;
 mod limits;
 mod links;
 mod process;
+mod proofs;
 mod roles;
 mod spares;
 mod stages;
@@ -153,7 +155,7 @@ impl Nemesis {
         let lasts = Duration::from_millis(injection.for_ms);
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
         let event = match &injection.when {
-            None if injection.fault.asks().leader => {
+            None if injection.asks().leader => {
                 // As for an event: so long that it can still stay as long as it should.
                 self.await_leader(end - lasts).await;
                 None

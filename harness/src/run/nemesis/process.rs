@@ -55,7 +55,7 @@ impl Nemesis {
         };
         let killed = blocking(move || Ok(process::kill_and(init_pid, SIGNAL_BOUND, answer)?)).await?;
         self.cluster.wait_gone(node, SIGNAL_BOUND).await?;
-        Ok(Some(Proof::from(killed)))
+        Ok(Some(Proof::from(killed).on(node)))
     }
 
     async fn signal_node(
@@ -67,7 +67,7 @@ impl Nemesis {
             return Ok(None);
         };
         match blocking(move || Ok(act(init_pid, SIGNAL_BOUND)?)).await {
-            Ok(paused) => Ok(Some(Proof::from(paused))),
+            Ok(paused) => Ok(Some(Proof::from(paused).on(node))),
             // It ended by itself between the look and the signal: that is the watcher's finding, not ours.
             Err(_) if !self.cluster.is_running(node) => Ok(None),
             Err(error) => Err(error),

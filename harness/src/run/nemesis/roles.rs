@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use squall_nemeses::{Asks, Fault, Ground, KeyRoles, Resolved, Roles, State, World};
+use squall_nemeses::{Asks, Ground, KeyRoles, Resolved, Roles, State, World};
 use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Nemesis;
 use super::trigger::Event;
+use crate::plan::Injection;
 use crate::systems::{Member, Position, System};
 
 /// How long all nodes together are asked who leads or who holds a key.
@@ -24,8 +25,8 @@ const FRESH: Duration = Duration::from_millis(20);
 impl Nemesis {
     /// What a fault comes to now, or why it hits nobody, with the world as that was settled in. While a role is waited for the world is let go, for
     /// others to be injected and healed in. The node of the `event` that it waited for may be at its gate, and answers no question.
-    pub(super) async fn resolve(&self, fault: &Fault, event: Option<&Event>) -> (MutexGuard<'_, World>, Result<Resolved, String>) {
-        let mut asks = fault.asks();
+    pub(super) async fn resolve(&self, injection: &Injection, event: Option<&Event>) -> (MutexGuard<'_, World>, Result<Resolved, String>) {
+        let mut asks = injection.asks();
         let leader = event.filter(|event| event.is_leader).and_then(|event| event.node.clone());
         asks.leader &= leader.is_none();
         let mut roles = Roles::default();
@@ -42,12 +43,16 @@ impl Nemesis {
         }
         roles.leader = leader.or(roles.leader);
         roles.source = event.and_then(|event| event.node.clone());
+        if let Some(struck) = &injection.struck {
+            roles.key.clone_from(&struck.key);
+            roles.struck = Some(struck.clone());
+        }
         let ground = Ground {
             nodes: &nodes,
             spares: &self.free_spares(&now),
             topology: self.topology.as_ref(),
         };
-        let resolved = fault.resolve(ground, &now, &roles).map_err(|skipped| skipped.to_string());
+        let resolved = injection.fault.resolve(ground, &now, &roles).map_err(|skipped| skipped.to_string());
         (world, resolved)
     }
 

@@ -10,18 +10,18 @@ use squall_nemeses::{Proof, Resolved, State};
 use super::{Nemesis, blocking};
 
 impl Nemesis {
-    /// Whether a fault that is in force bites still, or did meanwhile; `None` of those whose first proof holds as long as they do.
-    pub(super) async fn prove_still(&self, resolved: &Resolved, now: &State) -> Result<Option<Proof>> {
+    /// Whether a fault that is in force bites still, or did meanwhile; none of those whose first proof holds as long as they do.
+    pub(super) async fn prove_still(&self, resolved: &Resolved, now: &State) -> Result<Vec<Proof>> {
         if resolved.state.balancer.no_ports {
             let network = Arc::clone(&self.network);
             let is_reached = now.is_reached_by_clients(&self.nodes);
             let report = blocking(move || network.prove_exhausted(is_reached)).await;
-            return report.map(Proof::from).map(Some).context("probe the balancer before the heal");
+            return report
+                .map(|report| vec![Proof::from(report)])
+                .context("probe the balancer before the heal");
         }
-        let misdirected = resolved.state.disks.iter().find(|(_, trouble)| trouble.misdirects.is_some());
-        Ok(match misdirected {
-            Some((node, _)) => Some(Proof::from(DiskReport::of_strays(node, &self.disk(node)?))),
-            None => None,
-        })
+        let misdirected = resolved.state.disks.iter().filter(|(_, trouble)| trouble.misdirects.is_some());
+        let strays = |node: &String| Ok(Proof::from(DiskReport::of_strays(node, &self.disk(node)?)));
+        misdirected.map(|(node, _)| strays(node)).collect()
     }
 }

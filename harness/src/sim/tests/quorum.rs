@@ -262,6 +262,7 @@ fn with_faults(faults: Vec<Fault>) -> Plan {
         at_ms: 2_000,
         for_ms: 1_000,
         when: None,
+        struck: None,
         fault,
     };
     plan.schedule = (0..).zip(faults).map(injection).collect();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LIFE, troubled};
 use crate::disk::{Misdirects, Rot, Trouble};
-use crate::fault::family::{Family, Scene};
+use crate::fault::family::{Family, Scene, hits_target};
 use crate::fault::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::target::{Skipped, TargetChoice};
 
@@ -79,9 +79,7 @@ impl Family for BitRot {
         &BIT_ROT
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn check(&self) -> Result<(), String> {
         if !(1..=FLIPS_MAX).contains(&self.flips) {
@@ -115,9 +113,7 @@ impl Family for MisdirectedWrite {
         &MISDIRECTED_WRITE
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn check(&self) -> Result<(), String> {
         match self.every {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LIFE, troubled};
 use crate::disk::Trouble;
-use crate::fault::family::{Family, Scene};
+use crate::fault::family::{Family, Scene, hits_target};
 use crate::fault::{Fault, FaultInfo, Mechanism, Resolved};
 use crate::target::{Skipped, TargetChoice};
 
@@ -81,9 +81,7 @@ impl Family for DiskFull {
         &DISK_FULL
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let trouble = Trouble {
@@ -99,9 +97,7 @@ impl Family for ReadOnly {
         &READ_ONLY
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let trouble = Trouble {
@@ -117,9 +113,7 @@ impl Family for DiskRate {
         &DISK_RATE
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        Some(&self.target)
-    }
+    hits_target!();
 
     fn check(&self) -> Result<(), String> {
         match self.kib_per_s {

@@ -1,12 +1,21 @@
 //! What faults of disks come to, and what a plan may not say of them.
 
 use super::damage::{BitRot, MisdirectedWrite};
+use super::power::{Hits, Power, Torn};
 use super::resources::{DiskFull, DiskRate, ReadOnly};
 use super::*;
-use crate::target::Roles;
+use crate::disk::Cut;
+use crate::target::{Roles, Several};
 
 fn nodes() -> Vec<String> {
     ["n1", "n2", "n3"].map(String::from).to_vec()
+}
+
+fn majority() -> Several {
+    Several {
+        order: nodes(),
+        leader: None,
+    }
 }
 
 fn any() -> TargetChoice {
@@ -29,7 +38,7 @@ fn a_cut_of_power_takes_one_a_majority_or_all_down_each_torn_in_its_own_way() {
     let well = State::default();
     let down = |hits: Hits| resolved(&Torn { hits, seed: 7 }, &well).unwrap().state;
     assert_eq!(down(Hits::One(any())).down.len(), 1);
-    assert_eq!(down(Hits::Majority { order: nodes() }).down.len(), 2);
+    assert_eq!(down(Hits::Majority(majority())).down.len(), 2);
     let all = down(Hits::All);
     assert_eq!(all.down.len(), 3);
     let cuts: Vec<Option<Cut>> = all.disks.values().map(|trouble| trouble.power).collect();
@@ -46,10 +55,10 @@ fn a_disk_fails_in_one_way_at_a_time_but_may_be_slow_beside() {
     };
     let full = Enospc { target: any() };
     let now = resolved(&slow, &State::default()).unwrap().state;
-    assert_eq!(resolved(&full, &now).unwrap().node.as_deref(), Some("n1"));
+    assert_eq!(resolved(&full, &now).unwrap().nodes, ["n1"]);
     let now = resolved(&full, &State::default()).unwrap().state;
-    assert_eq!(resolved(&Fsync { target: any() }, &now).unwrap().node.as_deref(), Some("n2"));
-    assert_eq!(resolved(&slow, &now).unwrap().node.as_deref(), Some("n1"));
+    assert_eq!(resolved(&Fsync { target: any() }, &now).unwrap().nodes, ["n2"]);
+    assert_eq!(resolved(&slow, &now).unwrap().nodes, ["n1"]);
 }
 
 /// All that goes wrong with a disk and may end its node, on n1.
@@ -78,7 +87,7 @@ fn failures() -> Vec<State> {
 #[test]
 fn no_power_is_cut_from_a_disk_that_keeps_no_bytes() {
     for failing in failures() {
-        for hits in [Hits::All, Hits::Majority { order: nodes() }] {
+        for hits in [Hits::All, Hits::Majority(majority())] {
             let skipped = resolved(&Power { hits }, &failing).unwrap_err();
             assert_eq!(
                 skipped.to_string(),
@@ -145,11 +154,7 @@ fn a_disk_that_lies_fails_in_no_other_way_and_one_that_fails_does_not_lie() {
         target: any(),
         delay_ms: 5,
     };
-    assert_eq!(
-        resolved(&slow, &lying).unwrap().node.as_deref(),
-        Some("n1"),
-        "slowness hides nothing"
-    );
+    assert_eq!(resolved(&slow, &lying).unwrap().nodes, ["n1"], "slowness hides nothing");
     let slow = resolved(&slow, &State::default()).unwrap().state;
     assert_eq!(resolved(&lie, &slow).unwrap().state.disks.len(), 3);
 }
@@ -193,11 +198,7 @@ fn what_damages_for_good_may_end_a_node_and_what_slows_does_not() {
     assert_eq!(trouble(&rate).bytes_per_s.map(std::num::NonZeroU64::get), Some(65_536));
     assert!(trouble(&DiskFull { target: any() }).may_end_a_node() && trouble(&ReadOnly { target: any() }).may_end_a_node());
     let now = resolved(&rot, &State::default()).unwrap().state;
-    assert_eq!(
-        resolved(&astray, &now).unwrap().node.as_deref(),
-        Some("n2"),
-        "two damages would hide each other"
-    );
+    assert_eq!(resolved(&astray, &now).unwrap().nodes, ["n2"], "two damages would hide each other");
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn names_the_word_that_is_wrong() {
     let order = vec!["n1".to_owned()];
     check(
         &Power {
-            hits: Hits::Majority { order },
+            hits: Hits::Majority(Several { order, leader: None }),
         },
         "`order` names 1 of 3 nodes",
     );

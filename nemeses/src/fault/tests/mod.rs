@@ -4,7 +4,9 @@ mod domains;
 mod draws;
 mod links;
 mod rules;
+mod several;
 mod spares;
+mod struck;
 
 fn nodes(n: usize) -> Vec<String> {
     (1..=n).map(|number| format!("n{number}")).collect()

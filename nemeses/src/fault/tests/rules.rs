@@ -69,14 +69,14 @@ fn takes_the_first_node_that_is_up() {
     let resolved = pause_any().resolve(&nodes(3), &now, &Roles::default()).unwrap();
     assert_eq!(
         serde_json::to_string(&resolved).unwrap(),
-        r#"{"node":"n3","state":{"paused":["n3"]}}"#
+        r#"{"nodes":["n3"],"state":{"paused":["n3"]}}"#
     );
     let kill = Fault::Kill(Kill {
         target: TargetChoice::Any { order: nodes(3) },
     });
     assert_eq!(
-        kill.resolve(&nodes(3), &now, &Roles::default()).unwrap().node.as_deref(),
-        Some("n2"),
+        kill.resolve(&nodes(3), &now, &Roles::default()).unwrap().nodes,
+        ["n2"],
         "a paused node can be killed"
     );
 }
@@ -138,8 +138,11 @@ fn the_order_decides_who_coordinates_and_which_replicas_are_lost() {
     assert_eq!(fault.asks(), Asks::servers_of(9));
     let free = fault.resolve(&nodes(5), &State::default(), &served(None)).unwrap();
     assert_eq!(
-        (free.node.as_deref(), &free.state.cuts),
-        (Some("n5"), &partition::cut_coordinator("n5", &["n3", "n1", "n2"].map(String::from)))
+        (&free.nodes[..], &free.state.cuts),
+        (
+            &["n5".to_owned()][..],
+            &partition::cut_coordinator("n5", &["n3", "n1", "n2"].map(String::from))
+        )
     );
     let fixed = fault.resolve(&nodes(5), &State::default(), &served(Some("n1"))).unwrap();
     assert_eq!(
@@ -184,7 +187,7 @@ fn who_is_killed_for_want_of_memory_stays_down_until_the_heal() {
     let resolved = fault.resolve(&nodes(3), &State::default(), &Roles::default()).unwrap();
     assert_eq!(
         serde_json::to_string(&resolved).unwrap(),
-        r#"{"node":"n2","state":{"down":["n2"],"limits":{"n2":{"spare_memory_kib":64}}}}"#
+        r#"{"nodes":["n2"],"state":{"down":["n2"],"limits":{"n2":{"spare_memory_kib":64}}}}"#
     );
 }
 
@@ -212,7 +215,7 @@ fn a_clock_fault_is_written_by_its_shape_and_asks_for_a_skew() {
     let resolved = fault.resolve(&nodes(3), &State::default(), &Roles::default()).unwrap();
     assert_eq!(
         serde_json::to_string(&resolved).unwrap(),
-        r#"{"node":"n2","state":{"clocks":{"n2":{"offset_ms":-2500}}}}"#
+        r#"{"nodes":["n2"],"state":{"clocks":{"n2":{"offset_ms":-2500}}}}"#
     );
     for shape in [
         r#""freeze""#,
@@ -234,10 +237,10 @@ fn a_follower_is_whoever_is_up_and_does_not_lead() {
     let fault: Fault = serde_json::from_str(r#"{"kill":{"target":{"follower":{"order":["n2","n1","n3"]}}}}"#).unwrap();
     assert!(fault.asks().leader);
     let mut now = State::default();
-    let hit = |now: &State| fault.resolve(&nodes(3), now, &served(None)).unwrap().node;
-    assert_eq!(hit(&now).as_deref(), Some("n1"), "n2 leads");
+    let hit = |now: &State| fault.resolve(&nodes(3), now, &served(None)).unwrap().nodes;
+    assert_eq!(hit(&now), ["n1"], "n2 leads");
     now.down.insert("n1".into());
-    assert_eq!(hit(&now).as_deref(), Some("n3"));
+    assert_eq!(hit(&now), ["n3"]);
     assert!(
         fault.resolve(&nodes(3), &now, &Roles::default()).is_err(),
         "without a leader nobody follows"
@@ -252,7 +255,7 @@ fn the_source_of_an_event_is_hit_if_there_was_one() {
         ..Roles::default()
     };
     let resolved = fault.resolve(&nodes(3), &State::default(), &source).unwrap();
-    assert_eq!(resolved.node.as_deref(), Some("n3"));
+    assert_eq!(resolved.nodes, ["n3"]);
     let skipped = fault.resolve(&nodes(3), &State::default(), &Roles::default()).unwrap_err();
     assert_eq!(skipped.to_string(), "it waited for no event of a node");
 }
@@ -268,7 +271,7 @@ fn a_candidate_is_hit_while_there_is_one() {
         ..Roles::default()
     };
     let hit = fault.resolve(&nodes(3), &State::default(), &roles(Some("n2"))).unwrap();
-    assert_eq!((hit.node.as_deref(), hit.state.paused.contains("n2")), (Some("n2"), true));
+    assert_eq!((&hit.nodes[..], hit.state.paused.contains("n2")), (&["n2".to_owned()][..], true));
     let nobody = fault.resolve(&nodes(3), &State::default(), &roles(None)).unwrap_err();
     assert_eq!(nobody.to_string(), "no node asks to be the leader");
     let paused = hit.state;
@@ -290,7 +293,7 @@ fn the_newest_log_is_that_of_the_highest_term_and_then_of_the_highest_index() {
             ..Roles::default()
         };
         let resolved = fault.resolve(&nodes(3), now, &roles);
-        resolved.map_or_else(|skipped| skipped.to_string(), |resolved| resolved.node.expect("one node"))
+        resolved.map_or_else(|skipped| skipped.to_string(), |resolved| resolved.nodes.concat())
     };
     let well = State::default();
     assert_eq!(hit(&[("n1", (2, 9)), ("n2", (3, 1)), ("n3", (2, 80))], &well), "n2");
@@ -334,7 +337,7 @@ fn a_cluster_shrinks_to_nodes_that_run_and_never_twice_at_once() {
         down: names(&["n1", "n2", "n3", "n4"]),
         ..State::default()
     };
-    assert_eq!(gone(&only_one_runs).unwrap_err().to_string(), "2 are to stay, and 1 run");
+    assert_eq!(gone(&only_one_runs).unwrap_err().to_string(), "2 are to stay, and 1 of them run");
     let shrunk = State {
         removed: names(&["n3"]),
         ..State::default()
