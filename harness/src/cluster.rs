@@ -37,7 +37,7 @@ use crate::systems::{Cast, Joining, Member, NodeFiles, System};
 const START: &str = "SQUALL_START";
 
 /// How long a process may take from its start to having a pid 1: generous, as only a broken sandbox ever exceeds it.
-const LAUNCH_BOUND: Duration = Duration::from_secs(10);
+const LAUNCH_BOUND: Duration = Duration::from_secs(30);
 /// Room on the disk below which a run ends: less than a second's worth of history and traces.
 const FREE_BYTES_MIN: u64 = 1 << 20;
 /// How long the rest of an ended process's log may take to be copied.
@@ -299,11 +299,17 @@ impl Cluster {
             let init_pid = said.next_line().await.ok()??.strip_prefix("init ")?.parse::<u32>().ok()?;
             (said.next_line().await.ok()?? == "started").then_some(init_pid)
         });
-        let Some(init_pid) = heard.await.ok().flatten() else {
+        let heard = heard.await;
+        let is_late = heard.is_err();
+        let Some(init_pid) = heard.ok().flatten() else {
             // Before its own program runs, whatever fails is ours and not the system's.
             let _ = child.kill().await;
             let _ = tokio::time::timeout(LOG_BOUND, pump).await;
-            bail!("{node} was not launched: {}", self.log_tail(node).join("; "));
+            let why = match (self.log_tail(node).join("; "), is_late) {
+                (said, false) => said,
+                (said, true) => format!("not within {} s; is the machine too busy? {said}", LAUNCH_BOUND.as_secs()),
+            };
+            bail!("{node} was not launched: {why}");
         };
         self.known.lock().expect("no holder of this lock panics").insert(node.to_owned());
         let watcher = tokio::spawn(Arc::clone(self).watch(node.to_owned(), child, pump));

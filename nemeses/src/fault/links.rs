@@ -338,7 +338,7 @@ link_kinds! {
         Quality { rate: Some(Rate { kbit_per_s, queue_us: pick(dice, &[300_000, 800_000]) }), ..Quality::default() }
     };
     /// Connections are reset.
-    Reset RESET "reset" "reset TCP connections at both ends, once or as long as it lasts" [resets, refuse] On::draw, |dice| match dice.card(4) {
+    Reset RESET "reset" "reset TCP connections at both ends, once or as long as it lasts (on the network `kernel` each end as it next speaks)" [resets, refuse] On::draw, |dice| match dice.card(4) {
         0 => Quality { refuse: true, ..Quality::default() },
         _ => Quality { resets: 1, ..Quality::default() },
     };
