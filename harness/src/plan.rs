@@ -70,8 +70,8 @@ pub struct Plan {
     /// Nodes beside the members, numbered after them, which faults let join and leave.
     #[serde(default, skip_serializing_if = "is_default")]
     pub spares: u32,
-    /// By which rules something becomes durable on the nodes' disks.
-    #[serde(default, skip_serializing_if = "is_default")]
+    /// By which rules something becomes durable on the nodes' disks; those that the system relies on if nothing is said.
+    #[serde(default)]
     pub disk_rules: Rules,
     /// The racks, zones and regions that the nodes are in, if they are in any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -356,6 +356,9 @@ impl Plan {
         }
         if self.timing.total_ms() > DAY_MS || self.timing.operation_timeout_ms == 0 || self.timing.operation_timeout_ms > DAY_MS {
             return Err("`timing`: a run lasts at most a day and an operation at least a millisecond".into());
+        }
+        if self.timing.start_bound_ms == 0 {
+            return Err("`timing`: no node is ready at once; give `start_bound_ms` some seconds".into());
         }
         for name in &self.requested {
             if let Some(why) = impossible(fault_info(name)?, &self.system, self.site()) {

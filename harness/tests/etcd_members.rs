@@ -81,7 +81,9 @@ fn a_leader_that_is_taken_out_is_followed_by_another_one() {
         return;
     };
     let applied = stage(&stages, 0, "applied");
-    let led = applied["resolved"]["resolved"]["nodes"][0].as_str().expect("the leader of that moment");
+    let led = applied["resolved"]["resolved"]["nodes"][0]
+        .as_str()
+        .expect("the leader of that moment");
     let out = said(&stages, 0, "probed");
     assert!(!out.contains(&format!("{led} shows it")), "whoever is left says so: {out}");
     assert!(said(&stages, 0, "healed").contains(&format!("{led}, which came back as a new member with nothing")));

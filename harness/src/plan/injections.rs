@@ -29,6 +29,11 @@ impl Injection {
             if let Some(stranger) = stranger {
                 return Err(format!("`struck`: there is no node `{stranger}`; there are {}", all.join(", ")));
             }
+            for (place, node) in struck.nodes.iter().enumerate() {
+                if struck.nodes[..place].contains(node) {
+                    return Err(format!("`struck`: `{node}` stands there twice"));
+                }
+            }
         }
         if let Some(when) = &self.when {
             when.validate(&plan.system, ground.nodes)?;

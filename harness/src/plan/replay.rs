@@ -176,5 +176,7 @@ mod tests {
                 .expect_err("a stranger")
                 .starts_with("injection 0: `struck`: there is no node `n9`")
         );
+        plan.schedule[0].struck.as_mut().expect("it is").nodes = vec!["n2".into(), "n2".into()];
+        assert_eq!(plan.validate(), Err("injection 0: `struck`: `n2` stands there twice".into()));
     }
 }

@@ -38,6 +38,9 @@ impl Plan {
         if is_left_out("/bind") {
             self.bind = Bind::usual(&self.system);
         }
+        if is_left_out("/disk_rules") {
+            self.disk_rules = self.system.disk_rules();
+        }
         if is_left_out("/requested") {
             for kind in self.schedule.iter().map(|injection| injection.fault.kind()) {
                 if !self.requested.iter().any(|known| known == kind) {
@@ -66,6 +69,8 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use squall_nemeses::disk::Rules;
+
     use super::*;
 
     /// What a person would write first.
@@ -121,6 +126,20 @@ fault = { kill = { target = "majority" } }
         assert_eq!((plan.bind, plan.requested.len(), plan.workload.options().seed), (Bind::Any, 0, 0));
         assert_eq!((plan.workload.name(), plan.timing.storm_ms), ("set", 9_000));
         assert_eq!(plan.timing.warm_up_ms, Timing::default().warm_up_ms);
+    }
+
+    #[test]
+    fn a_disk_keeps_what_the_system_relies_on_unless_other_rules_are_said() {
+        let rules = |text: &str| Plan::from_toml(&SHORT.replace("[system.raft]", text)).map(|plan| plan.disk_rules);
+        assert_eq!(rules("[system.raft]"), Ok(Rules::PosixStrict));
+        assert_eq!(rules("[system.etcd]"), Ok(Rules::Ext4Ordered), "etcd does not sync the folder of its log");
+        assert_eq!(rules("disk_rules = \"posix-strict\"\n[system.etcd]"), Ok(Rules::PosixStrict));
+    }
+
+    #[test]
+    fn a_start_without_time_is_refused() {
+        let error = Plan::from_toml(&SHORT.replace("[system.raft]", "timing = { start_bound_ms = 0 }\n[system.raft]")).expect_err("no time");
+        assert!(error.contains("give `start_bound_ms` some seconds"), "{error}");
     }
 
     #[test]

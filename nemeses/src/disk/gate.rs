@@ -109,7 +109,13 @@ impl State {
 }
 
 /// Does jobs later, in order of their hours.
-pub(super) struct Later(Sender<Due>);
+pub(super) struct Later(Sender<Order>);
+
+enum Order {
+    Do(Due),
+    /// All that waits, now.
+    Hurry,
+}
 
 struct Due {
     at: Instant,
@@ -120,7 +126,7 @@ struct Due {
 impl Later {
     /// Starts the thread that does them; it ends with the last handle.
     pub(super) fn start() -> io::Result<Later> {
-        let (sender, receiver) = mpsc::channel::<Due>();
+        let (sender, receiver) = mpsc::channel::<Order>();
         thread::Builder::new().name("disk-later".into()).spawn(move || {
             let mut waiting: BinaryHeap<Reverse<Due>> = BinaryHeap::new();
             let mut number = 0;
@@ -129,9 +135,14 @@ impl Later {
                     first.0.at.saturating_duration_since(Instant::now())
                 });
                 match receiver.recv_timeout(until) {
-                    Ok(due) => {
+                    Ok(Order::Do(due)) => {
                         number += 1;
                         waiting.push(Reverse(Due { number, ..due }));
+                    }
+                    Ok(Order::Hurry) => {
+                        while let Some(Reverse(due)) = waiting.pop() {
+                            (due.job)();
+                        }
                     }
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -154,7 +165,12 @@ impl Later {
             job,
         };
         // The thread lives as long as this handle.
-        let _ = self.0.send(due);
+        let _ = self.0.send(Order::Do(due));
+    }
+
+    /// Does at once, in order, whatever waits.
+    pub(super) fn hurry(&self) {
+        let _ = self.0.send(Order::Hurry);
     }
 }
 
@@ -205,6 +221,18 @@ mod tests {
         assert_eq!((gate.release(), done.load(Ordering::SeqCst)), (2, 3));
         assert!(!sync(), "the next one is asked about again, and passes");
         assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn jobs_that_wait_are_done_in_order_when_there_is_no_reason_to_wait_any_more() {
+        let (later, (done, seen)) = (Later::start().unwrap(), mpsc::channel());
+        for (hours, name) in [(2, "third"), (1, "first"), (1, "second")] {
+            let done = done.clone();
+            later.after(Duration::from_secs(hours * 3_600), Box::new(move || done.send(name).unwrap()));
+        }
+        later.hurry();
+        let next = || seen.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!([next(), next(), next()], ["first", "second", "third"]);
     }
 
     #[test]

@@ -130,9 +130,13 @@ impl Disk {
             self.0.writes.store(0, Ordering::Release);
         }
         let is_well = trouble == Trouble::default();
+        let is_as_slow = trouble.is_as_slow_as(&before);
         *before = trouble;
         drop(before);
         self.0.is_well.store(is_well, Ordering::Release);
+        if !is_as_slow {
+            self.0.hurry();
+        }
     }
 
     /// What is wrong with it.
@@ -295,8 +299,21 @@ impl Shared {
     pub(super) fn schedule(&self, trouble: Option<&Trouble>, bytes: u64, of_node: bool, job: Job) {
         match trouble.map_or(Duration::ZERO, |trouble| self.wait_of(trouble, bytes, of_node)) {
             Duration::ZERO => job(),
-            wait => self.later.after(wait, job),
+            wait => {
+                self.later.after(wait, job);
+                // It was healed in between.
+                let now = self.trouble().unwrap_or_default();
+                if trouble.is_some_and(|trouble| !trouble.is_as_slow_as(&now)) {
+                    self.hurry();
+                }
+            }
         }
+    }
+
+    /// Nothing waits any longer for a slowness that is over: with a rate of 1 KiB/s one operation may have had a minute to go.
+    fn hurry(&self) {
+        *self.busy_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.later.hurry();
     }
 
     /// With a rate, one operation is done after the other.

@@ -168,6 +168,11 @@ impl Trouble {
         of_rate + Duration::from_micros(self.delay_us)
     }
 
+    /// Whether operations take as long as on another disk.
+    pub(super) fn is_as_slow_as(&self, other: &Trouble) -> bool {
+        (self.delay_us, self.bytes_per_s) == (other.delay_us, other.bytes_per_s)
+    }
+
     /// Whether its operations take longer.
     pub(super) fn is_slow(&self) -> bool {
         self.delay_us > 0 || self.bytes_per_s.is_some()

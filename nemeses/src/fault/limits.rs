@@ -95,6 +95,9 @@ pub struct Fd {
     pub spare: u32,
 }
 
+/// Descriptors more than a process has, at most: any kernel lets a process have a million (fs.nr_open), and who has so many to spare is not limited.
+const SPARE_MAX: u32 = 100_000;
+
 fn limited(nodes: Vec<String>, target: &TargetChoice, scene: &Scene<'_>, limits: &Limits) -> Resolved {
     let state = State {
         limits: nodes.iter().map(|node| (node.clone(), limits.clone())).collect(),
@@ -159,6 +162,15 @@ impl Family for Fd {
     }
 
     hits_target!();
+
+    fn check(&self) -> Result<(), String> {
+        match self.spare {
+            0..=SPARE_MAX => Ok(()),
+            spare => Err(format!(
+                "`spare` is {spare}; a process may have {SPARE_MAX} descriptors more at most"
+            )),
+        }
+    }
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let limits = Limits {

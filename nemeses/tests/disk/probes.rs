@@ -1,6 +1,7 @@
 //! The probe against every trouble there is, in both directions: it sees what is there, and it sees that it is not there.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use std::num::{NonZeroU32, NonZeroU64};
 
@@ -139,6 +140,40 @@ fn sees_that_a_disk_that_refuses_writes_is_slow_and_that_it_is_slow_no_more() {
             machine.disk.set_trouble(refuses.clone());
             let after = probe(machine, stamp + 4).prove(&refuses, &both).unwrap();
             assert!(after.ok, "{both:?}: {}", after.said);
+        }
+    });
+}
+
+#[test]
+fn what_waits_for_a_slow_disk_waits_no_longer_than_it_is_slow() {
+    with_machine(Rules::PosixStrict, Caching::Through, |machine| {
+        let hours = [
+            Trouble {
+                bytes_per_s: NonZeroU64::new(1),
+                ..Trouble::default()
+            },
+            Trouble {
+                delay_us: 3_600_000_000,
+                ..Trouble::default()
+            },
+        ];
+        for slow in hours {
+            let path = machine.path("log");
+            std::fs::write(&path, b"there").unwrap();
+            machine.disk.set_trouble(slow);
+            let (begun, writes) = std::sync::mpsc::channel();
+            let writer = std::thread::spawn(move || {
+                begun.send(nix::unistd::gettid()).unwrap();
+                let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+                file.write_all(&[7; 8_192]).unwrap();
+            });
+            let waits_in = format!("/proc/self/task/{}/wchan", writes.recv().unwrap());
+            while !std::fs::read_to_string(&waits_in).unwrap().contains("request_wait_answer") {
+                std::thread::yield_now();
+            }
+            machine.disk.set_trouble(Trouble::default());
+            writer.join().unwrap();
+            assert_eq!(crate::machine::read(&machine.path("log")).len(), 5 + 8_192);
         }
     });
 }

@@ -8,13 +8,13 @@ use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::Nemesis;
 use super::announced::Patience;
 use super::clocks::Must;
 use super::proofs::of_bite;
 use super::stages::{Fill, skipped, stage};
 use super::steps::Goal;
 use super::trigger::Event;
+use super::{Last, Nemesis};
 use crate::plan::Injection;
 use crate::run::members::{INJECT_BOUND, PAUSE};
 use crate::systems::Joining;
@@ -30,12 +30,12 @@ pub(super) enum Injected {
 }
 
 impl Nemesis {
-    /// Injects a fault; `event` is what it waited for. Of the last of its kind it is said until when it may come `late`.
-    pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>, late: Option<Instant>) -> Result<Injected> {
+    /// Injects a fault; `event` is what it waited for. Of the `last` of its kind it is said how long it may wait.
+    pub(super) async fn inject(&self, injection: &Injection, event: Option<&Event>, last: Option<Last>) -> Result<Injected> {
         let (id, kind, mechanism) = (injection.id, injection.fault.kind(), injection.fault.mechanism());
         self.pen.fault(kind, stage(id, Stage::Asked).asked(&injection.fault));
         let asked = Instant::now();
-        let (mut world, resolved) = self.resolve_in_time(injection, event, late).await;
+        let (mut world, resolved) = self.resolve_in_time(injection, event, last).await;
         let waited_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.count_drops(mechanism).await?;
         let resolved = match resolved {
@@ -56,7 +56,9 @@ impl Nemesis {
             drop(world);
         }
         if mechanism == Mechanism::System {
-            let asked = self.move_members(&change, self.patience(&change, late)).await?;
+            let asked = self
+                .move_members(&change, self.patience(&change, last.map(|last| last.late)))
+                .await?;
             if let Some(why) = asked.iter().find_map(unanswered) {
                 return self.take_back(injection, &change, why).await;
             }
@@ -112,25 +114,32 @@ impl Nemesis {
         }
     }
 
-    /// What a fault comes to. A change of the members, where they wait for one another, waits until the others are back, if it is the last of its kind.
+    /// What a fault comes to. The last of its kind waits for what is in its way, and a change of the members, where they wait for one another, until
+    /// the others are back.
     async fn resolve_in_time(
         &self,
         injection: &Injection,
         event: Option<&Event>,
-        late: Option<Instant>,
+        last: Option<Last>,
     ) -> (MutexGuard<'_, World>, Result<Resolved, String>) {
         let system = self.cluster.system();
         let changes = |needed: &Capability| matches!(needed, Capability::Membership | Capability::Grow);
         let is_change = injection.fault.info().needs.iter().any(changes) && system.joining() == Joining::Announced;
-        loop {
-            let (world, resolved) = self.resolve(injection, event).await;
-            let patience = late.filter(|_| is_change && event.is_none()).map(|late| Patience {
+        // One that waited for an event is for that moment.
+        let last = last.filter(|_| event.is_none());
+        let until = || {
+            let Last { in_time, late } = last?;
+            let patience = Patience {
                 bound: system.join_bound(),
                 until: late,
                 is_last: true,
-            });
-            match (&resolved, patience) {
-                (Err(_), Some(patience)) if Instant::now() < self.deadline(patience) => drop(world),
+            };
+            Some(if is_change { self.deadline(patience) } else { in_time })
+        };
+        loop {
+            let (world, resolved) = self.resolve(injection, event).await;
+            match (&resolved, until()) {
+                (Err(_), Some(until)) if Instant::now() < until => drop(world),
                 _ => return (world, resolved),
             }
             tokio::time::sleep(PAUSE).await;

@@ -128,11 +128,15 @@ impl Nemesis {
         let mut lives = JoinSet::new();
         let late = end + self.cluster.system().join_bound();
         for (injection, is_last) in with_last_of_kind(schedule) {
+            let last = Last {
+                in_time: end - Duration::from_millis(injection.for_ms),
+                late,
+            };
             let span = info_span!("fault", id = injection.id, kind = injection.fault.kind());
             let times = Times {
                 began,
                 end,
-                late: is_last.then_some(late),
+                last: is_last.then_some(last),
             };
             lives.spawn(Arc::clone(self).live(injection.clone(), times).instrument(span));
         }
@@ -151,7 +155,7 @@ impl Nemesis {
 
     /// One injection from its hour to its heal.
     async fn live(self: Arc<Self>, injection: Injection, times: Times) -> Result<()> {
-        let Times { began, end, late } = times;
+        let Times { began, end, last } = times;
         let lasts = Duration::from_millis(injection.for_ms);
         tokio::time::sleep_until(began + Duration::from_millis(injection.at_ms)).await;
         let event = match &injection.when {
@@ -170,7 +174,7 @@ impl Nemesis {
             },
         };
         let due = Instant::now();
-        let injected = self.inject(&injection, event.as_ref(), late).await?;
+        let injected = self.inject(&injection, event.as_ref(), last).await?;
         // Whoever was kept at the event goes on, into the fault.
         let packet = match event {
             Some(event) => event.let_go().await,
@@ -180,7 +184,7 @@ impl Nemesis {
             Injected::Not => Ok(()),
             Injected::As(resolved, since) => {
                 // It lasts as long as planned, however long it waited for its role and its turn, but never past the storm for that, unless it came after it.
-                let until = match late {
+                let until = match last {
                     Some(_) if since >= end => since + lasts,
                     _ => (since + lasts).min(end.max(due + lasts)),
                 };
@@ -216,8 +220,16 @@ struct Times {
     began: Instant,
     /// The end of the storm.
     end: Instant,
-    /// Until when it may come, where the system makes it wait until nothing else is wrong. Only of the last of its kind, which else might never bite.
-    late: Option<Instant>,
+    last: Option<Last>,
+}
+
+/// How long the last fault of its kind waits if it cannot be yet: without it the kind might never bite, and the run prove nothing.
+#[derive(Clone, Copy)]
+struct Last {
+    /// Until it could not stay any more as long as it should: for whatever is in its way, most of all other faults.
+    in_time: Instant,
+    /// Where the system makes it wait until nothing else is wrong.
+    late: Instant,
 }
 
 /// Each injection, and whether it is the last of its kind.

@@ -179,6 +179,10 @@ fn names_the_word_that_is_wrong() {
         r#"{"cpu":{"target":"leader","percent":0}}"#,
         "`percent` is 0; it goes from 1 to 100",
     );
+    check(
+        r#"{"fd":{"target":"leader","spare":4294967295}}"#,
+        "`spare` is 4294967295; a process may have 100000 descriptors more at most",
+    );
 }
 
 #[test]
