@@ -328,7 +328,12 @@ impl Plan {
 
     /// Requested kinds of faults that are outside of the system's declared fault model.
     pub fn outside_the_fault_model(&self) -> Vec<&str> {
-        let is_outside = |info: &FaultInfo| info.is_beyond_promises() || self.system.disclaims(info.mechanism).is_some();
+        // A system that relies on a file system with a journal promises nothing on one without.
+        let is_too_strict = self.disk_rules == Rules::PosixStrict && self.system.disk_rules() != Rules::PosixStrict;
+        let is_outside = |info: &FaultInfo| {
+            let disclaims = self.system.disclaims(info.mechanism).is_some();
+            info.is_beyond_promises() || disclaims || (is_too_strict && info.mechanism == Mechanism::Disks)
+        };
         let outside = |kind: &&String| fault_info(kind).is_ok_and(is_outside);
         self.requested.iter().filter(outside).map(String::as_str).collect()
     }

@@ -355,7 +355,7 @@ pub(super) fn read(path: &Path) -> Result<Plan> {
 pub(super) fn say_outage(plan: &Plan) {
     if let Some(without_ms) = without_majority_ms(plan) {
         stdout::note(&format!(
-            "no majority of the nodes is up for {without_ms} of the {} ms of the storm: little can be proved",
+            "no majority of the nodes is up and in touch for {without_ms} of the {} ms of the storm: little can be proved",
             plan.timing.storm_ms
         ));
     }

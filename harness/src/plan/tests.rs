@@ -134,7 +134,11 @@ fn a_plan_by_hand_may_leave_out_what_has_a_usual_value() {
         let (written, drawn) = (by_hand(system), word(name));
         assert_eq!((&written.system, &written.workload), (&drawn.system, &drawn.workload));
         assert_eq!(written.disk_rules, drawn.disk_rules, "{name}");
-        assert_eq!(Plan::from_toml(&written.to_toml()).map(|read| read.disk_rules), Ok(written.disk_rules), "{name}");
+        assert_eq!(
+            Plan::from_toml(&written.to_toml()).map(|read| read.disk_rules),
+            Ok(written.disk_rules),
+            "{name}"
+        );
         assert_eq!((written.version, written.generator), (drawn.version, drawn.generator));
         let bounds = |timing: Timing| (timing.operation_timeout_ms, timing.start_bound_ms, timing.recovery_bound_ms);
         assert_eq!(bounds(written.timing), bounds(drawn.timing));

@@ -63,6 +63,6 @@ impl Timing {
 
     /// The whole planned length.
     pub fn total_ms(&self) -> u64 {
-        self.warm_up_ms + self.storm_ms + self.recovery_ms
+        self.warm_up_ms.saturating_add(self.storm_ms).saturating_add(self.recovery_ms)
     }
 }

@@ -132,13 +132,18 @@ fault = { kill = { target = "majority" } }
     fn a_disk_keeps_what_the_system_relies_on_unless_other_rules_are_said() {
         let rules = |text: &str| Plan::from_toml(&SHORT.replace("[system.raft]", text)).map(|plan| plan.disk_rules);
         assert_eq!(rules("[system.raft]"), Ok(Rules::PosixStrict));
-        assert_eq!(rules("[system.etcd]"), Ok(Rules::Ext4Ordered), "etcd does not sync the folder of its log");
+        assert_eq!(
+            rules("[system.etcd]"),
+            Ok(Rules::Ext4Ordered),
+            "etcd does not sync the folder of its log"
+        );
         assert_eq!(rules("disk_rules = \"posix-strict\"\n[system.etcd]"), Ok(Rules::PosixStrict));
     }
 
     #[test]
     fn a_start_without_time_is_refused() {
-        let error = Plan::from_toml(&SHORT.replace("[system.raft]", "timing = { start_bound_ms = 0 }\n[system.raft]")).expect_err("no time");
+        let error =
+            Plan::from_toml(&SHORT.replace("[system.raft]", "timing = { start_bound_ms = 0 }\n[system.raft]")).expect_err("no time");
         assert!(error.contains("give `start_bound_ms` some seconds"), "{error}");
     }
 

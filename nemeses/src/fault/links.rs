@@ -19,6 +19,8 @@ const SHARE_PPM_MAX: u64 = 990_000;
 const DELAY_US_MIN: u64 = 5_000;
 /// Longer than a loaded machine leaves a thread alone.
 const GATE_US_MIN: u64 = 30_000;
+/// The longest that a gate stays as it is: a probe has to see it both ways, and other faults wait for the probe.
+const GATE_US_MAX: u64 = 2_000_000;
 /// A pace of which a probe sees some packets, and one that it can tell from no bottleneck.
 const KBIT_PER_S_MIN: u64 = 256;
 const KBIT_PER_S_MAX: u64 = 100_000;
@@ -122,7 +124,7 @@ impl<K: LinkKind> Family for LinkFault<K> {
 /// A fault that could not be told from none, or from a cut, must not be asked for.
 pub(super) fn check_visible(quality: &Quality) -> Result<(), String> {
     let Quality { reorder, rate, burst, .. } = quality;
-    let gates = [("flap.closed_us", quality.flap), ("stall.closed_us", quality.stall)];
+    let gates = [("flap", quality.flap), ("stall", quality.stall)];
     let shares = [
         ("loss_ppm", quality.loss_ppm),
         ("corrupt_ppm", quality.corrupt_ppm),
@@ -135,7 +137,8 @@ pub(super) fn check_visible(quality: &Quality) -> Result<(), String> {
         visible(name, share.into(), SHARE_PPM_MIN, SHARE_PPM_MAX)?;
     }
     for (name, gate) in gates.into_iter().filter_map(|(name, gate)| Some((name, gate?))) {
-        visible(name, gate.closed_us, GATE_US_MIN, u64::MAX)?;
+        visible(&format!("{name}.closed_us"), gate.closed_us, GATE_US_MIN, GATE_US_MAX)?;
+        visible(&format!("{name}.open_us"), gate.open_us, 0, GATE_US_MAX)?;
     }
     if quality.delay_us > 0 {
         visible("delay_us", quality.delay_us, DELAY_US_MIN, u64::MAX)?;

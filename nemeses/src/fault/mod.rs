@@ -380,13 +380,15 @@ impl Fault {
         self.info().mechanism
     }
 
-    /// Of so many members, how many it is sure to take away for as long as it is in force.
+    /// Of so many members, how many it is sure to take away for as long as it is in force: they do not run, reach nobody, or can write nothing.
     #[must_use]
     pub fn n_taken_away(&self, n_members: usize) -> usize {
-        let is_steady = matches!(self.mechanism(), Mechanism::Life | Mechanism::Motion) && self.pulse().is_none();
+        let is_steady = matches!(self.mechanism(), Mechanism::Life | Mechanism::Motion | Mechanism::Cuts) && self.pulse().is_none();
         match self {
             Fault::Power(Power { hits }) | Fault::Torn(Torn { hits, .. }) => hits.n_hit(n_members),
-            _ if is_steady || matches!(self, Fault::Memory(_)) => self.family().target().map_or(0, |target| target.n_hit(n_members)),
+            _ if is_steady || matches!(self, Fault::Memory(_) | Fault::DiskFull(_) | Fault::ReadOnly(_)) => {
+                self.family().target().map_or(0, |target| target.n_hit(n_members))
+            }
             _ => 0,
         }
     }

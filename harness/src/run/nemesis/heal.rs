@@ -136,7 +136,11 @@ impl Nemesis {
             Mechanism::Disks => healed(proofs, self.why_unproved(resolved, &change)),
             Mechanism::System => {
                 drop(world);
-                self.heal_members(id, &change).await?
+                match self.heal_members(id, &change).await? {
+                    Some(probe) => probe,
+                    // It is healed when the sweep has seen it.
+                    None => return Ok(()),
+                }
             }
         };
         if let Some(beats) = course.beats {

@@ -144,19 +144,21 @@ impl Nemesis {
     }
 
     /// The end of a fault that asked the system for something, as the history has it. What is not confirmed is no failure of ours: a cluster that takes
-    /// nobody in or out is not alive, which the recovery shows, and spare nodes run on until the sweep.
-    pub(super) async fn heal_members(&self, id: u64, change: &Change) -> Result<Value> {
+    /// nobody in or out is not alive, which the recovery shows. `None` if it is not healed yet, other faults being in the way: that is left to the sweep.
+    pub(super) async fn heal_members(&self, id: u64, change: &Change) -> Result<Option<Value>> {
         let proofs = self.move_members(change, HEAL_BOUND).await?;
         let is_swept = !change.leave.is_empty() || (!change.add.is_empty() && self.cluster.system().joining() == Joining::Announced);
         if is_swept && proofs.iter().any(|proof| !proof.ok) {
+            warn!(id, ?proofs, "not healed yet");
             self.lingering.lock().expect("no holder of this lock panics").insert(id);
+            return Ok(None);
         }
         let ok = proofs.iter().all(|proof| proof.ok || proof.answered.is_some());
-        Ok(match &proofs[..] {
+        Ok(Some(match &proofs[..] {
             [] => json!({"ok": true, "reason": "nothing is to be healed"}),
             [proof] => json!({"ok": ok, "proof": proof}),
             proofs => json!({"ok": ok, "proofs": proofs}),
-        })
+        }))
     }
 
     /// Takes every spare node out that is still a member, now that nothing else is wrong, and stops it; and brings every member of the plan back that is

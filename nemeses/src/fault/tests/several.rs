@@ -50,6 +50,19 @@ fn a_minority_leaves_a_majority_and_a_majority_does_not() {
             assert_eq!(resolved.state.down, resolved.nodes.into_iter().collect());
         }
     }
+    for fault in [
+        json!({"partition": {"shape": {"isolate-one": {"target": {"majority": {"order": FIVE}}}}}}),
+        json!({"disk-full": {"target": {"majority": {"order": FIVE}}}}),
+        json!({"read-only": {"target": {"majority": {"order": FIVE}}}}),
+    ] {
+        assert_eq!(self::fault(fault.clone()).n_taken_away(5), 3, "{fault}");
+    }
+    for whole in [
+        json!({"partition": {"shape": {"halves": {"order": FIVE}}}}),
+        json!({"slow-disk": {"target": {"majority": {"order": FIVE}}, "delay_ms": 5}}),
+    ] {
+        assert_eq!(self::fault(whole.clone()).n_taken_away(5), 0, "{whole}");
+    }
     for n in [1, 2] {
         let names = nodes(n);
         let order: Vec<&str> = names.iter().map(String::as_str).collect();
