@@ -103,23 +103,40 @@ fn raft_is_valid_while_connections_are_reset_and_links_flap() {
     valid_under(&squall, "raft", "reset,flapping,duplicate");
 }
 
-#[test]
-fn a_fault_that_was_never_to_be_seen_proves_nothing() {
-    let Some(squall) = switch_or_skip() else { return };
+/// Runs a loss on links that are cut until so many milliseconds before the end of the storm.
+fn loss_on_cut_links(squall: &Squall, healed_before_ms: u64) -> Said {
     let drawn = squall.run(&["plan", "--seed", "7", "--time", "6s", "--faults", "partition,loss"]);
     let mut plan: Value = serde_json::from_str(&drawn.stdout).expect("a plan is JSON");
-    let storm = plan["timing"]["warm_up_ms"].as_u64().expect("a number");
-    // The only links that are to lose packets are cut all the time.
+    let timing = |name: &str| plan["timing"][name].as_u64().expect("a number");
+    let (storm, cut_ms) = (timing("warm_up_ms"), timing("storm_ms") - healed_before_ms);
     plan["schedule"] = json!([
-        {"id": 0, "at_ms": storm, "for_ms": 3000, "fault": {"partition": {"shape": {"isolate-one": {"target": {"node": "n1"}}}}}},
+        {"id": 0, "at_ms": storm, "for_ms": cut_ms, "fault": {"partition": {"shape": {"isolate-one": {"target": {"node": "n1"}}}}}},
         {"id": 1, "at_ms": storm + 1500, "for_ms": 500, "fault": {"loss": {"on": {"links": ["n1>n2"]}, "quality": {"loss_ppm": 100000}}}},
     ]);
     let file = squall.folder().join("plan.json");
     fs::write(&file, plan.to_string()).expect("the plan can be written");
-    let run = squall.run(&["run", "--plan", &file.display().to_string()]);
+    squall.run(&["run", "--plan", &file.display().to_string()])
+}
+
+#[test]
+fn a_fault_that_was_never_to_be_seen_proves_nothing() {
+    let Some(squall) = switch_or_skip() else { return };
+    let run = loss_on_cut_links(&squall, 0);
     assert_eq!(exit_code(&run), 3, "{}", run.text());
     assert!(
         run.stdout.contains("VACUOUS") && run.stdout.contains("another fault cuts all of these links now"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn the_last_fault_of_its_kind_waits_for_another_one_that_hides_it() {
+    let Some(squall) = switch_or_skip() else { return };
+    let run = loss_on_cut_links(&squall, 1_500);
+    assert_eq!(exit_code(&run), 0, "{}", run.text());
+    assert!(
+        run.stdout.contains("2 faults: 1 partition, 1 loss; all seen to bite, all healed"),
         "{}",
         run.stdout
     );
