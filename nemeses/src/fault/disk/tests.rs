@@ -241,5 +241,8 @@ fn names_the_word_that_is_wrong() {
         let rate = DiskRate { target: any(), kib_per_s };
         check(&rate, &format!("`kib_per_s` is {kib_per_s}; it goes from 1 to 16777216"));
     }
-    check(&SlowDisk { target, delay_ms: 0 }, "`delay_ms` is 0; it goes from 1 to 60000");
+    check(
+        &SlowDisk { target, delay_ms: 0 },
+        "`delay_ms` is 0; it goes from 1 to 2000, as other faults wait for its probe",
+    );
 }
