@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 
 use super::breach::{Breaches, Node, Rests, Rule, Sight};
-use super::event::{Basis, Message, Role, Term};
+use super::event::{Basis, Config, Message, Role, Term};
 use super::letters::{LetterId, Sent, push};
 use super::scene::{Scene, bit};
 
@@ -154,7 +154,14 @@ impl Confirmations {
             let after = said.and_then(|said| said.after).filter(|(life, _)| *life == start.incarnation);
             node == scene.node || peer.forgotten >= Some(read.term) || after.is_some_and(|after| me.left_ns(after) >= since_ns)
         };
-        let missing = scene.majority_missing(&scene.me().config, |member, _| {
+        // While a change is joint nobody is elected without a majority of the voters before it, whoever knows of the change and whoever does not: their
+        // words cover a read alone. The new ones may not have heard of it yet.
+        let config = &scene.me().config;
+        let deciding = Config {
+            voters: config.voters_old.as_ref().unwrap_or(&config.voters).clone(),
+            voters_old: None,
+        };
+        let missing = scene.majority_missing(&deciding, |member, _| {
             scene.homes.get(&member).is_none_or(|home| is_there(*home))
         });
         let Some(missing) = missing else { return };

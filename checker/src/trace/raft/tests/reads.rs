@@ -202,6 +202,18 @@ fn t16_a_lease_lasts_for_an_election_timeout() {
     check(&later(18 + ELECTION_MS), &["trace T16"]);
 }
 
+/// Who is to vote may not even have heard of it: until the change is done nobody is elected without the voters before it.
+#[test]
+fn t16_while_a_change_is_joint_the_voters_before_it_cover_a_read() {
+    let read = |config: &str| {
+        let asked = asked(["heartbeat", "heartbeat_reply"], 1, "lease", 18);
+        let (before, read) = asked.rsplit_once('\n').expect("it has rows");
+        format!("{before}\n {config}\n {read}")
+    };
+    check(&read("n1 config_append 3 n1,n4,n5+n1,n2,n3"), &[]);
+    check(&read("n1 config_append 3 n1,n2,n3+n1,n4,n5"), &["trace T16"]);
+}
+
 #[test]
 fn t16_a_leader_that_offered_its_place_has_no_lease() {
     let story = |message: &str, basis: &str| {
