@@ -161,9 +161,7 @@ impl Confirmations {
             voters: config.voters_old.as_ref().unwrap_or(&config.voters).clone(),
             voters_old: None,
         };
-        let missing = scene.majority_missing(&deciding, |member, _| {
-            scene.homes.get(&member).is_none_or(|home| is_there(*home))
-        });
+        let missing = scene.majority_missing(&deciding, |member, _| scene.homes.get(&member).is_none_or(|home| is_there(*home)));
         let Some(missing) = missing else { return };
         let rests = Rests {
             absent: missing.absent,

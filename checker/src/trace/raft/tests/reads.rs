@@ -210,8 +210,8 @@ fn t16_while_a_change_is_joint_the_voters_before_it_cover_a_read() {
         let (before, read) = asked.rsplit_once('\n').expect("it has rows");
         format!("{before}\n {config}\n {read}")
     };
-    check(&read("n1 config_append 3 n1,n4,n5+n1,n2,n3"), &[]);
-    check(&read("n1 config_append 3 n1,n2,n3+n1,n4,n5"), &["trace T16"]);
+    check(&read("n1 config 3 n1,n3+n1,n2,n3 appended"), &[]);
+    check(&read("n1 config 3 n1,n2,n3+n1,n3 appended"), &["trace T16"]);
 }
 
 #[test]
