@@ -1,5 +1,7 @@
 //! A plan as text: JSON, TOML, its schema, and where in a text something is wrong.
 
+use serde_json::Value;
+
 use super::Plan;
 
 impl Plan {
@@ -28,7 +30,12 @@ impl Plan {
 
     /// The JSON schema of a plan, draft 2020-12.
     pub fn schema() -> String {
-        let schema = schemars::schema_for!(Plan);
+        let mut schema = schemars::schema_for!(Plan);
+        // What is usual there depends on the system, as their descriptions say.
+        for name in ["bind", "disk_rules"] {
+            let property = schema.pointer_mut(&format!("/properties/{name}")).and_then(Value::as_object_mut);
+            property.expect("a field of a plan").remove("default");
+        }
         serde_json::to_string_pretty(&schema).expect("a schema has string keys") + "\n"
     }
 

@@ -168,6 +168,13 @@ fault = { kill = { target = "majority" } }
         let schema: Value = serde_json::from_str(&Plan::schema()).expect("JSON");
         let required = |of: &Value| of.get("required").cloned().unwrap_or_else(|| serde_json::json!([]));
         assert_eq!(required(&schema), serde_json::json!(["squall_plan", "seed", "system"]));
+        for name in ["bind", "disk_rules"] {
+            let property = &schema["properties"][name];
+            assert!(
+                property["description"].is_string() && property["default"].is_null(),
+                "it depends on the system: {property}"
+            );
+        }
         let defs = schema["$defs"].as_object().expect("types");
         for name in ["Timing", "Options", "Settings", "Settings2", "Settings3"] {
             assert_eq!(required(&defs[name]), serde_json::json!([]), "{name}");

@@ -196,30 +196,37 @@ impl Hits {
     }
 }
 
+/// What a family of power cuts says of its aim, by its field `hits`.
+macro_rules! aimed_by_hits {
+    () => {
+        fn target(&self) -> Option<&TargetChoice> {
+            self.hits.target()
+        }
+
+        fn target_mut(&mut self) -> Option<&mut TargetChoice> {
+            self.hits.target_mut()
+        }
+
+        fn order_mut(&mut self) -> Option<&mut Vec<String>> {
+            self.hits.order_mut()
+        }
+
+        fn asks(&self) -> Asks {
+            self.hits.asks()
+        }
+
+        fn validate(&self, nodes: &[String]) -> Result<(), String> {
+            self.hits.validate(nodes)
+        }
+    };
+}
+
 impl Family for Power {
     fn info(&self) -> &'static FaultInfo {
         &POWER
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        self.hits.target()
-    }
-
-    fn target_mut(&mut self) -> Option<&mut TargetChoice> {
-        self.hits.target_mut()
-    }
-
-    fn order_mut(&mut self) -> Option<&mut Vec<String>> {
-        self.hits.order_mut()
-    }
-
-    fn asks(&self) -> Asks {
-        self.hits.asks()
-    }
-
-    fn validate(&self, nodes: &[String]) -> Result<(), String> {
-        self.hits.validate(nodes)
-    }
+    aimed_by_hits!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         self.hits.resolve(scene, |_| Cut::Clean)
@@ -231,25 +238,7 @@ impl Family for Torn {
         &TORN
     }
 
-    fn target(&self) -> Option<&TargetChoice> {
-        self.hits.target()
-    }
-
-    fn target_mut(&mut self) -> Option<&mut TargetChoice> {
-        self.hits.target_mut()
-    }
-
-    fn order_mut(&mut self) -> Option<&mut Vec<String>> {
-        self.hits.order_mut()
-    }
-
-    fn asks(&self) -> Asks {
-        self.hits.asks()
-    }
-
-    fn validate(&self, nodes: &[String]) -> Result<(), String> {
-        self.hits.validate(nodes)
-    }
+    aimed_by_hits!();
 
     fn resolve(&self, scene: &Scene<'_>) -> Result<Resolved, Skipped> {
         let place = |node: &str| scene.nodes.iter().position(|name| name == node).unwrap_or(0) as u64;
