@@ -99,9 +99,14 @@ mod tests {
             full: true,
             ..Trouble::default()
         };
-        let left = Look { disk, ..Look::default() }.left().expect("a disk without room");
+        let look = Look {
+            node: "n2".into(),
+            disk,
+            ..Look::default()
+        };
+        let left = look.left().expect("a disk without room");
         assert!(
-            left.starts_with("the disk of  is in trouble: ") && left.contains("full: true"),
+            left.starts_with("the disk of n2 is in trouble: ") && left.contains("full: true"),
             "{left}"
         );
     }

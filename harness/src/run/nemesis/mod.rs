@@ -220,6 +220,7 @@ struct Times {
     began: Instant,
     /// The end of the storm.
     end: Instant,
+    /// Of the last of its kind.
     last: Option<Last>,
 }
 
